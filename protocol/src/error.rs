@@ -1,0 +1,112 @@
+//! The error form of the contract: `{"error": text, "code": code}`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The machine-readable `code` of an error. Those of the contract keep its meaning; the others are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// 401: no key, or the wrong one.
+    Unauthorized,
+    /// 400 or 403: the request itself is wrong; the text names the field.
+    InvalidRequest,
+    /// 502, or in an `error` event: the command could not be run, or its end is unknown.
+    ExecError,
+    /// 502, or in an `error` event: the connection to the sandbox broke while a command ran.
+    ExecTransportError,
+    /// 404: no such file.
+    WorkspaceReadNotFound,
+    /// 502: the file could not be read.
+    WorkspaceReadError,
+    /// 502: the file could not be written.
+    WorkspaceWriteError,
+    /// 503: the platform has no room for another sandbox.
+    CapacityExceeded,
+    /// 404: no such route.
+    NotFound,
+    /// 405: the route exists, but not with this method.
+    MethodNotAllowed,
+    /// 503: the deployment lacks a key or a binding.
+    NotConfigured,
+    /// 400: the path names a directory where a file is needed.
+    IsDirectory,
+    /// 413: the body is over a limit.
+    PayloadTooLarge,
+    /// 416: the file has no such bytes.
+    RangeNotSatisfiable,
+    /// 507: the sandbox's disk is full.
+    NoSpace,
+    /// 502 or 503: the sandbox could not be started, or went away.
+    SandboxUnavailable,
+    /// 500: a fault of ours.
+    InternalError,
+}
+
+/// The body of every error response, and the data of an `error` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What is wrong, for a person.
+    pub error: String,
+    /// What is wrong, for a program.
+    pub code: ErrorCode,
+}
+
+impl ErrorBody {
+    /// An error body of `code` with the text `error`.
+    pub fn new(code: ErrorCode, error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            code,
+        }
+    }
+}
+
+/// Why input was refused. Every refusal is `invalid_request`; only the status differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    message: String,
+    forbidden: bool,
+}
+
+impl Invalid {
+    /// The input is malformed: 400.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            forbidden: false,
+        }
+    }
+
+    /// The input is well-formed and names something outside /workspace: 403.
+    pub fn outside(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            forbidden: true,
+        }
+    }
+
+    /// The HTTP status: 400 or 403.
+    pub fn status(&self) -> u16 {
+        if self.forbidden { 403 } else { 400 }
+    }
+
+    /// The text for the client.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The response body.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody::new(ErrorCode::InvalidRequest, self.message.clone())
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Invalid {}

@@ -1,0 +1,181 @@
+//! The events of a command's stream, as Server-Sent Events.
+//!
+//! Only ASCII goes on the wire: clients decode every network chunk as UTF-8 by itself. A field is `name: value`
+//! with one space, `id` before `event` before `data`, and an empty line ends the event.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::ErrorBody;
+
+/// The most raw bytes of output that one event carries (64 KiB of base64).
+pub const MAX_OUTPUT: usize = 48 * 1024;
+
+/// The comment that a silent stream carries at least every [`KEEP_ALIVE_SECONDS`].
+pub const KEEP_ALIVE: &str = ": keep-alive\n\n";
+
+/// The longest silence on a stream, in seconds.
+pub const KEEP_ALIVE_SECONDS: u64 = 5;
+
+/// The media type of a stream, exactly as clients compare it.
+pub const CONTENT_TYPE: &str = "text/event-stream";
+
+/// One event of a command's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Bytes that the command wrote to its standard output, at most [`MAX_OUTPUT`].
+    Stdout(Vec<u8>),
+    /// Bytes that the command wrote to its standard error, at most [`MAX_OUTPUT`].
+    Stderr(Vec<u8>),
+    /// The command ended. The last event.
+    Exit(Exit),
+    /// The command's end is unknown. The last event.
+    Error(ErrorBody),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The command's exit status; 128+n when signal n ended it, 124 after a timeout, 126 when it could not be
+    /// executed, 127 when it was not found.
+    pub exit_code: i32,
+    /// The signal's name, like `SIGKILL`, when a signal ended the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Whether `timeout_ms` ended the command.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed_out: bool,
+}
+
+impl Event {
+    /// Whether no event follows this one.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Exit(_) | Self::Error(_))
+    }
+
+    /// Appends the event's wire form. `id` counts the events of one command from 1; an event that the bridge adds to
+    /// a stream that broke has none.
+    pub fn write_to(&self, id: Option<u64>, wire: &mut String) {
+        if let Some(id) = id {
+            wire.push_str("id: ");
+            wire.push_str(&id.to_string());
+            wire.push('\n');
+        }
+        match self {
+            Self::Stdout(bytes) => write_output("stdout", bytes, wire),
+            Self::Stderr(bytes) => write_output("stderr", bytes, wire),
+            Self::Exit(exit) => write_json("exit", exit, wire),
+            Self::Error(error) => write_json("error", error, wire),
+        }
+        wire.push_str("\n\n");
+    }
+}
+
+fn write_field_names(event: &str, wire: &mut String) {
+    wire.push_str("event: ");
+    wire.push_str(event);
+    wire.push_str("\ndata: ");
+}
+
+fn write_output(event: &str, bytes: &[u8], wire: &mut String) {
+    write_field_names(event, wire);
+    STANDARD.encode_string(bytes, wire);
+}
+
+fn write_json(event: &str, data: &impl Serialize, wire: &mut String) {
+    write_field_names(event, wire);
+    // These types hold strings and numbers only: there is nothing in them that JSON cannot say.
+    let json = serde_json::to_string(data).unwrap_or_default();
+    for c in json.chars() {
+        if c.is_ascii() {
+            wire.push(c);
+        } else {
+            // Outside ASCII a character can only stand inside a string, where an escape means the same.
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                wire.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+}
+
+/// What ends a stream that broke off in the middle: whatever event was half sent becomes one that no client knows
+/// (the last `event` line of an event is the one that counts), then the `error` event follows.
+pub fn break_off(error: ErrorBody) -> String {
+    let mut wire = String::from("\nevent: incomplete\n\n");
+    Event::Error(error).write_to(None, &mut wire);
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+
+    fn wire(event: &Event, id: Option<u64>) -> String {
+        let mut wire = String::new();
+        event.write_to(id, &mut wire);
+        wire
+    }
+
+    #[test]
+    fn wire_forms() {
+        assert_eq!(
+            wire(&Event::Stdout(b"hello\n".to_vec()), Some(1)),
+            "id: 1\nevent: stdout\ndata: aGVsbG8K\n\n"
+        );
+        assert_eq!(
+            wire(&Event::Stderr(vec![0xff]), Some(2)),
+            "id: 2\nevent: stderr\ndata: /w==\n\n"
+        );
+        assert_eq!(
+            wire(&Event::Exit(Exit::default()), Some(3)),
+            "id: 3\nevent: exit\ndata: {\"exit_code\":0}\n\n"
+        );
+        let timed_out = Exit {
+            exit_code: 124,
+            signal: Some("SIGTERM".into()),
+            timed_out: true,
+        };
+        assert_eq!(
+            wire(&Event::Exit(timed_out), Some(4)),
+            "id: 4\nevent: exit\ndata: {\"exit_code\":124,\"signal\":\"SIGTERM\",\"timed_out\":true}\n\n"
+        );
+        let error = ErrorBody::new(ErrorCode::ExecTransportError, "sandbox “gone” 🦀");
+        assert_eq!(
+            wire(&Event::Error(error), None),
+            "event: error\ndata: {\"error\":\"sandbox \\u201cgone\\u201d \\ud83e\\udd80\",\"code\":\"exec_transport_error\"}\n\n"
+        );
+    }
+
+    #[test]
+    fn an_event_cut_anywhere_is_never_taken_for_output() {
+        let whole = wire(&Event::Stdout(b"precious".to_vec()), Some(1));
+        let ending = break_off(ErrorBody::new(ErrorCode::ExecTransportError, "gone"));
+        for cut in 0..whole.len() - 2 {
+            let names = dispatched(&format!("{}{ending}", &whole[..cut]));
+            assert!(!names.contains(&"stdout".to_owned()), "cut at {cut}: {names:?}");
+            assert_eq!(names.last().unwrap(), "error", "cut at {cut}");
+        }
+        assert_eq!(dispatched(&format!("{whole}{ending}")), ["stdout", "error"]);
+    }
+
+    /// The event types that a parser by the WHATWG rules dispatches.
+    fn dispatched(stream: &str) -> Vec<String> {
+        let (mut names, mut event, mut data) = (Vec::new(), String::new(), false);
+        for line in stream.lines() {
+            if line.is_empty() {
+                if data {
+                    names.push(std::mem::take(&mut event));
+                }
+                (event, data) = (String::new(), false);
+            } else if let Some(name) = line.strip_prefix("event: ") {
+                event = name.to_owned();
+            } else if line.starts_with("data:") {
+                data = true;
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,221 @@
+//! The request that runs a command.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::{Invalid, WorkspacePath};
+
+/// The largest exec body, in bytes: its `stdin` travels inside it. Larger input belongs in a file.
+pub const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// The checked body of `POST …/exec`. Unknown fields are ignored, a field that is `null` counts as absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecRequest {
+    /// The program and its arguments: at least one string, none with a NUL.
+    pub argv: Vec<String>,
+    /// After so many milliseconds the command's whole tree is ended and its exit code is 124.
+    pub timeout_ms: Option<NonZeroU64>,
+    /// Where the command starts: [`WorkspacePath::root`] when absent.
+    pub cwd: WorkspacePath,
+    /// Variables set on top of the sandbox's own.
+    pub env: BTreeMap<String, String>,
+    /// What the command reads; `None` gives it an empty standard input.
+    pub stdin: Option<Vec<u8>>,
+    /// Whether the command goes on when its client leaves.
+    pub detached: bool,
+}
+
+impl ExecRequest {
+    /// Parses a JSON body. Errors name the field: 400, or 403 for a `cwd` outside the workspace.
+    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+        let value =
+            serde_json::from_slice(body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
+        let Value::Object(fields) = value else {
+            return Err(Invalid::request("Invalid JSON body: must be an object"));
+        };
+        Ok(Self {
+            argv: argv(&fields)?,
+            timeout_ms: field(&fields, "timeout_ms").map(timeout_ms).transpose()?,
+            cwd: field(&fields, "cwd")
+                .map(cwd)
+                .transpose()?
+                .unwrap_or_else(WorkspacePath::root),
+            env: field(&fields, "env").map(env).transpose()?.unwrap_or_default(),
+            stdin: field(&fields, "stdin").map(stdin).transpose()?,
+            detached: field(&fields, "detached")
+                .map(detached)
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The JSON body that parses to this request.
+    pub fn to_json(&self) -> String {
+        let mut body = json!({ "argv": self.argv, "cwd": self.cwd.as_str() });
+        if let Value::Object(fields) = &mut body {
+            if let Some(timeout_ms) = self.timeout_ms {
+                fields.insert("timeout_ms".into(), timeout_ms.get().into());
+            }
+            if !self.env.is_empty() {
+                fields.insert("env".into(), json!(self.env));
+            }
+            if let Some(stdin) = &self.stdin {
+                fields.insert("stdin".into(), json!({ "base64": STANDARD.encode(stdin) }));
+            }
+            if self.detached {
+                fields.insert("detached".into(), true.into());
+            }
+        }
+        body.to_string()
+    }
+}
+
+fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+fn argv(fields: &Map<String, Value>) -> Result<Vec<String>, Invalid> {
+    let Some(Value::Array(items)) = fields
+        .get("argv")
+        .filter(|v| v.as_array().is_some_and(|a| !a.is_empty()))
+    else {
+        return Err(Invalid::request("argv must be a non-empty array of strings"));
+    };
+    let text = |(i, item): (usize, &Value)| match item {
+        Value::String(arg) if arg.contains('\0') => {
+            Err(Invalid::request(format!("argv[{i}] must not contain NUL")))
+        }
+        Value::String(arg) => Ok(arg.clone()),
+        _ => Err(Invalid::request(format!("argv[{i}] must be a string"))),
+    };
+    items.iter().enumerate().map(text).collect()
+}
+
+fn timeout_ms(value: &Value) -> Result<NonZeroU64, Invalid> {
+    // 1000.0 is what some JSON writers make of the integer 1000.
+    let whole = |f: f64| (f.fract() == 0.0 && f >= 1.0 && f < u64::MAX as f64).then_some(f as u64);
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().and_then(whole))
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| Invalid::request("timeout_ms must be a positive integer"))
+}
+
+fn cwd(value: &Value) -> Result<WorkspacePath, Invalid> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| Invalid::request("cwd must be a string"))?;
+    WorkspacePath::parse("cwd", text)
+}
+
+fn env(value: &Value) -> Result<BTreeMap<String, String>, Invalid> {
+    let fields = value
+        .as_object()
+        .ok_or_else(|| Invalid::request("env must be an object of strings"))?;
+    let variable = |(name, value): (&String, &Value)| {
+        let value = value
+            .as_str()
+            .ok_or_else(|| Invalid::request(format!("env.{name} must be a string")))?;
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Invalid::request(
+                "env must not have an empty name, a name with =, or a NUL",
+            ));
+        }
+        Ok((name.clone(), value.to_owned()))
+    };
+    fields.iter().map(variable).collect()
+}
+
+fn stdin(value: &Value) -> Result<Vec<u8>, Invalid> {
+    match value {
+        Value::String(text) => Ok(text.clone().into_bytes()),
+        Value::Object(fields) => fields
+            .get("base64")
+            .and_then(Value::as_str)
+            .and_then(|encoded| STANDARD.decode(encoded).ok())
+            .ok_or_else(|| Invalid::request("stdin.base64 must be a string of padded base64")),
+        _ => Err(Invalid::request("stdin must be a string or {\"base64\": string}")),
+    }
+}
+
+fn detached(value: &Value) -> Result<bool, Invalid> {
+    value
+        .as_bool()
+        .ok_or_else(|| Invalid::request("detached must be a boolean"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<ExecRequest, (u16, String)> {
+        ExecRequest::parse(body.as_bytes()).map_err(|e| (e.status(), e.message().to_owned()))
+    }
+
+    #[test]
+    fn the_smallest_body() {
+        let request = parse(r#"{"argv":["true"],"unknown":[1],"cwd":null}"#).unwrap();
+        assert_eq!(request.argv, ["true"]);
+        assert_eq!(
+            (request.cwd.as_str(), request.timeout_ms, request.detached),
+            ("/workspace", None, false)
+        );
+        assert_eq!((request.env.len(), request.stdin), (0, None));
+    }
+
+    #[test]
+    fn the_json_form_reads_back() {
+        for body in [
+            r#"{"argv":["a","b c\n\"é"]}"#,
+            r#"{"argv":["a"],"timeout_ms":1500.0,"cwd":"src","env":{"A":"b=c","B":""},"stdin":{"base64":"AP8="},"detached":true}"#,
+            r#"{"argv":["a"],"stdin":"text"}"#,
+        ] {
+            let request = parse(body).unwrap();
+            assert_eq!(parse(&request.to_json()).unwrap(), request, "{body}");
+        }
+        assert_eq!(
+            parse(r#"{"argv":["a"],"timeout_ms":5,"stdin":"x"}"#)
+                .unwrap()
+                .to_json(),
+            r#"{"argv":["a"],"cwd":"/workspace","stdin":{"base64":"eA=="},"timeout_ms":5}"#
+        );
+    }
+
+    #[test]
+    fn each_refusal_names_its_field() {
+        for (body, status, word) in [
+            ("", 400, "Invalid JSON body"),
+            ("{", 400, "Invalid JSON body"),
+            ("[]", 400, "Invalid JSON body"),
+            ("{}", 400, "argv must be a non-empty array"),
+            (r#"{"argv":[]}"#, 400, "argv must be a non-empty array"),
+            (r#"{"argv":"ls"}"#, 400, "argv must be a non-empty array"),
+            (r#"{"argv":["a",1]}"#, 400, "argv[1]"),
+            (r#"{"argv":["a\u0000"]}"#, 400, "argv[0]"),
+            (r#"{"argv":["a"],"timeout_ms":0}"#, 400, "timeout_ms"),
+            (r#"{"argv":["a"],"timeout_ms":-5}"#, 400, "timeout_ms"),
+            (r#"{"argv":["a"],"timeout_ms":1.5}"#, 400, "timeout_ms"),
+            (r#"{"argv":["a"],"timeout_ms":"5"}"#, 400, "timeout_ms"),
+            (r#"{"argv":["a"],"timeout_ms":1e300}"#, 400, "timeout_ms"),
+            (r#"{"argv":["a"],"cwd":5}"#, 400, "cwd"),
+            (r#"{"argv":["a"],"cwd":"/etc"}"#, 403, "within /workspace"),
+            (r#"{"argv":["a"],"cwd":"../etc"}"#, 403, "within /workspace"),
+            (r#"{"argv":["a"],"env":["A=b"]}"#, 400, "env"),
+            (r#"{"argv":["a"],"env":{"A":1}}"#, 400, "env.A"),
+            (r#"{"argv":["a"],"env":{"A=":"b"}}"#, 400, "env"),
+            (r#"{"argv":["a"],"env":{"A":"\u0000"}}"#, 400, "env"),
+            (r#"{"argv":["a"],"stdin":5}"#, 400, "stdin"),
+            (r#"{"argv":["a"],"stdin":{"base64":"%"}}"#, 400, "stdin.base64"),
+            (r#"{"argv":["a"],"stdin":{}}"#, 400, "stdin.base64"),
+            (r#"{"argv":["a"],"detached":"yes"}"#, 400, "detached"),
+        ] {
+            let (got, message) = parse(body).unwrap_err();
+            assert_eq!(got, status, "{body}: {message}");
+            assert!(message.contains(word), "{body}: {message}");
+        }
+    }
+}

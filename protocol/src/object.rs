@@ -1,0 +1,48 @@
+//! What the Worker asks of a Sandbox object.
+
+/// A call to a Sandbox object that the object answers itself. Every other request is meant for `sandboxd` and is
+/// handed on with its path as it is. (Durable Objects in Rust cannot serve JS RPC, so calls are requests.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectCall {
+    /// Whether the sandbox runs. Starts nothing. Answer: `{"running": bool}`.
+    Running,
+    /// End the sandbox and forget it. Starts nothing. Answer: 204.
+    Destroy,
+}
+
+impl ObjectCall {
+    /// The path of the request.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Running => "/object/running",
+            Self::Destroy => "/object/destroy",
+        }
+    }
+
+    /// The call behind a path, if it is one.
+    pub fn from_path(path: &str) -> Option<Self> {
+        [Self::Running, Self::Destroy]
+            .into_iter()
+            .find(|call| call.path() == path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_back_and_never_meet_those_of_sandboxd() {
+        for call in [ObjectCall::Running, ObjectCall::Destroy] {
+            assert_eq!(ObjectCall::from_path(call.path()), Some(call));
+        }
+        for path in [
+            crate::sandboxd::EXEC,
+            crate::sandboxd::HEALTH,
+            "/file/workspace/object/running",
+            "/object",
+        ] {
+            assert_eq!(ObjectCall::from_path(path), None);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Paths of the workspace.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::Invalid;
+
+/// The directory that clients may name; everything outside is refused.
+pub const WORKSPACE: &str = "/workspace";
+
+/// What must be escaped in a URL's path so that it arrives byte for byte (`/` stays: it separates).
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// An absolute, normalised path: [`WORKSPACE`] or below it, UTF-8, without NUL, `.`, `..` or empty segments.
+///
+/// Normalised by POSIX rules on the text alone. Symbolic links are not looked at here: `sandboxd` opens every path
+/// beneath the workspace, so that a link out of it is refused where it is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkspacePath(String);
+
+impl WorkspacePath {
+    /// The workspace itself.
+    pub fn root() -> Self {
+        Self(WORKSPACE.to_owned())
+    }
+
+    /// Parses the value of a field called `field`: absolute, or relative to the workspace.
+    ///
+    /// Errors: 400 when empty or with a NUL, 403 when it leads out of the workspace.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::request(format!("{field} must not be empty")));
+        }
+        if text.starts_with('/') {
+            Self::normalise(field, text.split('/'))
+        } else {
+            Self::normalise(field, WORKSPACE.split('/').chain(text.split('/')))
+        }
+    }
+
+    /// Parses the rest of a URL's path after `/file/`: percent-encoded, absolute without its leading slash.
+    ///
+    /// Errors: 400 when empty, or with an encoded slash, an encoded NUL, a broken escape or bytes that are not
+    /// UTF-8; 403 when it leads out of the workspace.
+    pub fn from_url(encoded: &str) -> Result<Self, Invalid> {
+        if encoded.split('/').all(str::is_empty) {
+            return Err(Invalid::request("file path must not be empty"));
+        }
+        let segments = encoded
+            .split('/')
+            .map(decode_segment)
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::normalise("path", segments.iter().map(String::as_str))
+    }
+
+    fn normalise<'a>(field: &str, segments: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
+        let mut kept: Vec<&str> = Vec::new();
+        for segment in segments {
+            if segment.contains('\0') {
+                return Err(Invalid::request(format!("{field} must not contain NUL")));
+            }
+            match segment {
+                "" | "." => {}
+                // POSIX: the parent of the root is the root.
+                ".." => drop(kept.pop()),
+                name => kept.push(name),
+            }
+        }
+        if kept.first() != Some(&"workspace") {
+            return Err(Invalid::outside(format!(
+                "{field} must resolve to a location within {WORKSPACE}"
+            )));
+        }
+        Ok(Self(format!("/{}", kept.join("/"))))
+    }
+
+    /// The absolute path, `/workspace/…`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path relative to the workspace; empty for the workspace itself.
+    pub fn relative(&self) -> &str {
+        self.0
+            .strip_prefix(WORKSPACE)
+            .map_or("", |rest| rest.trim_start_matches('/'))
+    }
+
+    /// Whether this is the workspace itself.
+    pub fn is_root(&self) -> bool {
+        self.0 == WORKSPACE
+    }
+
+    /// The form that [`WorkspacePath::from_url`] reads back: percent-encoded, no leading slash.
+    pub fn to_url(&self) -> String {
+        utf8_percent_encode(self.0.trim_start_matches('/'), ESCAPED).to_string()
+    }
+}
+
+impl fmt::Display for WorkspacePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn decode_segment(segment: &str) -> Result<String, Invalid> {
+    let mut escapes = segment.split('%').skip(1);
+    if escapes.any(|rest| {
+        !rest
+            .as_bytes()
+            .get(..2)
+            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    }) {
+        return Err(Invalid::request("path has a broken percent escape"));
+    }
+    let decoded = percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|_| Invalid::request("path must be UTF-8, percent-encoded"))?;
+    if decoded.contains('/') {
+        return Err(Invalid::request("path must not contain an encoded slash (%2F)"));
+    }
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(encoded: &str) -> Result<String, (u16, String)> {
+        WorkspacePath::from_url(encoded)
+            .map(|path| path.as_str().to_owned())
+            .map_err(|e| (e.status(), e.message().to_owned()))
+    }
+
+    #[test]
+    fn url_paths_are_decoded_and_normalised() {
+        for (encoded, path) in [
+            ("workspace/main.py", "/workspace/main.py"),
+            ("/workspace//a/./b/", "/workspace/a/b"),
+            ("workspace/a/../b", "/workspace/b"),
+            ("workspace/a/../../workspace/b", "/workspace/b"),
+            ("workspace/a%20b%25%0A%C3%A9", "/workspace/a b%\né"),
+            ("workspace/..hidden", "/workspace/..hidden"),
+            ("workspace", "/workspace"),
+            ("../../workspace/x", "/workspace/x"),
+        ] {
+            assert_eq!(url(encoded).as_deref(), Ok(path), "{encoded}");
+        }
+    }
+
+    #[test]
+    fn what_leads_out_is_403_and_what_is_malformed_400() {
+        for out in [
+            "etc/passwd",
+            "workspace/../etc/passwd",
+            "workspace/%2e%2e/etc",
+            "workspacex/a",
+            "..",
+            "main.py",
+        ] {
+            let (status, message) = url(out).unwrap_err();
+            assert_eq!(
+                (status, message.contains("within /workspace")),
+                (403, true),
+                "{out}"
+            );
+        }
+        for bad in [
+            "",
+            "/",
+            "//",
+            "workspace/a%2Fb",
+            "workspace/a%00",
+            "workspace/%",
+            "workspace/%4",
+            "workspace/%zz",
+            "workspace/%FF",
+        ] {
+            assert_eq!(url(bad).unwrap_err().0, 400, "{bad}");
+        }
+    }
+
+    #[test]
+    fn field_paths_may_be_relative_to_the_workspace() {
+        for (text, path) in [
+            ("src", "/workspace/src"),
+            ("/workspace", "/workspace"),
+            (".", "/workspace"),
+            ("a/../b", "/workspace/b"),
+        ] {
+            assert_eq!(WorkspacePath::parse("cwd", text).unwrap().as_str(), path);
+        }
+        let refused = WorkspacePath::parse("cwd", "/etc").unwrap_err();
+        assert_eq!(
+            (refused.status(), refused.message()),
+            (403, "cwd must resolve to a location within /workspace")
+        );
+        assert_eq!(WorkspacePath::parse("cwd", "..").unwrap_err().status(), 403);
+        assert_eq!(WorkspacePath::parse("cwd", "").unwrap_err().status(), 400);
+        assert_eq!(
+            WorkspacePath::parse("cwd", "/workspace/a\0")
+                .unwrap_err()
+                .status(),
+            400
+        );
+    }
+
+    #[test]
+    fn the_url_form_reads_back() {
+        for name in [
+            "/workspace/a b%\n\té?#[]&+\\\"'",
+            "/workspace",
+            "/workspace/%2F",
+            "/workspace/日本/語",
+        ] {
+            let path = WorkspacePath::parse("path", name).unwrap();
+            assert!(path.to_url().is_ascii());
+            assert_eq!(WorkspacePath::from_url(&path.to_url()).unwrap(), path);
+        }
+        assert_eq!(WorkspacePath::parse("path", "a/b").unwrap().relative(), "a/b");
+        assert_eq!(WorkspacePath::root().relative(), "");
+    }
+}
