@@ -14,14 +14,12 @@ pub enum ErrorCode {
     InvalidRequest,
     /// 502, or in an `error` event: the command could not be run, or its end is unknown.
     ExecError,
-    /// 502, or in an `error` event: the connection to the sandbox broke while a command ran.
+    /// 502, or in an `error` event: the connection to the sandbox broke; 502: a file could not be read.
     ExecTransportError,
     /// 404: no such file.
     WorkspaceReadNotFound,
-    /// 502: the file could not be read.
-    WorkspaceReadError,
-    /// 502: the file could not be written.
-    WorkspaceWriteError,
+    /// 502: a file or an archive could not be written.
+    WorkspaceArchiveWriteError,
     /// 503: the platform has no room for another sandbox.
     CapacityExceeded,
     /// 404: no such route.

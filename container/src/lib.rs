@@ -1,0 +1,3 @@
+//! `sandboxd`: the server inside a sandbox's container.
+
+pub mod error;
