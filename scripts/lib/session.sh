@@ -1,0 +1,96 @@
+# Sourced by `start` and `dev`: a session of the bridge on this machine. It has a port, a key, a directory of its own and
+# processes; it ends, with all of them, on SIGINT, SIGTERM and SIGHUP, and as soon as one of them ends.
+
+processes=
+
+# Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session in a fresh directory.
+begin_session() {
+  port=${PORT:-8787}
+  case $port in
+  '' | *[!0-9]*) fail "PORT must be a number, not \"$port\"" ;;
+  esac
+  node -e '
+    const server = require("net").createServer();
+    server.on("error", (e) => { console.error(e.message); process.exit(1); });
+    server.listen(+process.argv[1], "127.0.0.1", () => server.close());
+  ' "$port" 2>/dev/null || fail "port $port is not free. Choose another, for example: PORT=8788 npm start"
+
+  key=${SANDBOX_API_KEY:-$(node -p 'require("crypto").randomBytes(24).toString("hex")')}
+  case $key in
+  # The characters of a bearer token (RFC 6750), none of which means anything in an env file.
+  *[!A-Za-z0-9._~+/=-]*) fail "SANDBOX_API_KEY may only have letters, digits and the characters . _ ~ + / = -" ;;
+  esac
+
+  # Named after the port, which only one session can have: what a killed session left is removed here.
+  session=$root/.wrangler/session-$port
+  rm -rf "$session"
+  # The Worker's variables go into a file that nobody else can read: a command line can be read by all.
+  (umask 077 && mkdir -p "$session" && printf 'SANDBOX_API_KEY=%s\n' "$key" >"$session/variables")
+  trap 'end_session $?' EXIT
+  trap 'end_session 130' INT
+  trap 'end_session 143' TERM
+  trap 'end_session 129' HUP
+}
+
+# run COMMAND…: starts a process of the session in a process group of its own, so that Ctrl-C reaches only this shell,
+# which then ends the processes in order. Should this shell be killed, its processes get SIGTERM. Sets `started`.
+run() {
+  if has setsid && has setpriv; then
+    setsid setpriv --pdeathsig TERM -- "$@" </dev/null &
+  else
+    "$@" </dev/null &
+  fi
+  started=$!
+  processes="$started $processes"
+}
+
+# signal_process SIGNAL PID: to the whole process group where `run` made one.
+signal_process() {
+  kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2" 2>/dev/null
+}
+
+# A pause that a signal interrupts. It also collects the processes that have ended.
+pause() {
+  sleep "$1" &
+  wait $! || true
+}
+
+# end_session STATUS: ends every process, the last one first, removes the session's directory and exits.
+end_session() {
+  trap '' INT TERM HUP
+  trap - EXIT
+  [ -z "${announcer:-}" ] || kill "$announcer" 2>/dev/null || true
+  for process in $processes; do
+    kill -s TERM "$process" 2>/dev/null || continue
+    tries=0
+    while kill -0 "$process" 2>/dev/null && [ $tries -lt 150 ]; do
+      tries=$((tries + 1))
+      pause 0.1
+    done
+    signal_process KILL "$process" || true
+  done
+  rm -rf "$session"
+  exit "$1"
+}
+
+# serve [WRANGLER OPTION…]: runs `wrangler dev` on the session's port, says how to call it, and waits until the session
+# ends.
+serve() {
+  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true WRANGLER_WRITE_LOGS=false
+  export WRANGLER_REGISTRY_PATH="$session/registry" CLOUDFLARE_CF_FETCH_ENABLED=false
+  run wrangler dev --ip localhost --port "$port" --inspector-port 0 --show-interactive-dev-session=false \
+    --env-file "$session/variables" --persist-to "$session/state" "$@"
+  node scripts/lib/announce.mjs "http://localhost:$port" 3<<END &
+$key
+END
+  announcer=$!
+  while :; do
+    for process in $processes; do
+      if ! kill -0 "$process" 2>/dev/null; then
+        say "a process of the bridge ended, so the rest is ended too"
+        end_session 1
+      fi
+    done
+    pause 1
+  done
+}
