@@ -1,1 +1,28 @@
-//! The Worker.
+//! The Worker: an HTTP API for Linux sandboxes.
+//!
+//! A request is resolved to a [`route::Route`], authorised, checked, and handed to the Sandbox object of the id in its
+//! path; the object hands it on to `sandboxd` in its container. Bodies pass through as the runtime's own streams:
+//! file bytes and command output never enter Wasm memory, back-pressure reaches from end to end, and a client that
+//! leaves closes the connection to `sandboxd`.
+
+pub mod auth;
+pub mod config;
+pub mod duration;
+pub mod error;
+pub mod route;
+pub mod url;
+
+mod api;
+mod edge;
+mod response;
+mod sandbox;
+
+use worker::{Context, Env, event};
+
+pub use sandbox::Sandbox;
+
+/// Answers every HTTP request to the Worker.
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> worker::Result<web_sys::Response> {
+    Ok(edge::answer(request, &env).await)
+}

@@ -1,0 +1,8 @@
+//! The operations, one file a resource.
+
+pub mod exec;
+pub mod file;
+pub mod health;
+pub mod sandbox;
+
+mod object;

@@ -1,0 +1,122 @@
+//! Who may call.
+//!
+//! Keys are compared by their SHA-256 digests, byte for byte to the end, so that the time taken tells nothing about
+//! the key or its length. Without a configured key only a caller on this machine is let in: a deployment that lacks
+//! its key is closed, never open to the world.
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::WorkerGlobalScope;
+
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::url;
+
+/// Lets a request pass or says why not. `authorization` is the header's value, `url` the request's URL.
+pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) -> Result<(), ApiError> {
+    let Some(key) = &config.api_key else {
+        return if is_loopback(url::host(url)) {
+            Ok(())
+        } else {
+            Err(ApiError::NotConfigured(
+                "SANDBOX_API_KEY is not set: set it with `wrangler secret put SANDBOX_API_KEY`".into(),
+            ))
+        };
+    };
+    let shown = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
+    if same(&sha256(key).await?, &sha256(shown).await?) {
+        Ok(())
+    } else {
+        Err(ApiError::Unauthorized)
+    }
+}
+
+/// The token of `Bearer TOKEN`, the scheme in any case.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+async fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
+    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+    let bytes = js_sys::Uint8Array::from(text.as_bytes());
+    let digest = scope
+        .crypto()?
+        .subtle()
+        .digest_with_str_and_js_u8_array("SHA-256", &bytes)?;
+    let digest = js_sys::Uint8Array::new(&JsFuture::from(digest).await?);
+    let mut result = [0; 32];
+    if digest.length() != 32 {
+        return Err(ApiError::Internal("SHA-256 gave no 32 bytes".into()));
+    }
+    digest.copy_to(&mut result);
+    Ok(result)
+}
+
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    // No early exit: every byte is looked at, whatever the others were.
+    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_taken_in_any_case() {
+        for header in ["Bearer k", "bearer k", "BEARER  k", " Bearer k "] {
+            assert_eq!(bearer(header), Some("k"), "{header}");
+        }
+        for header in ["", "k", "Bearer", "Basic k", "Bearerk"] {
+            assert_eq!(bearer(header), None, "{header}");
+        }
+        assert_eq!(bearer("Bearer a b"), Some("a b"));
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for url in [
+            "http://localhost:8787/v1/sandbox",
+            "http://localhost",
+            "http://127.0.0.1:1/",
+            "http://127.9.9.9/",
+            "http://[::1]:8787/",
+            "http://a.localhost/",
+        ] {
+            assert!(is_loopback(url::host(url)), "{url}");
+        }
+        for url in [
+            "https://bridge.example.com/",
+            "https://localhost.example.com/",
+            "https://127.0.0.1.example.com/",
+            "https://user:localhost@example.com/",
+            "https://example.com/?a=http://localhost/",
+            "https://example.com#@localhost/",
+            "https://192.168.0.1/",
+            "http://[::2]/",
+            "http://0.0.0.0/",
+            "",
+        ] {
+            assert!(!is_loopback(url::host(url)), "{url}");
+        }
+    }
+
+    #[test]
+    fn digests_differ_in_any_byte() {
+        let a = [7; 32];
+        assert!(same(&a, &a));
+        for i in 0..32 {
+            let mut b = a;
+            b[i] ^= 1;
+            assert!(!same(&a, &b), "byte {i}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The Worker's variables: name, type, default and error of each. Read anew for every request.
+
+use std::time::Duration;
+
+use sandbox_protocol::local::RUNTIME_URL_VAR;
+use worker::Env;
+
+use crate::duration;
+use crate::error::ApiError;
+
+/// The Durable Object binding of the sandboxes.
+pub const SANDBOX_BINDING: &str = "Sandbox";
+
+/// How the deployment is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `SANDBOX_API_KEY` (secret, text; default: none): what callers must show.
+    pub api_key: Option<String>,
+    /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the most bytes of one uploaded file.
+    pub max_upload_bytes: Option<u64>,
+    /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): how long a start may take.
+    pub start_timeout: Duration,
+    /// `SANDBOX_RUNTIME_URL` (URL; default: none): where `sandbox-local` answers. Only `npm start` and tests set it.
+    pub runtime_url: Option<String>,
+}
+
+impl Config {
+    /// Reads the variables of `env`. A variable that does not parse is an error that names it and its form.
+    pub fn from_env(env: &Env) -> Result<Self, ApiError> {
+        Self::from_vars(|name| env.var(name).ok().map(|value| value.to_string()))
+    }
+
+    /// Reads the variables that `var` knows; an empty one counts as absent.
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ApiError> {
+        let var = |name: &str| var(name).filter(|value| !value.is_empty());
+        let parsed = |name: &str, form: &str, text: &str| {
+            ApiError::NotConfigured(format!("{name} must be {form}, not {text:?}"))
+        };
+        let max_upload_bytes = var("MAX_UPLOAD_BYTES")
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| parsed("MAX_UPLOAD_BYTES", "a whole number of bytes", &text))
+            })
+            .transpose()?;
+        let start_timeout = var("SANDBOX_START_TIMEOUT")
+            .map(|text| {
+                duration::parse(&text)
+                    .ok_or_else(|| parsed("SANDBOX_START_TIMEOUT", "a duration like 30s", &text))
+            })
+            .transpose()?
+            .unwrap_or(Duration::from_secs(30));
+        Ok(Self {
+            api_key: var("SANDBOX_API_KEY"),
+            max_upload_bytes,
+            start_timeout,
+            runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(vars: &[(&str, &str)]) -> Result<Config, ApiError> {
+        Config::from_vars(|name| {
+            vars.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults() {
+        let expected = Config {
+            api_key: None,
+            max_upload_bytes: None,
+            start_timeout: Duration::from_secs(30),
+            runtime_url: None,
+        };
+        assert_eq!(config(&[]).unwrap(), expected);
+        assert_eq!(config(&[("SANDBOX_API_KEY", "")]).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_variable() {
+        let set = config(&[
+            ("SANDBOX_API_KEY", "k"),
+            ("MAX_UPLOAD_BYTES", "10"),
+            ("SANDBOX_START_TIMEOUT", "500ms"),
+            ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
+        ]);
+        let expected = Config {
+            api_key: Some("k".into()),
+            max_upload_bytes: Some(10),
+            start_timeout: Duration::from_millis(500),
+            runtime_url: Some("http://127.0.0.1:1/secret".into()),
+        };
+        assert_eq!(set.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable() {
+        for name in ["MAX_UPLOAD_BYTES", "SANDBOX_START_TIMEOUT"] {
+            let error = config(&[(name, "much")]).unwrap_err();
+            assert_eq!(error.parts().0, 503);
+            assert!(error.body().error.starts_with(name), "{error:?}");
+        }
+    }
+}

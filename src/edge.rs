@@ -1,0 +1,91 @@
+//! One request from start to end: resolve, authorise, dispatch, log.
+
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+use web_sys::{Request, Response};
+use worker::Env;
+
+use crate::api;
+use crate::auth;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::response;
+use crate::route::{self, Resolved, Route};
+use crate::url;
+
+/// The log line of a request. It holds nothing that a client sent, the sandbox id aside: no key, no query, no body.
+#[derive(Serialize)]
+struct LogLine<'a> {
+    message: &'static str,
+    method: &'a str,
+    route: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<&'a str>,
+    status: u16,
+    /// Until the response's headers; a stream goes on after that.
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Answers a request. Whatever goes wrong becomes a JSON error.
+pub async fn answer(request: Request, env: &Env) -> Response {
+    let started = js_sys::Date::now();
+    let method = request.method();
+    let url = request.url();
+    let (resolved, result) = match route::resolve(&method, url::path(&url)) {
+        Ok(resolved) => {
+            let result = guard_and_dispatch(&resolved, request, &url, env).await;
+            (Some(resolved), result)
+        }
+        Err(invalid) => (None, Err(invalid.into())),
+    };
+    let error = result.as_ref().err().map(|e| e.body().error);
+    let response = result
+        .or_else(|e| response::error(&e))
+        .unwrap_or_else(|_| Response::error());
+    log(&LogLine {
+        message: "request",
+        method: &method,
+        route: resolved
+            .as_ref()
+            .map_or("/v1/sandbox/{invalid id}", |r| r.pattern),
+        sandbox: resolved
+            .as_ref()
+            .and_then(|r| r.sandbox.as_ref())
+            .map(|id| id.as_str()),
+        status: response.status(),
+        duration_ms: js_sys::Date::now() - started,
+        error: error.filter(|_| response.status() >= 500),
+    });
+    response
+}
+
+async fn guard_and_dispatch(
+    resolved: &Resolved,
+    request: Request,
+    url: &str,
+    env: &Env,
+) -> Result<Response, ApiError> {
+    let config = Config::from_env(env);
+    if resolved.guarded {
+        let config = config.as_ref().map_err(Clone::clone)?;
+        let authorization = request.headers().get("authorization")?;
+        auth::authorize(config, authorization.as_deref(), url).await?;
+    }
+    match resolved.route.clone()? {
+        Route::Health => api::health::health(env, config),
+        Route::Create => api::sandbox::create(),
+        Route::Destroy(id) => api::sandbox::destroy(env, &id).await,
+        Route::Running(id) => api::sandbox::running(env, &id).await,
+        Route::Exec(id) => api::exec::exec(env, &id, request).await,
+        Route::ReadFile(id, path) => api::file::read(env, &id, &path, request).await,
+        Route::WriteFile(id, path) => api::file::write(env, &config?, &id, &path, request).await,
+    }
+}
+
+fn log(line: &LogLine) {
+    if let Ok(text) = serde_json::to_string(line) {
+        web_sys::console::log_1(&JsValue::from(text));
+    }
+}

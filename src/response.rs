@@ -1,0 +1,42 @@
+//! Responses that the Worker and the Sandbox object make themselves.
+
+use serde::Serialize;
+use web_sys::{Headers, Response, ResponseInit};
+
+use crate::error::ApiError;
+
+/// A JSON response.
+pub fn json(status: u16, body: &impl Serialize) -> Result<Response, ApiError> {
+    let headers = Headers::new()?;
+    headers.set("content-type", "application/json")?;
+    let text = serde_json::to_string(body)?;
+    Ok(Response::new_with_opt_str_and_init(
+        Some(&text),
+        &init(status, &headers),
+    )?)
+}
+
+/// A response without a body.
+pub fn empty(status: u16) -> Result<Response, ApiError> {
+    Ok(Response::new_with_opt_str_and_init(
+        None,
+        &init(status, &Headers::new()?),
+    )?)
+}
+
+/// The JSON form of an error, with the headers that go with it.
+pub fn error(error: &ApiError) -> Result<Response, ApiError> {
+    let response = json(error.parts().0, &error.body())?;
+    if let Some((name, value)) = error.header() {
+        response.headers().set(name, &value)?;
+    }
+    Ok(response)
+}
+
+/// The status line and headers of a response.
+pub fn init(status: u16, headers: &Headers) -> ResponseInit {
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(headers);
+    init
+}

@@ -1,0 +1,50 @@
+//! Parts of an absolute URL as the runtime writes it. Everything stays percent-encoded.
+
+/// The host: lower-case, without user, port and brackets.
+pub fn host(url: &str) -> &str {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or("");
+    let authority = authority.rsplit('@').next().unwrap_or("");
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(""),
+        None => authority.split(':').next().unwrap_or(""),
+    }
+}
+
+/// The path, without query and fragment.
+pub fn path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or("");
+    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_encoded_and_lose_their_query() {
+        for (url, expected) in [
+            ("http://localhost:8787/v1/sandbox", "/v1/sandbox"),
+            ("https://host/a%2Fb%20c?q=/x#y", "/a%2Fb%20c"),
+            ("https://host", "/"),
+            ("https://host?q=/v1", "/"),
+        ] {
+            assert_eq!(path(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn hosts_lose_user_port_and_brackets() {
+        for (url, expected) in [
+            ("http://localhost:8787/v1", "localhost"),
+            ("http://[::1]:8787/", "::1"),
+            ("https://user:localhost@example.com/", "example.com"),
+            ("https://example.com?a=http://localhost/", "example.com"),
+            ("https://example.com#@localhost/", "example.com"),
+            ("", ""),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
+        }
+    }
+}
