@@ -23,6 +23,9 @@ pub enum Error {
     /// The path names a directory where a file is needed.
     #[error("{0} is a directory")]
     IsDirectory(String),
+    /// The server's user may not read or write there.
+    #[error("permission denied: {0}")]
+    Denied(String),
     /// The body is larger than the caller allowed.
     #[error("payload too large: the limit is {limit} bytes")]
     TooLarge {
@@ -57,6 +60,7 @@ impl Error {
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
             Self::FileNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::WorkspaceReadNotFound),
             Self::IsDirectory(_) => (StatusCode::BAD_REQUEST, ErrorCode::IsDirectory),
+            Self::Denied(_) => (StatusCode::FORBIDDEN, ErrorCode::InvalidRequest),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge),
             Self::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable),
             Self::Exec(_) => (StatusCode::BAD_GATEWAY, ErrorCode::ExecError),

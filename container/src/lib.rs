@@ -1,3 +1,4 @@
 //! `sandboxd`: the server inside a sandbox's container.
 
 pub mod error;
+pub mod files;
