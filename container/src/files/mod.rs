@@ -47,7 +47,7 @@ use crate::error::Error;
 /// | --- | --- |
 /// | `GET`, `HEAD` | 200 (or 206, 304) with the file's bytes as `application/octet-stream` |
 /// | `PUT` | 200 `{"ok":true}` when the body is the file; [`sandboxd::MAX_UPLOAD_HEADER`] bounds it |
-pub fn router(workspace: Arc<Workspace>) -> Router {
+pub fn router<S: Clone + Send + Sync + 'static>(workspace: Arc<Workspace>) -> Router<S> {
     let file = get(read::read).put(write::write);
     Router::new()
         .route(sandboxd::FILE, file.clone())
