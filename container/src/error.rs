@@ -17,6 +17,9 @@ pub enum Error {
     /// No route of `sandboxd` has this path and method.
     #[error("no such route: {0}")]
     NoRoute(String),
+    /// The route has other methods.
+    #[error("method not allowed: {0}")]
+    Method(String),
     /// There is no such file.
     #[error("File not found: {0}")]
     FileNotFound(String),
@@ -58,6 +61,7 @@ impl Error {
                 ErrorCode::InvalidRequest,
             ),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
             Self::FileNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::WorkspaceReadNotFound),
             Self::IsDirectory(_) => (StatusCode::BAD_REQUEST, ErrorCode::IsDirectory),
             Self::Denied(_) => (StatusCode::FORBIDDEN, ErrorCode::InvalidRequest),

@@ -1,0 +1,125 @@
+//! What `sandboxd` is told when it starts: flags and environment.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+use sandbox_protocol::{path, sandboxd};
+
+use crate::user::User;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+Usage: sandboxd [--listen ADDRESS:PORT] [--workspace DIRECTORY]
+
+  --listen     where to listen, 0.0.0.0:3000 by default; a socket passed with LISTEN_FDS is used instead
+  --workspace  the directory that clients know as /workspace; that one by default
+
+Environment:
+  SANDBOX_BOOT_ID  id of this boot, sent with every response; random by default
+  SANDBOX_USER     user in /etc/passwd that commands run as; by default the one that sandboxd runs as";
+
+/// The command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flags {
+    /// Where to listen when no socket is passed.
+    pub listen: SocketAddr,
+    /// The directory that clients know as `/workspace`.
+    pub workspace: PathBuf,
+}
+
+impl Flags {
+    /// Parses the command line; `None` when it asks for help.
+    pub fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+
+        let mut flags = Self {
+            listen: (Ipv4Addr::UNSPECIFIED, sandboxd::PORT).into(),
+            workspace: path::WORKSPACE.into(),
+        };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("listen") => flags.listen = parser.value()?.parse()?,
+                Long("workspace") => flags.workspace = parser.value()?.into(),
+                Short('h') | Long("help") => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        Ok(Some(flags))
+    }
+}
+
+/// The configuration of a `sandboxd`.
+#[derive(Debug)]
+pub struct Config {
+    /// The id of this boot, sent with every response.
+    pub boot_id: String,
+    /// A random id of this process: what its commands are marked with. Not the boot id, which is not theirs to know.
+    pub instance: String,
+    /// The directory that clients know as `/workspace`.
+    pub workspace: PathBuf,
+    /// Who commands run as.
+    pub user: User,
+}
+
+impl Config {
+    /// Reads the environment. Fails when `SANDBOX_USER` is not a user of this system, or cannot be switched to.
+    pub fn from_env(workspace: PathBuf) -> io::Result<Self> {
+        let boot_id = match env::var(sandboxd::BOOT_ID_ENV) {
+            Ok(id) if !id.is_empty() => id,
+            _ => random_id()?,
+        };
+        let user = match env::var(sandboxd::USER_ENV) {
+            Ok(name) if !name.is_empty() => User::named(&name)?,
+            _ => User::current(),
+        };
+        Ok(Self {
+            boot_id,
+            instance: random_id()?,
+            workspace,
+            user,
+        })
+    }
+}
+
+/// A random UUID, by the kernel.
+pub fn random_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?
+        .trim_end()
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Option<Flags>, String> {
+        Flags::parse(lexopt::Parser::from_args(args)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn flags() {
+        let flags = parse(&[]).unwrap().unwrap();
+        assert_eq!(flags.listen.to_string(), "0.0.0.0:3000");
+        assert_eq!(flags.workspace, PathBuf::from("/workspace"));
+        let flags = parse(&["--listen=127.0.0.1:0", "--workspace", "/w"])
+            .unwrap()
+            .unwrap();
+        assert_eq!(flags.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(flags.workspace, PathBuf::from("/w"));
+        assert_eq!(parse(&["--help"]), Ok(None));
+        for bad in [
+            &["--listen", "nowhere"][..],
+            &["--port", "1"],
+            &["extra"],
+            &["--listen"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn random_ids_differ() {
+        assert_ne!(random_id().unwrap(), random_id().unwrap());
+    }
+}

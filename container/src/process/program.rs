@@ -1,0 +1,317 @@
+//! Which file `argv[0]` means, in the shell's way and with the shell's words when it means none.
+
+use std::borrow::Cow;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// The builtins of bash and sh. As commands of their own, they run in a shell unless they are in `PATH` as well.
+const BUILTINS: [&str; 61] = [
+    ".",
+    ":",
+    "[",
+    "alias",
+    "bg",
+    "bind",
+    "break",
+    "builtin",
+    "caller",
+    "cd",
+    "command",
+    "compgen",
+    "complete",
+    "compopt",
+    "continue",
+    "declare",
+    "dirs",
+    "disown",
+    "echo",
+    "enable",
+    "eval",
+    "exec",
+    "exit",
+    "export",
+    "false",
+    "fc",
+    "fg",
+    "getopts",
+    "hash",
+    "help",
+    "history",
+    "jobs",
+    "kill",
+    "let",
+    "local",
+    "logout",
+    "mapfile",
+    "popd",
+    "printf",
+    "pushd",
+    "pwd",
+    "read",
+    "readarray",
+    "readonly",
+    "return",
+    "set",
+    "shift",
+    "shopt",
+    "source",
+    "suspend",
+    "test",
+    "times",
+    "trap",
+    "true",
+    "type",
+    "typeset",
+    "ulimit",
+    "umask",
+    "unalias",
+    "unset",
+    "wait",
+];
+
+/// The shell that runs a file which is no program.
+const SH: &str = "/bin/sh";
+
+/// A file to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program<'a> {
+    /// The file, always with a slash in it; relative to the command's directory if it is relative.
+    pub path: PathBuf,
+    /// The arguments, the name that the program is called by first.
+    pub argv: Vec<Cow<'a, str>>,
+}
+
+/// A command that cannot be run: what a shell would say and return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// 127 when there is no such program, 126 when it cannot be executed.
+    pub exit_code: i32,
+    /// One line for the standard error, without its line feed.
+    pub words: String,
+}
+
+impl<'a> Program<'a> {
+    /// Finds the program of `argv` for a command that starts in `cwd` with `path` as its `PATH`.
+    pub fn resolve(argv: &'a [String], path: &str, cwd: &Path) -> Result<Self, Refusal> {
+        let name = argv.first().map_or("", String::as_str);
+        if name.contains('/') {
+            return match fs::metadata(cwd.join(name)) {
+                Ok(file) if file.is_dir() => Err(Refusal::not_executable(name, "Is a directory")),
+                Ok(file) if !is_executable(&file) => Err(Refusal::not_executable(name, "Permission denied")),
+                Ok(_) => Ok(Self::new(name.into(), argv)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    Err(Refusal::not_found(name, "No such file or directory"))
+                }
+                Err(e) => Err(Refusal::not_executable(name, &reason(&e))),
+            };
+        }
+        match search(name, path, cwd) {
+            Search::Found(file) => Ok(Self::new(file, argv)),
+            _ if BUILTINS.contains(&name) => Ok(Self::in_shell(argv, path, cwd)),
+            Search::NotExecutable => Err(Refusal::not_executable(name, "Permission denied")),
+            Search::NotFound => Err(Refusal::not_found(name, "command not found")),
+        }
+    }
+
+    /// The shell that runs this file, which the kernel did not take for a program: a script without `#!`. Refused
+    /// when the file is binary.
+    pub fn as_script(&self, cwd: &Path) -> Result<Self, Refusal> {
+        let path = self.path.to_string_lossy().into_owned();
+        let start = first_bytes(&cwd.join(&self.path)).unwrap_or_default();
+        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.contains(&0) {
+            return Err(Refusal::not_executable(
+                &path,
+                "cannot execute binary file: Exec format error",
+            ));
+        }
+        let mut argv = vec![Cow::from("sh"), "--".into(), path.into()];
+        argv.extend(self.argv.iter().skip(1).cloned());
+        Ok(Self {
+            path: SH.into(),
+            argv,
+        })
+    }
+
+    fn new(path: PathBuf, argv: &'a [String]) -> Self {
+        Self {
+            path,
+            argv: argv.iter().map(|arg| Cow::from(arg.as_str())).collect(),
+        }
+    }
+
+    fn in_shell(argv: &'a [String], path: &str, cwd: &Path) -> Self {
+        let (shell, name) = match search("bash", path, cwd) {
+            Search::Found(bash) => (bash, "bash"),
+            _ => (SH.into(), "sh"),
+        };
+        let before = [name, "-c", "\"$@\"", name];
+        Self {
+            path: shell,
+            argv: before
+                .into_iter()
+                .chain(argv.iter().map(String::as_str))
+                .map(Cow::from)
+                .collect(),
+        }
+    }
+}
+
+impl Refusal {
+    /// What a shell says when the kernel refuses to execute `name`; `None` when the fault is not the command's.
+    pub fn of_kernel(name: &str, error: &io::Error) -> Option<Self> {
+        match Errno::from_io_error(error)? {
+            Errno::NOENT => Some(Self::not_found(name, "cannot execute: required file not found")),
+            Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => None,
+            _ => Some(Self::not_executable(name, &reason(error))),
+        }
+    }
+
+    fn not_found(name: &str, why: &str) -> Self {
+        Self {
+            exit_code: 127,
+            words: format!("{name}: {why}"),
+        }
+    }
+
+    fn not_executable(name: &str, why: &str) -> Self {
+        Self {
+            exit_code: 126,
+            words: format!("{name}: {why}"),
+        }
+    }
+}
+
+enum Search {
+    Found(PathBuf),
+    /// There are only files of that name that may not be executed.
+    NotExecutable,
+    NotFound,
+}
+
+fn search(name: &str, path: &str, cwd: &Path) -> Search {
+    let mut search = Search::NotFound;
+    if name.is_empty() {
+        return search;
+    }
+    for directory in path.split(':') {
+        // An empty entry is the current directory.
+        let file = Path::new(if directory.is_empty() { "." } else { directory }).join(name);
+        match fs::metadata(cwd.join(&file)) {
+            Ok(found) if found.is_file() && is_executable(&found) => return Search::Found(file),
+            Ok(found) if found.is_file() => search = Search::NotExecutable,
+            _ => {}
+        }
+    }
+    search
+}
+
+fn is_executable(file: &Metadata) -> bool {
+    file.permissions().mode() & 0o111 != 0
+}
+
+fn first_bytes(file: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+
+    let mut start = Vec::new();
+    fs::File::open(file)?.take(80).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// The system's words for an error, without the number that Rust adds.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, mode) in [
+            ("bin/tool", 0o755),
+            ("bin/data", 0o644),
+            ("other/tool", 0o755),
+            ("run", 0o755),
+        ] {
+            let file = directory.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "exit 0\n").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        directory
+    }
+
+    fn resolve(name: &str, path: &str, cwd: &Path) -> Result<String, (i32, String)> {
+        Program::resolve(&[name.to_owned()], path, cwd)
+            .map(|program| program.path.to_str().unwrap().to_owned())
+            .map_err(|refusal| (refusal.exit_code, refusal.words))
+    }
+
+    #[test]
+    fn finds_what_a_shell_finds() {
+        let directory = directory();
+        let cwd = directory.path();
+        for (name, path, file) in [
+            ("tool", "none:bin:other", "bin/tool"),
+            ("tool", "other:bin", "other/tool"),
+            ("run", "bin:", "./run"),
+            ("./run", "bin", "./run"),
+            ("bin/tool", "", "bin/tool"),
+            ("cd", "bin", SH),
+        ] {
+            assert_eq!(resolve(name, path, cwd), Ok(file.to_owned()), "{name} in {path}");
+        }
+    }
+
+    #[test]
+    fn refuses_in_the_words_of_a_shell() {
+        let directory = directory();
+        let cwd = directory.path();
+        for (name, path, exit_code, words) in [
+            ("none", "bin", 127, "none: command not found"),
+            ("", "bin", 127, ": command not found"),
+            ("bin", ".", 127, "bin: command not found"),
+            ("./none", "bin", 127, "./none: No such file or directory"),
+            ("run/x", "bin", 126, "run/x: Not a directory"),
+            ("data", "bin", 126, "data: Permission denied"),
+            ("bin/data", "bin", 126, "bin/data: Permission denied"),
+            ("./bin", "bin", 126, "./bin: Is a directory"),
+        ] {
+            assert_eq!(
+                resolve(name, path, cwd),
+                Err((exit_code, words.to_owned())),
+                "{name} in {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_builtin_gets_its_arguments_untouched() {
+        let argv = ["cd".to_owned(), "a b".to_owned()];
+        let program = Program::resolve(&argv, "/nowhere", Path::new("/")).unwrap();
+        assert_eq!(program.argv, ["sh", "-c", "\"$@\"", "sh", "cd", "a b"]);
+    }
+
+    #[test]
+    fn only_text_is_a_script() {
+        let directory = directory();
+        let argv = ["run".to_owned(), "-x".to_owned()];
+        let program = Program::resolve(&argv, "", directory.path()).unwrap();
+        assert_eq!(
+            program.as_script(directory.path()).unwrap().argv,
+            ["sh", "--", "./run", "-x"]
+        );
+        fs::write(directory.path().join("run"), b"\x7fELF\0\n").unwrap();
+        assert_eq!(program.as_script(directory.path()).unwrap_err().exit_code, 126);
+    }
+}

@@ -1,0 +1,153 @@
+//! From a program to a process.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::program::Program;
+use super::watched::watch;
+use crate::pid1::Children;
+use crate::user::Ids;
+
+/// How much of a command's output the kernel keeps, in bytes: fewer switches between writer and reader than with the
+/// usual 64 KiB. Not more, as the pipes of a user without privileges are limited all together.
+const PIPE_SIZE: usize = 256 * 1024;
+
+/// How a command starts.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// What it executes.
+    pub program: &'a Program<'a>,
+    /// Where it starts.
+    pub cwd: &'a Path,
+    /// Its whole environment.
+    pub env: &'a BTreeMap<OsString, OsString>,
+    /// What to run as, if it is not what `sandboxd` runs as.
+    pub ids: Option<&'a Ids>,
+    /// Whether its standard input is a pipe; it is empty otherwise.
+    pub piped_stdin: bool,
+}
+
+/// A command that was started: itself, and our ends of its pipes.
+#[derive(Debug)]
+pub struct Started {
+    /// The process.
+    pub child: Child,
+    /// The pipe that it reads, if it was asked for.
+    pub stdin: Option<OwnedFd>,
+    /// The pipe that it writes its standard output to.
+    pub stdout: OwnedFd,
+    /// The pipe that it writes its standard error to.
+    pub stderr: OwnedFd,
+}
+
+/// A child process. Its end can be seen without collecting it, so that its id stays its own for as long as its tree is
+/// being ended.
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    pid: Pid,
+    pidfd: AsyncFd<OwnedFd>,
+    children: Arc<Children>,
+}
+
+impl Start<'_> {
+    /// Starts the command, as the leader of a process group of its own. Errors are those of the kernel.
+    pub fn spawn(&self, children: Arc<Children>) -> io::Result<Started> {
+        let mut command = Command::new(&self.program.path);
+        let mut argv = self.program.argv.iter().map(|arg| OsStr::new(arg.as_ref()));
+        if let Some(name) = argv.next() {
+            command.arg0(name);
+        }
+        command
+            .args(argv)
+            .current_dir(self.cwd)
+            .env_clear()
+            .envs(self.env)
+            .process_group(0)
+            .stdin(if self.piped_stdin {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(ids) = self.ids {
+            switch_user(&mut command, ids.clone());
+        }
+        let mut process = children.spawn(
+            || command.spawn(),
+            |process| Pid::from_raw(i32::try_from(process.id()).ok()?),
+        )?;
+        let pid = Pid::from_child(&process);
+        let stdin = process.stdin.take().map(OwnedFd::from);
+        let pipes = (process.stdout.take(), process.stderr.take());
+        let (Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::Error::other("a pipe is missing"));
+        };
+        let pidfd = watch(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?;
+        Ok(Started {
+            child: Child {
+                process,
+                pid,
+                pidfd,
+                children,
+            },
+            stdin,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        })
+    }
+}
+
+/// Lets the child take on `ids` after the fork. The standard library's own way knows no supplementary groups.
+fn switch_user(command: &mut Command, ids: Ids) {
+    let switch = move || {
+        set_thread_groups(&ids.groups)?;
+        set_thread_gid(ids.gid)?;
+        set_thread_uid(ids.uid)?;
+        Ok(())
+    };
+    // SAFETY: runs between fork and exec, where only async-signal-safe calls are allowed: it makes three system calls
+    // and touches no lock and no allocator. The child has one thread there, so that thread's ids are the process's.
+    unsafe { command.pre_exec(switch) };
+}
+
+/// Lets `pipe` hold more, if the kernel allows it.
+pub fn enlarge(pipe: &OwnedFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_SIZE);
+}
+
+impl Child {
+    /// Its process id, and that of its process group.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Returns when it has ended. Does not collect it.
+    pub async fn ended(&self) {
+        // A pidfd becomes readable and stays so. Waiting for it fails only when the runtime stops.
+        let _ = self.pidfd.readable().await;
+    }
+
+    /// Collects it after [`ended`](Self::ended): how it ended.
+    pub fn collect(mut self) -> io::Result<ExitStatus> {
+        let Self {
+            process,
+            pid,
+            children,
+            ..
+        } = &mut self;
+        children.collect(*pid, || process.wait())
+    }
+}

@@ -1,0 +1,102 @@
+//! How a command ended, as its `exit` event says it.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use sandbox_protocol::event::Exit;
+
+/// The exit code of a command that its timeout ended.
+const TIMED_OUT: i32 = 124;
+
+/// The names of the signals from 1 on, as the kernel numbers them on every architecture that we build for.
+const SIGNALS: [&str; 31] = [
+    "SIGHUP",
+    "SIGINT",
+    "SIGQUIT",
+    "SIGILL",
+    "SIGTRAP",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGKILL",
+    "SIGUSR1",
+    "SIGSEGV",
+    "SIGUSR2",
+    "SIGPIPE",
+    "SIGALRM",
+    "SIGTERM",
+    "SIGSTKFLT",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGSTOP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGXCPU",
+    "SIGXFSZ",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGWINCH",
+    "SIGIO",
+    "SIGPWR",
+    "SIGSYS",
+];
+
+/// The end of a command that ended by itself, or by a signal that was not ours.
+pub fn ended(status: ExitStatus) -> Exit {
+    match status.signal() {
+        Some(signal) => Exit {
+            exit_code: 128 + signal,
+            signal: Some(signal_name(signal)),
+            timed_out: false,
+        },
+        None => Exit {
+            exit_code: status.code().unwrap_or_default(),
+            ..Exit::default()
+        },
+    }
+}
+
+/// The end of a command that its timeout ended; without a status if even SIGKILL has not ended it yet.
+pub fn timed_out(status: Option<ExitStatus>) -> Exit {
+    Exit {
+        exit_code: TIMED_OUT,
+        signal: status.and_then(|status| status.signal()).map(signal_name),
+        timed_out: true,
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let known = usize::try_from(signal - 1)
+        .ok()
+        .and_then(|index| SIGNALS.get(index));
+    match known {
+        Some(name) => (*name).to_owned(),
+        None => format!("SIGRTMIN+{}", signal - 34),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses() {
+        let exit = ended(ExitStatus::from_raw(7 << 8));
+        assert_eq!((exit.exit_code, exit.signal), (7, None));
+        let exit = ended(ExitStatus::from_raw(11));
+        assert_eq!((exit.exit_code, exit.signal.as_deref()), (139, Some("SIGSEGV")));
+        let exit = ended(ExitStatus::from_raw(35));
+        assert_eq!(
+            (exit.exit_code, exit.signal.as_deref()),
+            (163, Some("SIGRTMIN+1"))
+        );
+        let exit = timed_out(Some(ExitStatus::from_raw(15)));
+        assert_eq!(
+            (exit.exit_code, exit.signal.as_deref(), exit.timed_out),
+            (124, Some("SIGTERM"), true)
+        );
+        assert_eq!(signal_name(31), "SIGSYS");
+    }
+}

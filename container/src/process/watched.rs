@@ -1,0 +1,15 @@
+//! File descriptors that the runtime watches.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::ioctl_fionbio;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Lets the runtime say when `fd`, a pipe or a pidfd, can do what `interest` names. Makes it non-blocking.
+pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    ioctl_fionbio(&fd, true)?;
+    // SAFETY: an `OwnedFd` always gives the same descriptor, and closes it only when it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
