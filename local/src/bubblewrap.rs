@@ -1,0 +1,163 @@
+//! What a sandbox sees of this machine: the command line of bubblewrap.
+//!
+//! The system is there read-only (`/usr`, and of `/etc` only what programs need to run: no passwords, no keys, no
+//! configuration of services), the process tree is its own, and so are its directories. Those are directories on
+//! disk, so that what a sandbox writes takes no memory; only `/run`, which holds sockets and pid files, is not. The
+//! network is the machine's.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Where `sandboxd` is found inside a sandbox.
+const SANDBOXD: &str = "/run/sandboxd";
+
+/// Top-level directories beside `/usr` that hold programs and libraries, or lead to them.
+const SYSTEM: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// What programs read in `/etc`.
+const ETC: [&str; 27] = [
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "fonts",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "localtime",
+    "login.defs",
+    "magic",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki",
+    "profile",
+    "protocols",
+    "resolv.conf",
+    "services",
+    "ssl",
+];
+
+/// What in `/proc` sets up the machine, not the sandbox. The user id 0 may write there without any capability, and
+/// bubblewrap covers some of it only.
+const KERNEL_CONTROLS: [&str; 5] = [
+    "/proc/acpi",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// What root keeps inside a sandbox: to give files to others and to become others. What is left out would reach the
+/// machine: mounts, devices, raw disks, raw network, modules, other processes' memory, files by handle. An ordinary
+/// user has no capability to keep.
+const CAPABILITIES: [&str; 7] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+];
+
+/// Directories of a sandbox's own: the name below the sandbox's directory on the machine, the path inside, the mode.
+pub const OWN_DIRECTORIES: [(&str, &str, u32); 4] = [
+    ("workspace", sandbox_protocol::path::WORKSPACE, 0o755),
+    ("home", HOME, 0o755),
+    ("tmp", "/tmp", 0o1777),
+    ("var-tmp", "/var/tmp", 0o1777),
+];
+
+/// The home directory inside.
+const HOME: &str = "/home/sandbox";
+
+/// The environment that `sandboxd` starts with, unless the start says otherwise.
+pub const ENVIRONMENT: [(&str, &str); 3] = [
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("HOME", HOME),
+    ("LANG", "C.UTF-8"),
+];
+
+/// The path of `bwrap`, looked for in `path`, a list like that of the variable `PATH`.
+pub fn find(path: &OsStr) -> Result<PathBuf, Error> {
+    std::env::split_paths(path)
+        .map(|dir| dir.join("bwrap"))
+        .find(|program| program.is_file())
+        .ok_or(Error::NoBubblewrap)
+}
+
+/// The arguments of `bwrap` that run the program `sandboxd` as process 1 of a sandbox whose own directories lie in
+/// `directory`. bubblewrap says on the descriptor `info_fd` which process it is outside.
+pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsString> {
+    let mut args = Arguments::default();
+    args.add(["--die-with-parent", "--new-session"]);
+    args.add(["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]);
+    args.add(["--info-fd", &info_fd.to_string()]);
+    if rustix::process::geteuid().is_root() {
+        args.add(["--cap-drop", "ALL"]);
+        for capability in CAPABILITIES {
+            args.add(["--cap-add", capability]);
+        }
+    }
+
+    args.add(["--ro-bind", "/usr", "/usr"]);
+    for name in SYSTEM {
+        let path = Path::new("/").join(name);
+        // On a merged-/usr system these are links into it.
+        match std::fs::read_link(&path) {
+            Ok(target) => args.add([OsStr::new("--symlink"), target.as_os_str(), path.as_os_str()]),
+            Err(_) => args.add([OsStr::new("--ro-bind-try"), path.as_os_str(), path.as_os_str()]),
+        }
+    }
+    // bubblewrap gives parents that it makes itself to their owner alone.
+    for parent in ["/etc", "/home", "/var"] {
+        args.add(["--perms", "0755", "--dir", parent]);
+    }
+    for name in ETC {
+        let path = Path::new("/etc").join(name);
+        args.add([OsStr::new("--ro-bind-try"), path.as_os_str(), path.as_os_str()]);
+    }
+    args.add(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]);
+    for path in KERNEL_CONTROLS {
+        args.add(["--ro-bind-try", path, path]);
+    }
+    args.add(["--symlink", "/run", "/var/run"]);
+    for (name, inside, _) in OWN_DIRECTORIES {
+        args.add([
+            OsStr::new("--bind"),
+            directory.join(name).as_os_str(),
+            OsStr::new(inside),
+        ]);
+    }
+    args.add([
+        OsStr::new("--ro-bind"),
+        sandboxd.as_os_str(),
+        OsStr::new(SANDBOXD),
+    ]);
+    // What bubblewrap mounts all this on lies in memory and would be writable.
+    args.add(["--remount-ro", "/"]);
+    args.add(["--chdir", sandbox_protocol::path::WORKSPACE, "--", SANDBOXD]);
+    args.0
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn add<S: AsRef<OsStr>, const N: usize>(&mut self, args: [S; N]) {
+        self.0.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+    }
+}

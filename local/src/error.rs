@@ -1,0 +1,71 @@
+//! Everything that can go wrong here, and how a Sandbox object is told.
+
+use std::io;
+use std::path::PathBuf;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
+
+/// An error of `sandbox-local`. One table, [`Error::parts`], says which status and code each one is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// There is no such route.
+    #[error("no such route")]
+    NoRoute,
+    /// The route exists, but not with this method.
+    #[error("this method is not allowed here")]
+    Method,
+    /// bubblewrap is not installed.
+    #[error("bubblewrap is missing: there is no `bwrap` in PATH")]
+    NoBubblewrap,
+    /// The sandbox did not come up. The text says how its processes ended and what they wrote last.
+    #[error("the sandbox could not be started: {0}")]
+    Boot(String),
+    /// `sandbox-local` is about to end.
+    #[error("the local runtime is shutting down")]
+    ShuttingDown,
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {}: {source}", path.display())]
+    StateDir {
+        /// The directory, or the entry of it that was at fault.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another `sandbox-local` uses the state directory.
+    #[error("the state directory {} is in use by another sandbox-local (process {owner})", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process id of the other one, as it wrote it down.
+        owner: String,
+    },
+}
+
+impl Error {
+    /// The status and the code of this error.
+    pub fn parts(&self) -> (StatusCode, ErrorCode) {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest),
+            Self::NoRoute => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
+            Self::NoBubblewrap | Self::Boot(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SandboxUnavailable),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SandboxUnavailable),
+            Self::StateDir { .. } | Self::Locked { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = self.parts();
+        (status, Json(ErrorBody::new(code, self.to_string()))).into_response()
+    }
+}

@@ -1,0 +1,131 @@
+//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS]`
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+use rustix::io::{FdFlags, fcntl_setfd};
+use sandbox_local::launch::Programs;
+use sandbox_local::runtime::Runtime;
+use sandbox_local::state_dir::StateDir;
+use sandbox_local::{bubblewrap, http};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "\
+sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS]
+
+Runs sandboxes as bubblewrap process trees that share this machine's network: for development, not for untrusted code.
+When it is ready it prints one line of JSON, {\"url\": …}; whoever knows the URL can run commands here.
+On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes what they kept.
+
+  --sandboxd PATH      the program that serves each sandbox
+  --state-dir DIR      where sandboxes keep their files (default: .sandbox-local); one sandbox-local at a time
+  --listen ADDRESS     address and port to listen on (default: 127.0.0.1:0, a free port)";
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Flags {
+    sandboxd: PathBuf,
+    state_dir: PathBuf,
+    listen: SocketAddr,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("sandbox-local: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Failure> {
+    keep_inherited_descriptors()?;
+    let Some(flags) = parse_flags()? else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    let programs = Programs {
+        bwrap: bubblewrap::find(&std::env::var_os("PATH").unwrap_or_default())?,
+        sandboxd: flags
+            .sandboxd
+            .canonicalize()
+            .map_err(|e| format!("{}: {e}", flags.sandboxd.display()))?,
+    };
+    let listener = TcpListener::bind(flags.listen)
+        .await
+        .map_err(|e| format!("cannot listen on {}: {e}", flags.listen))?;
+    let mut ends = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+
+    let runtime = Runtime::new(programs, StateDir::open(&flags.state_dir).await?);
+    let secret = secret()?;
+    let url = format!("http://{}/{secret}", listener.local_addr()?);
+    let app = http::router(runtime.clone(), &secret);
+    writeln!(std::io::stdout(), "{}", json!({ "url": url }))?;
+
+    let [interrupt, terminate, hangup] = &mut ends;
+    let served = tokio::select! {
+        result = axum::serve(listener, app) => result,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    };
+    runtime.close().await;
+    Ok(served?)
+}
+
+/// None when only help is asked for.
+fn parse_flags() -> Result<Option<Flags>, Failure> {
+    let mut sandboxd: Option<OsString> = None;
+    let mut state_dir = OsString::from(".sandbox-local");
+    let mut listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("sandboxd") => sandboxd = Some(parser.value()?),
+            Long("state-dir") => state_dir = parser.value()?,
+            Long("listen") => listen = parser.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(Flags {
+        sandboxd: sandboxd.ok_or("--sandboxd PATH is missing")?.into(),
+        state_dir: state_dir.into(),
+        listen,
+    }))
+}
+
+/// Marks the descriptors that this process was born with, so that no sandbox inherits one: a directory among them would
+/// be a way out.
+fn keep_inherited_descriptors() -> Result<(), Failure> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let fd: RawFd = entry?.file_name().to_string_lossy().parse()?;
+        if fd > 2 {
+            // SAFETY: the descriptor is only borrowed for this call, which neither closes it nor reads from it.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+        }
+    }
+    Ok(())
+}
+
+/// 128 random bits in hex.
+fn secret() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
