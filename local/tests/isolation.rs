@@ -1,0 +1,96 @@
+//! What a command in a sandbox sees of the machine and of other sandboxes.
+
+use crate::support::{self, Local, sh};
+
+#[tokio::test]
+async fn a_sandbox_has_its_own_directories_and_processes() {
+    let state = tempfile::tempdir().unwrap();
+    let local = Local::start(state.path());
+    let a = local.boot("a", "boot-own-a").await;
+    let b = local.boot("b", "boot-own-b").await;
+
+    let write = "for d in /workspace /tmp /var/tmp /home/sandbox /run /dev/shm; do echo a >$d/file || echo no $d; done";
+    assert_eq!(sh(&a, write).await, "");
+    let read =
+        "cat /workspace/file /tmp/file /var/tmp/file /home/sandbox/file /run/file /dev/shm/file 2>/dev/null";
+    assert_eq!(sh(&a, read).await, "a\na\na\na\na\na");
+    assert_eq!(sh(&b, read).await, "");
+
+    assert_eq!(sh(&a, "cat /proc/1/comm").await, "sandboxd");
+    sh(&b, "sleep 611 >/dev/null 2>&1 &").await;
+    assert_eq!(
+        sh(
+            &a,
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 61[1]'"
+        )
+        .await,
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn the_machine_is_read_only_or_not_there() {
+    let state = tempfile::tempdir().unwrap();
+    let local = Local::start(state.path());
+    let boot = local.boot("a", "boot-machine").await;
+
+    let hidden = format!(
+        "ls -d /root/.[a-z]* /etc/shadow /etc/ssh /sys /boot {} 2>/dev/null",
+        state.path().display()
+    );
+    assert_eq!(sh(&boot, &hidden).await, "");
+    for place in ["/usr", "/etc", "/", "/bin"] {
+        let output = sh(&boot, &format!("touch {place}/file")).await;
+        assert!(
+            output.contains("Read-only file system") || output.contains("Permission denied"),
+            "{output}"
+        );
+    }
+    // Opened for writing, and not written to.
+    for control in ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/overcommit_memory"] {
+        let output = sh(&boot, &format!(": >>{control}")).await;
+        assert!(output.contains("cannot create"), "{control}: {output}");
+    }
+    let output = sh(
+        &boot,
+        "mount -t tmpfs none /usr && echo mounted; mknod /workspace/disk b 8 0 && echo made",
+    )
+    .await;
+    assert!(
+        !output.contains("mounted") && !output.contains("made"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn the_environment_and_the_open_files_of_the_machine_stay_outside() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = support::command(support::sandboxd_program(), state.path());
+    command.env("MACHINE_SECRET", "hunter2");
+    let local = Local::spawn(command);
+    let boot = local.boot("a", "boot-env").await;
+
+    let environment = sh(&boot, "env; tr '\\0' '\\n' </proc/1/environ").await;
+    assert!(
+        environment.contains("GREETING=hello") && !environment.contains("hunter2"),
+        "{environment}"
+    );
+    let outside =
+        "ls -l /proc/1/fd | grep -v -e pipe: -e socket: -e anon_inode -e /dev/null -e /workspace -e ^total";
+    assert_eq!(sh(&boot, outside).await, "");
+}
+
+#[tokio::test]
+async fn the_tools_that_clients_need_are_there() {
+    let state = tempfile::tempdir().unwrap();
+    let local = Local::start(state.path());
+    let boot = local.boot("a", "boot-tools").await;
+    let missing = "for tool in sh env mkdir test cat cmp chmod mv rm ls readlink dirname cp tar sha256sum awk sed grep; \
+        do command -v $tool >/dev/null || echo $tool; done";
+    assert_eq!(sh(&boot, missing).await, "");
+    assert_eq!(
+        sh(&boot, "getent hosts localhost >/dev/null && echo resolved").await,
+        "resolved"
+    );
+    assert_eq!(sh(&boot, "id -un >/dev/null && echo known").await, "known");
+}
