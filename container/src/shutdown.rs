@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt as _;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -22,6 +23,10 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the last responses may take, the grace included. The rest of [`DEADLINE`] is for the last sweep.
 const LAST_RESPONSES: Duration = Duration::from_secs(4);
+
+/// How much of a response waits in the kernel to be sent, in bytes. What waits there a slow client must read before it
+/// sees how its command ended; the kernel's own choice is megabytes.
+const UNSENT: u32 = 128 * 1024;
 
 /// The signals that ask for a shutdown.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ pub async fn serve_until(signals: Signals, listener: TcpListener, router: Router
     // Events are small and wait for nobody: without this, one would sit in the kernel until the last is acknowledged.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
+        let _ = SockRef::from(&*connection).set_tcp_notsent_lowat(UNSENT);
     });
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
         let _ = stopped.await;

@@ -16,6 +16,7 @@
 
 pub mod output;
 pub mod program;
+pub mod refusal;
 pub mod scan;
 pub mod spawn;
 pub mod status;
@@ -38,15 +39,15 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use rustix::io::Errno;
-use sandbox_protocol::event::{Exit, OutputStream};
 use sandbox_protocol::exec::MAX_BODY;
-use sandbox_protocol::{Event, ExecRequest, Invalid};
+use sandbox_protocol::{ExecRequest, Invalid};
 use tokio::sync::mpsc;
 
 use self::output::Outputs;
-use self::program::{Program, Refusal};
+use self::program::Program;
+use self::refusal::Refusal;
 use self::spawn::{Start, Started};
 use self::stream::EventStream;
 use self::task::Task;
@@ -128,7 +129,7 @@ pub async fn exec(
     let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
     let program = match Program::resolve(&request.argv, path.as_deref().unwrap_or_default(), &cwd) {
         Ok(program) => program,
-        Err(refusal) => return Ok(refuse(&refusal)),
+        Err(refusal) => return Ok(refusal.into_response()),
     };
     let start = Start {
         program: &program,
@@ -143,7 +144,7 @@ pub async fn exec(
     {
         let script = match program.as_script(&cwd) {
             Ok(script) => script,
-            Err(refusal) => return Ok(refuse(&refusal)),
+            Err(refusal) => return Ok(refusal.into_response()),
         };
         spawned = Start {
             program: &script,
@@ -155,7 +156,7 @@ pub async fn exec(
     match spawned {
         Ok(started) => supervise(&processes, &request, started, &cookie, stdin).map_err(Error::Exec),
         Err(e) => Refusal::of_kernel(name, &e)
-            .map(|refusal| refuse(&refusal))
+            .map(|refusal| refusal.into_response())
             .ok_or(Error::Exec(e)),
     }
 }
@@ -183,22 +184,4 @@ fn supervise(
     }
     tokio::spawn(task.run());
     Ok(stream::response(Body::new(EventStream::new(stream))))
-}
-
-/// The stream of a command that could not be executed.
-fn refuse(refusal: &Refusal) -> Response {
-    let mut wire = Vec::new();
-    let words = format!("{}\n", refusal.words);
-    let pieces = text::pieces(words.as_bytes());
-    let mut id = 0;
-    for piece in pieces {
-        id += 1;
-        OutputStream::Stderr.write_event(Some(id), piece, &mut wire);
-    }
-    let exit = Exit {
-        exit_code: refusal.exit_code,
-        ..Exit::default()
-    };
-    Event::Exit(exit).write_to(Some(id + 1), &mut wire);
-    stream::response(Body::from(wire))
 }

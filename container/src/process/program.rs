@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
+use super::refusal::{self, Refusal};
 
 /// The builtins of bash and sh. As commands of their own, they run in a shell unless they are in `PATH` as well.
 const BUILTINS: [&str; 61] = [
@@ -85,15 +85,6 @@ pub struct Program<'a> {
     pub argv: Vec<Cow<'a, str>>,
 }
 
-/// A command that cannot be run: what a shell would say and return.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// 127 when there is no such program, 126 when it cannot be executed.
-    pub exit_code: i32,
-    /// One line for the standard error, without its line feed.
-    pub words: String,
-}
-
 impl<'a> Program<'a> {
     /// Finds the program of `argv` for a command that starts in `cwd` with `path` as its `PATH`.
     pub fn resolve(argv: &'a [String], path: &str, cwd: &Path) -> Result<Self, Refusal> {
@@ -106,7 +97,7 @@ impl<'a> Program<'a> {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     Err(Refusal::not_found(name, "No such file or directory"))
                 }
-                Err(e) => Err(Refusal::not_executable(name, &reason(&e))),
+                Err(e) => Err(Refusal::not_executable(name, &refusal::reason(&e))),
             };
         }
         match search(name, path, cwd) {
@@ -161,31 +152,6 @@ impl<'a> Program<'a> {
     }
 }
 
-impl Refusal {
-    /// What a shell says when the kernel refuses to execute `name`; `None` when the fault is not the command's.
-    pub fn of_kernel(name: &str, error: &io::Error) -> Option<Self> {
-        match Errno::from_io_error(error)? {
-            Errno::NOENT => Some(Self::not_found(name, "cannot execute: required file not found")),
-            Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => None,
-            _ => Some(Self::not_executable(name, &reason(error))),
-        }
-    }
-
-    fn not_found(name: &str, why: &str) -> Self {
-        Self {
-            exit_code: 127,
-            words: format!("{name}: {why}"),
-        }
-    }
-
-    fn not_executable(name: &str, why: &str) -> Self {
-        Self {
-            exit_code: 126,
-            words: format!("{name}: {why}"),
-        }
-    }
-}
-
 enum Search {
     Found(PathBuf),
     /// There are only files of that name that may not be executed.
@@ -220,15 +186,6 @@ fn first_bytes(file: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     fs::File::open(file)?.take(80).read_to_end(&mut start)?;
     Ok(start)
-}
-
-/// The system's words for an error, without the number that Rust adds.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

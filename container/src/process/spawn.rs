@@ -58,6 +58,7 @@ pub struct Child {
     process: std::process::Child,
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
+    is_collected: bool,
     children: Arc<Children>,
 }
 
@@ -91,22 +92,28 @@ impl Start<'_> {
         )?;
         let pid = Pid::from_child(&process);
         let stdin = process.stdin.take().map(OwnedFd::from);
-        let pipes = (process.stdout.take(), process.stderr.take());
-        let (Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::Error::other("a pipe is missing"));
-        };
-        let pidfd = watch(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?;
-        Ok(Started {
-            child: Child {
-                process,
-                pid,
-                pidfd,
-                children,
-            },
-            stdin,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-        })
+        let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())
+            .map_err(io::Error::from)
+            .and_then(|pidfd| watch(pidfd, Interest::READABLE));
+        match (pidfd, stdout, stderr) {
+            (Ok(pidfd), Some(stdout), Some(stderr)) => Ok(Started {
+                child: Child {
+                    process,
+                    pid,
+                    pidfd,
+                    is_collected: false,
+                    children,
+                },
+                stdin,
+                stdout: stdout.into(),
+                stderr: stderr.into(),
+            }),
+            (pidfd, ..) => {
+                end(&mut process, pid, &children)?;
+                Err(pidfd.err().unwrap_or(io::ErrorKind::BrokenPipe.into()))
+            }
+        }
     }
 }
 
@@ -142,12 +149,23 @@ impl Child {
 
     /// Collects it after [`ended`](Self::ended): how it ended.
     pub fn collect(mut self) -> io::Result<ExitStatus> {
-        let Self {
-            process,
-            pid,
-            children,
-            ..
-        } = &mut self;
-        children.collect(*pid, || process.wait())
+        self.is_collected = true;
+        self.children.collect(self.pid, || self.process.wait())
     }
+}
+
+impl Drop for Child {
+    /// A command that nobody supervises, because its task could not be set up or is over, does not go on.
+    fn drop(&mut self) {
+        if !self.is_collected
+            && let Err(e) = end(&mut self.process, self.pid, &self.children)
+        {
+            tracing::warn!(pid = self.pid.as_raw_pid(), error = %e, "cannot end a command");
+        }
+    }
+}
+
+fn end(process: &mut std::process::Child, pid: Pid, children: &Children) -> io::Result<ExitStatus> {
+    process.kill()?;
+    children.collect(pid, || process.wait())
 }

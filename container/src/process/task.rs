@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const OVERTIME: Duration = Duration::from_millis(1800);
 
 /// How long, beyond the grace, the end of a tree is waited for.
-const LAST_BREATH: Duration = Duration::from_millis(500);
+const LAST_BREATH: Duration = Duration::from_millis(300);
 
 /// A command that runs.
 #[derive(Debug)]

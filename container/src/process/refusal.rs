@@ -1,0 +1,91 @@
+//! Commands that cannot be executed, told in the words and with the exit codes of a shell.
+
+use std::io;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use rustix::io::Errno;
+use sandbox_protocol::Event;
+use sandbox_protocol::event::{Exit, OutputStream};
+
+use super::{stream, text};
+
+/// A command that cannot be run: what a shell would say and return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// 127 when there is no such program, 126 when it cannot be executed.
+    pub exit_code: i32,
+    /// One line for the standard error, without its line feed.
+    pub words: String,
+}
+
+impl Refusal {
+    /// There is no program `name`.
+    pub fn not_found(name: &str, why: &str) -> Self {
+        Self {
+            exit_code: 127,
+            words: format!("{name}: {why}"),
+        }
+    }
+
+    /// There is a program `name`, but it cannot be executed.
+    pub fn not_executable(name: &str, why: &str) -> Self {
+        Self {
+            exit_code: 126,
+            words: format!("{name}: {why}"),
+        }
+    }
+
+    /// What a shell says when the kernel refuses to execute `name`; `None` when the fault is not the command's.
+    pub fn of_kernel(name: &str, error: &io::Error) -> Option<Self> {
+        match Errno::from_io_error(error)? {
+            Errno::NOENT => Some(Self::not_found(name, "cannot execute: required file not found")),
+            Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => None,
+            _ => Some(Self::not_executable(name, &reason(error))),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// The stream of a command that said these words and ended.
+    fn into_response(self) -> Response {
+        let mut wire = Vec::new();
+        let mut id = 0;
+        for piece in text::pieces(format!("{}\n", self.words).as_bytes()) {
+            id += 1;
+            OutputStream::Stderr.write_event(Some(id), piece, &mut wire);
+        }
+        let exit = Exit {
+            exit_code: self.exit_code,
+            ..Exit::default()
+        };
+        Event::Exit(exit).write_to(Some(id + 1), &mut wire);
+        stream::response(Body::from(wire))
+    }
+}
+
+/// The system's words for an error, without the number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_the_command_are_told_apart_from_ours() {
+        let refusal = |errno: Errno| Refusal::of_kernel("x", &errno.into());
+        assert_eq!(
+            refusal(Errno::TOOBIG),
+            Some(Refusal::not_executable("x", "Argument list too long"))
+        );
+        assert_eq!(refusal(Errno::ACCESS).map(|refusal| refusal.exit_code), Some(126));
+        assert_eq!(refusal(Errno::NOENT).map(|refusal| refusal.exit_code), Some(127));
+        assert_eq!(refusal(Errno::AGAIN), None);
+    }
+}
