@@ -17,13 +17,17 @@ const OWN: [&str; 5] = ["PWD", "OLDPWD", "SHLVL", "_", "RUST_LOG"];
 /// How the names of more of them begin: what configures `sandboxd`, and socket activation.
 const OWN_PREFIXES: [&str; 2] = ["SANDBOX_", "LISTEN_"];
 
+/// The variables that belong to one user and not to another.
+const PERSONAL: [&str; 3] = ["HOME", "USER", "LOGNAME"];
+
 /// Who commands run as.
 #[derive(Debug, Clone)]
 pub struct User {
     /// What to switch to; `None` leaves commands with the ids of `sandboxd`.
     pub ids: Option<Ids>,
     /// The environment that every command starts from: the one `sandboxd` was given (the image's variables) without
-    /// what is its own, with the user's `HOME`, `USER` and `LOGNAME`, and with `PATH` and `LANG` if they are missing.
+    /// what is its own; after a switch with the user's `HOME`, `USER` and `LOGNAME`; and with what is missing of these,
+    /// `PATH` and `LANG`.
     pub env: BTreeMap<OsString, OsString>,
 }
 
@@ -57,11 +61,14 @@ impl User {
                 gid: entry.gid,
                 groups: groups(&group, &entry),
             }),
-            env: base_env(env::vars_os(), Some(&entry)),
+            env: base_env(
+                env::vars_os().filter(|(name, _)| !PERSONAL.iter().any(|own| name == own)),
+                Some(&entry),
+            ),
         })
     }
 
-    /// The user that `sandboxd` runs as.
+    /// The user that `sandboxd` runs as, with the variables it was given.
     pub fn current() -> Self {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let entry = entries(&passwd).find(|entry| entry.uid == getuid());
@@ -119,7 +126,7 @@ fn base_env(
             ("USER", entry.name),
             ("LOGNAME", entry.name),
         ] {
-            env.insert(name.into(), value.into());
+            env.entry(name.into()).or_insert_with(|| value.into());
         }
     }
     for (name, value) in [("PATH", PATH), ("HOME", "/"), ("LANG", "C.UTF-8")] {
@@ -156,7 +163,7 @@ mod tests {
     fn commands_get_the_environment_of_the_image_and_nothing_of_sandboxd() {
         let given = [
             ("GOPATH", "/go"),
-            ("HOME", "/root"),
+            ("HOME", "/elsewhere"),
             ("LISTEN_FDS", "1"),
             ("PWD", "/"),
             ("SANDBOX_BOOT_ID", "b"),
@@ -166,7 +173,12 @@ mod tests {
         let env = base_env(given.into_iter(), Some(&sandbox()));
         let names: Vec<_> = env.keys().map(|name| name.to_str().unwrap()).collect();
         assert_eq!(names, ["GOPATH", "HOME", "LANG", "LOGNAME", "PATH", "USER"]);
-        assert_eq!(env.get(&OsString::from("HOME")).unwrap(), "/home/sandbox");
+        assert_eq!(
+            env.get(&OsString::from("HOME")).unwrap(),
+            "/elsewhere",
+            "what was given stays"
+        );
+        assert_eq!(env.get(&OsString::from("USER")).unwrap(), "sandbox");
     }
 
     #[test]
