@@ -2,34 +2,42 @@
 # processes; it ends, with all of them, on SIGINT, SIGTERM and SIGHUP, and as soon as one of them ends.
 
 processes=
+session=
+announcer=
 
-# Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session in a fresh directory.
+# Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session.
 begin_session() {
   port=${PORT:-8787}
   case $port in
   '' | *[!0-9]*) fail "PORT must be a number, not \"$port\"" ;;
   esac
-  node -e '
-    const server = require("net").createServer();
-    server.on("error", (e) => { console.error(e.message); process.exit(1); });
-    server.listen(+process.argv[1], "127.0.0.1", () => server.close());
-  ' "$port" 2>/dev/null || fail "port $port is not free. Choose another, for example: PORT=8788 npm start"
-
+  require_free_port
   key=${SANDBOX_API_KEY:-$(node -p 'require("crypto").randomBytes(24).toString("hex")')}
   case $key in
   # The characters of a bearer token (RFC 6750), none of which means anything in an env file.
   *[!A-Za-z0-9._~+/=-]*) fail "SANDBOX_API_KEY may only have letters, digits and the characters . _ ~ + / = -" ;;
   esac
-
-  # Named after the port, which only one session can have: what a killed session left is removed here.
-  session=$root/.wrangler/session-$port
-  rm -rf "$session"
-  # The Worker's variables go into a file that nobody else can read: a command line can be read by all.
-  (umask 077 && mkdir -p "$session" && printf 'SANDBOX_API_KEY=%s\n' "$key" >"$session/variables")
   trap 'end_session $?' EXIT
   trap 'end_session 130' INT
   trap 'end_session 143' TERM
   trap 'end_session 129' HUP
+}
+
+require_free_port() {
+  node -e '
+    const server = require("net").createServer();
+    server.on("error", () => process.exit(1));
+    server.listen(+process.argv[1], "127.0.0.1", () => server.close());
+  ' "$port" 2>/dev/null || fail "port $port is not free. Choose another, for example: PORT=8788 npm start"
+}
+
+# Makes the session's directory, named after the port, which only one session can have: what a killed one left in it
+# goes. The Worker's variables are in a file there that nobody else can read; a command line can be read by all.
+make_directory() {
+  require_free_port
+  session=$root/.wrangler/session-$port
+  rm -rf "$session"
+  (umask 077 && mkdir -p "$session" && printf 'SANDBOX_API_KEY=%s\n' "$key" >"$session/variables")
 }
 
 # run COMMAND…: starts a process of the session in a process group of its own, so that Ctrl-C reaches only this shell,
@@ -44,9 +52,11 @@ run() {
   processes="$started $processes"
 }
 
-# signal_process SIGNAL PID: to the whole process group where `run` made one.
-signal_process() {
-  kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2" 2>/dev/null
+# finish COMMAND…: runs a command of the session to its end. Its failure is the session's.
+finish() {
+  run "$@"
+  wait "$started" || end_session 1
+  processes=${processes#"$started "}
 }
 
 # A pause that a signal interrupts. It also collects the processes that have ended.
@@ -59,17 +69,18 @@ pause() {
 end_session() {
   trap '' INT TERM HUP
   trap - EXIT
-  [ -z "${announcer:-}" ] || kill "$announcer" 2>/dev/null || true
+  [ -z "$announcer" ] || kill "$announcer" 2>/dev/null || true
   for process in $processes; do
-    kill -s TERM "$process" 2>/dev/null || continue
-    tries=0
-    while kill -0 "$process" 2>/dev/null && [ $tries -lt 150 ]; do
-      tries=$((tries + 1))
+    kill -s TERM "$process" 2>/dev/null || true
+    tries=150
+    while kill -0 "$process" 2>/dev/null && [ $tries -gt 0 ]; do
+      tries=$((tries - 1))
       pause 0.1
     done
-    signal_process KILL "$process" || true
+    # Whatever is left of its group, where it has one, as when it was killed.
+    kill -s KILL -- "-$process" 2>/dev/null || kill -s KILL "$process" 2>/dev/null || true
   done
-  rm -rf "$session"
+  [ -z "$session" ] || rm -rf "$session"
   exit "$1"
 }
 
