@@ -1,12 +1,16 @@
-// node announce.mjs URL 3<KEY: waits until the bridge at URL is healthy, then says how to call it.
+// node announce.mjs URL 3<KEY: waits until the bridge at URL answers, then says how to call it.
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const url = process.argv[2];
 const key = readFileSync(3, "utf8").trim();
 
-const answers = () => fetch(`${url}/health`).then((response) => response.ok, () => false);
-while (!(await answers())) await sleep(200);
+let health;
+while (!(health = await fetch(`${url}/health`).catch(() => null))) await sleep(200);
+if (!health.ok) {
+  console.error(`The bridge at ${url} is not healthy: ${await health.text()}`);
+  process.exit(1);
+}
 
 console.log(`
 The bridge is ready:  ${url}

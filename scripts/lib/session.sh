@@ -8,9 +8,7 @@ announcer=
 # Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session.
 begin_session() {
   port=${PORT:-8787}
-  case $port in
-  '' | *[!0-9]*) fail "PORT must be a number, not \"$port\"" ;;
-  esac
+  { [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } 2>/dev/null || fail "PORT must be a number from 1 to 65535, not \"$port\""
   require_free_port
   key=${SANDBOX_API_KEY:-$(node -p 'require("crypto").randomBytes(24).toString("hex")')}
   case $key in
