@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body::{Frame, SizeHint};
+use sandbox_protocol::Activity;
 use sandbox_protocol::sandboxd::{self, Health};
-use sandbox_protocol::{Activity, exec};
 
 use crate::activity::{Busy, Occupation, Tracker};
 use crate::files::{self, Workspace};
@@ -32,7 +32,6 @@ pub fn router(config: Config, children: Arc<Children>) -> io::Result<Router> {
     let processes = Processes::new(config, children, Arc::clone(&tracker));
     let commands = Router::new()
         .route(sandboxd::EXEC, post(process::exec))
-        .layer(DefaultBodyLimit::max(exec::MAX_BODY))
         .with_state(Arc::new(processes));
     let router = Router::new()
         .merge(commands)

@@ -13,6 +13,7 @@
 //! `sandboxd` may be root while its commands are not ([`user`]), so that a command can neither signal nor trace it.
 
 pub mod activity;
+pub mod body;
 pub mod config;
 pub mod error;
 pub mod files;

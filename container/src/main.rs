@@ -1,12 +1,14 @@
 //! The program: see the library's documentation for what it does.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
+use std::{fs, io};
 
 use listenfd::ListenFd;
+use rustix::io::{FdFlags, fcntl_setfd};
 use sandboxd::Config;
 use sandboxd::config::{Flags, USAGE};
 
@@ -37,6 +39,7 @@ fn run(flags: Flags) -> io::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
+    keep_descriptors()?;
     let listener = listener(flags.listen)?;
     let config = Config::from_env(flags.workspace)?;
     // A spawn holds its thread until the child has executed its program, so there are at least two; commands, not
@@ -60,4 +63,20 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
         Some(listener) => Ok(listener),
         None => TcpListener::bind(address),
     }
+}
+
+/// Lets no command inherit what we inherited ourselves: a socket, or whatever else was open where we were started.
+fn keep_descriptors() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if fd > 2 {
+            // SAFETY: it was open a moment ago, and nothing else runs yet that could close it.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            // An error says that it is closed by now: it was the one that the directory is read with.
+            let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use super::contain::Workspace;
 use super::upload::Upload;
 use super::{blocking, requested};
+use crate::body;
 use crate::error::Error;
 
 /// A batch is written once it has so many bytes. An upload holds two: one being received, one being written.
@@ -23,9 +23,6 @@ const BATCH: usize = 1024 * 1024;
 
 /// The most blocks of a batch, so that a body of tiny blocks takes no more memory than one of large ones.
 const BATCH_BLOCKS: usize = 256;
-
-/// How long the body of a refused upload is still read, once the refusal is on its way.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers `PUT` with `{"ok":true}` once the whole body has replaced the file.
 pub(super) async fn write(
@@ -43,10 +40,7 @@ pub(super) async fn write(
     match store(workspace, &uri, &headers, &mut incoming).await {
         Ok(()) => Ok(Json(json!({ "ok": true }))),
         Err(e) => {
-            // A client that waits for `100 Continue` sends no body to a refusal.
-            if !headers.contains_key(header::EXPECT) {
-                incoming.linger();
-            }
+            body::linger(&headers, incoming.body);
             Err(e)
         }
     }
@@ -121,13 +115,5 @@ impl Incoming {
             batch.push(block);
         }
         Ok(batch)
-    }
-
-    /// Reads on for a while and drops what comes. A connection that is closed while the client still sends is reset,
-    /// and the reset overtakes the answer: the client would see a broken connection instead of the refusal.
-    fn linger(mut self) {
-        tokio::spawn(tokio::time::timeout(LINGER, async move {
-            while let Some(Ok(_)) = self.body.next().await {}
-        }));
     }
 }

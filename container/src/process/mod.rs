@@ -35,10 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use rustix::io::Errno;
 use sandbox_protocol::exec::MAX_BODY;
@@ -54,7 +53,7 @@ use self::task::Task;
 use self::tree::{COOKIE, Tree};
 use crate::activity::{Occupation, Tracker};
 use crate::pid1::Children;
-use crate::{Config, Error};
+use crate::{Config, Error, body};
 
 /// How many reads of output may wait for the client's connection.
 const EVENTS_AHEAD: usize = 2;
@@ -112,14 +111,10 @@ impl Processes {
 /// it cannot start anything; a program that cannot be executed is a stream with the words and the code of a shell.
 pub async fn exec(
     State(processes): State<Arc<Processes>>,
-    body: Result<Bytes, BytesRejection>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, Error> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge {
-            limit: MAX_BODY as u64,
-        },
-        _ => Invalid::request(rejection.body_text()).into(),
-    })?;
+    let body = body::read(&headers, body, MAX_BODY).await?;
     let mut request = ExecRequest::parse(&body)?;
     drop(body);
     let stdin = request.stdin.take();

@@ -68,11 +68,6 @@ impl Outputs {
         })
     }
 
-    /// Whether all that counts has been sent.
-    pub fn is_done(&self) -> bool {
-        !self.outputs.iter().any(Output::is_wanted)
-    }
-
     /// The command has ended: only what it has written until now counts.
     pub fn command_ended(&mut self) {
         for output in &mut self.outputs {
@@ -84,7 +79,7 @@ impl Outputs {
     }
 
     /// Sends the next of the output, when there is some and when there is room for it. Without a client it is thrown
-    /// away. Never returns once it [is done](Self::is_done). May be dropped at any time, and loses nothing by that.
+    /// away. Never returns at the end of the output. May be dropped at any time, and loses nothing by that.
     pub async fn forward(&mut self) {
         let Self {
             outputs,
@@ -110,6 +105,13 @@ impl Outputs {
             output.stream.write_event(Some(*last_id), piece, &mut wire);
         }
         permit.send(wire.into());
+    }
+
+    /// Sends all the output that is left, once the [command has ended](Self::command_ended).
+    pub async fn forward_all(&mut self) {
+        while self.outputs.iter().any(Output::is_wanted) {
+            self.forward().await;
+        }
     }
 
     /// Sends `event`, the last one.

@@ -11,9 +11,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub struct Process {
     /// Its id. Ids are used again: only with `started` does it name one process.
     pub pid: Pid,
-    /// Its parent; `None` when that is outside the pid namespace.
+    /// Its parent; `None` when that is outside the pid namespace, or when the process is being removed.
     pub parent: Option<Pid>,
-    /// Its process group; `None` when that is led from outside the pid namespace.
+    /// Its process group; `None` as above.
     pub group: Option<Pid>,
     /// When it started, in clock ticks since the machine did.
     started: u64,
@@ -40,8 +40,9 @@ impl Process {
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?;
-        let parent = Pid::from_raw(fields.next()?.parse().ok()?);
-        let group = Pid::from_raw(fields.next()?.parse().ok()?);
+        let mut id = || fields.next()?.parse().ok();
+        // What is outside the namespace is 0; what a process that is being removed has no more is 0 or -1.
+        let [parent, group] = [id()?, id()?].map(|id: i32| Pid::from_raw(id.max(0)));
         let threads: u32 = fields.nth(14)?.parse().ok()?;
         let started = fields.nth(1)?.parse().ok()?;
         Some(Self {
@@ -107,6 +108,8 @@ mod tests {
         assert!(Process::from_stat(pid, &line("Z", 1)).unwrap().is_dead());
         assert!(!Process::from_stat(pid, &line("Z", 2)).unwrap().is_dead());
         assert_eq!(Process::from_stat(pid, "7 (a) S"), None);
+        let removed = format!("7 (a) X 0 -1 -1{}", " 0".repeat(16));
+        assert_eq!(Process::from_stat(pid, &removed).unwrap().group, None);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -145,6 +145,17 @@ impl Child {
     pub async fn ended(&self) {
         // A pidfd becomes readable and stays so. Waiting for it fails only when the runtime stops.
         let _ = self.pidfd.readable().await;
+    }
+
+    /// How it ended, when it has. Does not collect it.
+    pub fn status(&self) -> Option<ExitStatus> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::Pid(self.pid), options).ok()??;
+        let signal = ended.terminating_signal();
+        // As `wait` encodes it.
+        signal
+            .or_else(|| Some(ended.exit_status()? << 8))
+            .map(ExitStatus::from_raw)
     }
 
     /// Collects it after [`ended`](Self::ended): how it ended.

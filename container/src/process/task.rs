@@ -3,10 +3,10 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use sandbox_protocol::Event;
 use sandbox_protocol::event::Exit;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use sandbox_protocol::{ErrorBody, ErrorCode, Event};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::output::Outputs;
 use super::spawn::Child;
@@ -17,11 +17,12 @@ use crate::activity::Busy;
 /// How long a command that timed out has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// After its timeout and this long, a command's `exit` is sent, whatever is still in the way of it.
-const OVERTIME: Duration = Duration::from_millis(1800);
+/// So long after the timeout the end of the tree is waited for. It takes the grace, and longer only if a process cannot
+/// be interrupted, or forks as fast as it can be killed.
+const LAST_BREATH: Duration = Duration::from_millis(1700);
 
-/// How long, beyond the grace, the end of a tree is waited for.
-const LAST_BREATH: Duration = Duration::from_millis(300);
+/// So long after the timeout, output that the client has not taken is given up: it shall see the end.
+const OVERTIME: Duration = Duration::from_millis(1800);
 
 /// A command that runs.
 #[derive(Debug)]
@@ -44,91 +45,71 @@ pub struct Task {
 enum End {
     /// It ended by itself.
     Own,
-    /// It took too long.
-    TimedOut,
-    /// Its client left.
-    Abandoned,
+    /// It took too long. Its tree is being ended.
+    TimedOut(JoinHandle<()>),
+    /// Its client left. Its tree is being ended.
+    Abandoned(JoinHandle<()>),
 }
 
 impl Task {
     /// Runs the command to its end and sends all its events.
     pub async fn run(mut self) {
         let started = Instant::now();
-        let end = self.until_end().await;
-        let Self {
-            child,
-            mut outputs,
-            timeout: limit,
-            busy,
-            ..
-        } = self;
-        let pid = child.pid().as_raw_pid();
-        outputs.command_ended();
-        let (exit, undead) = match end {
-            End::Own => (collect(child).map(status::ended), None),
-            End::TimedOut => match timeout(LAST_BREATH, child.ended()).await {
-                Ok(()) => (Some(status::timed_out(collect(child))), None),
-                Err(_) => (Some(status::timed_out(None)), Some(child)),
-            },
-            End::Abandoned => {
-                child.ended().await;
-                (collect(child).map(status::ended), None)
+        match self.until_end().await {
+            End::Own => {
+                let exit = collect(self.child).map(status::ended);
+                log("command ended", started, exit.as_ref());
+                self.outputs.command_ended();
+                drop(self.busy);
+                self.outputs.forward_all().await;
+                say(self.outputs, exit).await;
             }
-        };
-        drop(busy);
-        log(pid, started, &end, exit.as_ref());
-        let rest = async {
-            while !outputs.is_done() {
-                outputs.forward().await;
+            End::TimedOut(mut ending) => {
+                let over = started + self.timeout.unwrap_or_default();
+                let is_ended = self.forward_until(over + LAST_BREATH, &mut ending).await;
+                let status = if is_ended { self.child.status() } else { None };
+                let exit = status::timed_out(status);
+                log("command timed out", started, Some(&exit));
+                self.outputs.command_ended();
+                drop(self.busy);
+                let _ = timeout_at(over + OVERTIME, self.outputs.forward_all()).await;
+                // Only now, however long it takes: see `tree` for why the command is collected last.
+                let collected = async {
+                    if !is_ended {
+                        let _ = ending.await;
+                        self.child.ended().await;
+                    }
+                    collect(self.child);
+                };
+                tokio::join!(say(self.outputs, Some(exit)), collected);
             }
-        };
-        match (&end, limit) {
-            // The tree is dead, so what is left is little; a client that does not even take that shall see the end.
-            (End::TimedOut, Some(limit)) => drop(timeout_at(started + limit + OVERTIME, rest).await),
-            (End::Abandoned, _) => return,
-            _ => rest.await,
-        }
-        if let Some(exit) = exit {
-            outputs.finish(&Event::Exit(exit)).await;
-        }
-        outputs.drain().await;
-        if let Some(child) = undead {
-            child.ended().await;
-            collect(child);
+            End::Abandoned(ending) => {
+                let _ = ending.await;
+                self.child.ended().await;
+                let exit = collect(self.child).map(status::ended);
+                log("command killed: its client left", started, exit.as_ref());
+            }
         }
     }
 
-    /// Forwards output until the command is over; then, its tree is dead unless it ended by itself.
+    /// Forwards output until the command is over.
     async fn until_end(&mut self) -> End {
-        let Self {
-            child,
-            tree,
-            outputs,
-            timeout,
-            detached,
-            ..
-        } = self;
-        let client_gone = outputs.client_gone();
+        let client_gone = self.outputs.client_gone();
         let over = async {
             let expired = async {
-                match *timeout {
+                match self.timeout {
                     Some(limit) => sleep(limit).await,
                     None => std::future::pending().await,
                 }
             };
+            let tree = self.tree.clone();
             tokio::select! {
                 biased;
-                () = child.ended() => End::Own,
-                () = expired => {
-                    in_background(tree, |tree| tree.end(GRACE)).await;
-                    End::TimedOut
-                }
+                () = self.child.ended() => End::Own,
+                () = expired => End::TimedOut(spawn_blocking(move || tree.end(GRACE))),
                 // With no grace: a command that is asked to end may take its time, and there is nobody left to read
                 // what it would say.
-                () = client_gone, if !*detached => {
-                    in_background(tree, Tree::kill).await;
-                    End::Abandoned
-                }
+                () = client_gone, if !self.detached => End::Abandoned(spawn_blocking(move || tree.kill())),
             }
         };
         let mut over = std::pin::pin!(over);
@@ -136,17 +117,41 @@ impl Task {
             tokio::select! {
                 biased;
                 end = &mut over => return end,
-                () = outputs.forward() => {}
+                () = self.outputs.forward() => {}
+            }
+        }
+    }
+
+    /// Forwards output until the tree has been ended and the command with it, or until `deadline`; whether it was.
+    async fn forward_until(&mut self, deadline: Instant, ending: &mut JoinHandle<()>) -> bool {
+        let ended = timeout_at(deadline, async {
+            let _ = ending.await;
+            self.child.ended().await;
+        });
+        let mut ended = std::pin::pin!(ended);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut ended => return ended.is_ok(),
+                () = self.outputs.forward() => {}
             }
         }
     }
 }
 
-/// Does `act` on a thread that may block, and waits for it as long as an ordinary tree takes.
-async fn in_background(tree: &Tree, act: impl FnOnce(&Tree) + Send + 'static) {
-    let tree = tree.clone();
-    // It goes on when it is not waited for any more.
-    let _ = timeout(GRACE + LAST_BREATH, spawn_blocking(move || act(&tree))).await;
+/// Says how the command ended, and keeps its pipes open for its children.
+async fn say(mut outputs: Outputs, exit: Option<Exit>) {
+    let last = exit.map_or_else(
+        || {
+            Event::Error(ErrorBody::new(
+                ErrorCode::ExecError,
+                "the command's exit status is lost",
+            ))
+        },
+        Event::Exit,
+    );
+    outputs.finish(&last).await;
+    outputs.drain().await;
 }
 
 fn collect(child: Child) -> Option<ExitStatus> {
@@ -156,13 +161,8 @@ fn collect(child: Child) -> Option<ExitStatus> {
         .ok()
 }
 
-fn log(pid: i32, started: Instant, end: &End, exit: Option<&Exit>) {
+fn log(what: &str, started: Instant, exit: Option<&Exit>) {
     let duration_ms = started.elapsed().as_millis();
     let exit_code = exit.map(|exit| exit.exit_code);
-    let why = match end {
-        End::Own => "command ended",
-        End::TimedOut => "command timed out",
-        End::Abandoned => "command killed: its client left",
-    };
-    tracing::info!(pid, exit_code, duration_ms, "{why}");
+    tracing::info!(exit_code, duration_ms, "{what}");
 }

@@ -3,8 +3,8 @@
 //! A process belongs to a command when it is in the command's process group, or was started with the command's cookie
 //! in its environment, or descends from such a process. The group finds what an ordinary command starts; the cookie
 //! finds what left it (`setsid`, a daemon's double fork), even when its parents are gone; descent finds what cleared
-//! its environment. The process group may be asked for as long as the command itself has not been collected: until
-//! then the kernel gives its id to nobody else.
+//! its environment. A tree may only be looked at while its command has not been collected: until then the kernel gives
+//! the id of the process group to nobody else.
 //!
 //! Everything here blocks, for about a millisecond for every hundred processes. It is called on blocking threads.
 
@@ -13,7 +13,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Gid, Pid, Signal, Uid, getpid};
+use rustix::process::{Gid, Pid, Signal, Uid, getpid, kill_process_group};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
 use super::scan::{self, Process};
@@ -82,19 +82,25 @@ impl Tree {
 
     /// Kills every process, again and again until there are none: one may fork while we look.
     pub fn kill(&self) {
+        if let Root::Command { leader, .. } = &self.root {
+            // At one blow, before the first look: whoever forks is usually in it. An error says that it is empty.
+            let _ = kill_process_group(*leader, Signal::KILL);
+        }
         let started = Instant::now();
-        let mut killed = HashSet::new();
         let mut last_new = started;
-        while !self.is_empty() {
+        let mut killed = HashSet::new();
+        loop {
             let living = self.living();
+            if living.is_empty() && self.is_empty() {
+                return;
+            }
             send(&living, Signal::KILL);
             let known = killed.len();
             killed.extend(living);
             if killed.len() > known {
                 last_new = Instant::now();
-            }
-            if last_new.elapsed() >= DYING || started.elapsed() >= GROWING {
-                tracing::warn!(processes = self.living().len(), "processes outlive SIGKILL");
+            } else if last_new.elapsed() >= DYING || started.elapsed() >= GROWING {
+                tracing::warn!("processes outlive SIGKILL");
                 return;
             }
             sleep(Duration::from_millis(1));
@@ -109,54 +115,75 @@ impl Tree {
         }
     }
 
+    /// The processes that run, older ones before younger ones as a rule: who forks before whom it forked.
     fn living(&self) -> Vec<Process> {
         let all: Vec<_> = scan::processes().collect();
-        let mut members: HashSet<Pid> = self.roots(&all).into_iter().collect();
-        loop {
-            let known = members.len();
-            for process in &all {
-                if process.parent.is_some_and(|parent| members.contains(&parent)) {
-                    members.insert(process.pid);
-                }
+        let own = getpid();
+        let mut members = HashSet::new();
+        match &self.root {
+            Root::Sandboxd => {
+                members.insert(own);
+                add_descendants(&mut members, &all);
             }
-            if members.len() == known {
-                break;
+            Root::Command { leader, cookie, ids } => {
+                members.extend(
+                    all.iter()
+                        .filter(|process| process.group == Some(*leader))
+                        .map(|process| process.pid),
+                );
+                add_descendants(&mut members, &all);
+                let others = all
+                    .iter()
+                    .filter(|process| process.pid != own && !members.contains(&process.pid));
+                let marked = with_variable(others.collect(), cookie, ids.as_ref());
+                members.extend(marked);
+                add_descendants(&mut members, &all);
             }
         }
-        let own = getpid();
         all.into_iter()
             .filter(|process| members.contains(&process.pid) && process.pid != own && !process.is_dead())
             .collect()
     }
+}
 
-    fn roots(&self, all: &[Process]) -> Vec<Pid> {
-        let Root::Command { leader, cookie, ids } = &self.root else {
-            return vec![getpid()];
-        };
-        let (mut roots, others): (Vec<&Process>, Vec<&Process>) = all
-            .iter()
-            .filter(|process| process.pid != getpid())
-            .partition(|process| process.group == Some(*leader));
-        let mut hidden = Vec::new();
-        for process in others {
-            match process.has_variable(cookie) {
-                Ok(true) => roots.push(process),
-                Ok(false) => {}
-                Err(_) => hidden.push(process),
+fn add_descendants(members: &mut HashSet<Pid>, all: &[Process]) {
+    loop {
+        let known = members.len();
+        for process in all {
+            if process.parent.is_some_and(|parent| members.contains(&parent)) {
+                members.insert(process.pid);
             }
         }
-        if let Some(ids) = ids.as_ref().filter(|_| !hidden.is_empty()) {
-            let found = looking_as(ids, || {
-                hidden.retain(|process| process.has_variable(cookie).unwrap_or(false));
-                hidden
-            });
-            match found {
-                Ok(found) => roots.extend(found),
-                Err(e) => tracing::warn!(error = %e, "cannot look for processes that left their group"),
-            }
+        if members.len() == known {
+            return;
         }
-        roots.into_iter().map(|process| process.pid).collect()
     }
+}
+
+/// Those of `processes` whose environment has `variable`, if need be as the user with `ids` sees it.
+fn with_variable(processes: Vec<&Process>, variable: &str, ids: Option<&Ids>) -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut hidden = Vec::new();
+    for process in processes {
+        match process.has_variable(variable) {
+            Ok(true) => found.push(process.pid),
+            Ok(false) => {}
+            Err(_) => hidden.push(process),
+        }
+    }
+    if let Some(ids) = ids.filter(|_| !hidden.is_empty()) {
+        let look = || {
+            let marked = hidden
+                .iter()
+                .filter(|process| process.has_variable(variable).unwrap_or(false));
+            marked.map(|process| process.pid).collect::<Vec<_>>()
+        };
+        match looking_as(ids, look) {
+            Ok(marked) => found.extend(marked),
+            Err(e) => tracing::warn!(error = %e, "cannot look for processes that left their group"),
+        }
+    }
+    found
 }
 
 /// Runs `look` with the effective ids of the user that commands run as. A container's root usually lacks the right to

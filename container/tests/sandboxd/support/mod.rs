@@ -1,0 +1,203 @@
+//! Starts `sandboxd` and looks at its processes.
+
+mod stream;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sandbox_protocol::Activity;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use stream::{Output, Stream};
+
+/// Longer than anything takes that works.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A `sandboxd` of its own, ended with the test.
+pub struct Sandboxd {
+    pub process: Child,
+    pub address: SocketAddr,
+    pub workspace: TempDir,
+}
+
+impl Sandboxd {
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts it after `prepare` has changed its command line or environment.
+    pub fn start_with(prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sandboxd"));
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::start_command(command, prepare)
+    }
+
+    /// Starts the `sandboxd` that `command` runs.
+    pub fn start_command(mut command: Command, prepare: impl FnOnce(&mut Command)) -> Self {
+        let workspace = tempfile::tempdir().unwrap();
+        command.arg("--workspace").arg(workspace.path());
+        prepare(&mut command);
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut lines = String::new();
+        let address = loop {
+            assert_ne!(
+                log.read_line(&mut lines).unwrap(),
+                0,
+                "sandboxd is not ready: {lines}"
+            );
+            if let Some((_, address)) = lines.rsplit_once("address=") {
+                break address.trim().parse().unwrap();
+            }
+        };
+        thread::spawn(move || std::io::copy(&mut log, &mut std::io::stderr()));
+        Self {
+            process,
+            address,
+            workspace,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let connection = TcpStream::connect(self.address).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection
+    }
+
+    /// Begins a command.
+    pub fn begin(&self, body: &Value) -> Stream {
+        Stream::begin(self.connect(), body.to_string().as_bytes())
+    }
+
+    /// Runs a command to its end.
+    pub fn exec(&self, body: &Value) -> Output {
+        self.begin(body).output()
+    }
+
+    /// The whole answer to a request without a body, headers in lower case first.
+    pub fn request(&self, method: &str, path: &str) -> (String, String) {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n");
+        self.raw_request(head.as_bytes())
+    }
+
+    pub fn raw_request(&self, request: &[u8]) -> (String, String) {
+        let mut connection = self.connect();
+        connection.write_all(request).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_lowercase(), body.to_owned())
+    }
+
+    pub fn activity(&self) -> Activity {
+        serde_json::from_str(&self.request("GET", "/activity").1).unwrap()
+    }
+
+    /// The resident set of `sandboxd`, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The children of `sandboxd` that are dead and not collected.
+    pub fn zombies(&self) -> usize {
+        let children = processes()
+            .filter_map(stat)
+            .filter(|(parent, _)| *parent == self.pid());
+        children.filter(|(_, state)| state == "Z").count()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        signal_process(self.pid(), signal);
+    }
+}
+
+impl Drop for Sandboxd {
+    fn drop(&mut self) {
+        // It ends whatever the test left running.
+        if self.process.try_wait().unwrap().is_none() {
+            self.signal("TERM");
+            self.process.wait().unwrap();
+        }
+    }
+}
+
+pub fn signal_process(pid: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// An argument of `sleep` that no other process has: long enough to outlive every test.
+pub fn unique_sleep() -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    format!("8640{}.{}", std::process::id(), number)
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+}
+
+fn stat(pid: u32) -> Option<(u32, String)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').map(str::to_owned);
+    let state = fields.next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+/// The processes called `sleep` with the argument `duration`.
+pub fn sleeping(duration: &str) -> Vec<u32> {
+    let cmdline = format!("sleep\0{duration}\0");
+    let is_it =
+        |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == cmdline.as_bytes());
+    processes().filter(is_it).collect()
+}
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether bubblewrap can make a pid namespace here.
+pub fn has_bubblewrap() -> bool {
+    let args = [
+        "--unshare-pid",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "true",
+    ];
+    Command::new("bwrap")
+        .args(args)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+pub fn sandboxd_path() -> PathBuf {
+    env!("CARGO_BIN_EXE_sandboxd").into()
+}
