@@ -92,5 +92,8 @@ async fn the_tools_that_clients_need_are_there() {
         sh(&boot, "getent hosts localhost >/dev/null && echo resolved").await,
         "resolved"
     );
-    assert_eq!(sh(&boot, "getent passwd root >/dev/null && echo known").await, "known");
+    assert_eq!(
+        sh(&boot, "getent passwd root >/dev/null && echo known").await,
+        "known"
+    );
 }
