@@ -20,6 +20,9 @@ pub struct Config {
     pub max_upload_bytes: Option<u64>,
     /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): how long a start may take.
     pub start_timeout: Duration,
+    /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): how long a sandbox is idle before it is put
+    /// to sleep. `None`: never.
+    pub sleep_after: Option<Duration>,
     /// `SANDBOX_RUNTIME_URL` (URL; default: none): where `sandbox-local` answers. Only `npm start` and tests set it.
     pub runtime_url: Option<String>,
 }
@@ -49,10 +52,19 @@ impl Config {
             })
             .transpose()?
             .unwrap_or(Duration::from_secs(30));
+        let sleep_after = match var("SANDBOX_SLEEP_AFTER").as_deref() {
+            None => Some(Duration::from_secs(600)),
+            Some("never") => None,
+            Some(text) => Some(
+                duration::parse(text)
+                    .ok_or_else(|| parsed("SANDBOX_SLEEP_AFTER", "a duration like 10m, or never", text))?,
+            ),
+        };
         Ok(Self {
             api_key: var("SANDBOX_API_KEY"),
             max_upload_bytes,
             start_timeout,
+            sleep_after,
             runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
@@ -76,6 +88,7 @@ mod tests {
             api_key: None,
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
+            sleep_after: Some(Duration::from_secs(600)),
             runtime_url: None,
         };
         assert_eq!(config(&[]).unwrap(), expected);
@@ -88,12 +101,14 @@ mod tests {
             ("SANDBOX_API_KEY", "k"),
             ("MAX_UPLOAD_BYTES", "10"),
             ("SANDBOX_START_TIMEOUT", "500ms"),
+            ("SANDBOX_SLEEP_AFTER", "2h"),
             ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
         ]);
         let expected = Config {
             api_key: Some("k".into()),
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
+            sleep_after: Some(Duration::from_secs(7200)),
             runtime_url: Some("http://127.0.0.1:1/secret".into()),
         };
         assert_eq!(set.unwrap(), expected);
@@ -101,7 +116,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_its_variable() {
-        for name in ["MAX_UPLOAD_BYTES", "SANDBOX_START_TIMEOUT"] {
+        assert_eq!(
+            config(&[("SANDBOX_SLEEP_AFTER", "never")]).unwrap().sleep_after,
+            None
+        );
+        for name in ["MAX_UPLOAD_BYTES", "SANDBOX_START_TIMEOUT", "SANDBOX_SLEEP_AFTER"] {
             let error = config(&[(name, "much")]).unwrap_err();
             assert_eq!(error.parts().0, 503);
             assert!(error.body().error.starts_with(name), "{error:?}");

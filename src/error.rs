@@ -22,6 +22,10 @@ pub enum ApiError {
     },
     /// The sandbox cannot be reached now; trying again may help.
     Unavailable(String),
+    /// The platform has no room for another sandbox now.
+    Capacity(String),
+    /// The platform is asked for too many sandboxes in a short time.
+    Rate(String),
     /// The sandbox cannot be started, and trying again will not help by itself.
     StartFailed(String),
     /// A fault of ours.
@@ -42,6 +46,8 @@ impl ApiError {
             Self::MethodNotAllowed(_) => (405, ErrorCode::MethodNotAllowed),
             Self::TooLarge { .. } => (413, ErrorCode::PayloadTooLarge),
             Self::Unavailable(_) => (503, ErrorCode::SandboxUnavailable),
+            Self::Capacity(_) => (503, ErrorCode::CapacityExceeded),
+            Self::Rate(_) => (429, ErrorCode::RateLimited),
             Self::StartFailed(_) => (502, ErrorCode::SandboxUnavailable),
             Self::Internal(_) => (500, ErrorCode::InternalError),
         }
@@ -56,6 +62,8 @@ impl ApiError {
             Self::MethodNotAllowed(allow) => format!("method not allowed; this route takes {allow}"),
             Self::TooLarge { limit } => format!("payload too large: the limit is {limit} bytes"),
             Self::NotConfigured(text)
+            | Self::Capacity(text)
+            | Self::Rate(text)
             | Self::Unavailable(text)
             | Self::StartFailed(text)
             | Self::Internal(text) => text.clone(),
@@ -68,7 +76,9 @@ impl ApiError {
         match self {
             Self::Unauthorized => Some(("www-authenticate", "Bearer".to_owned())),
             Self::MethodNotAllowed(allow) => Some(("allow", (*allow).to_owned())),
-            Self::Unavailable(_) => Some(("retry-after", Self::RETRY_AFTER_SECONDS.to_string())),
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => {
+                Some(("retry-after", Self::RETRY_AFTER_SECONDS.to_string()))
+            }
             _ => None,
         }
     }

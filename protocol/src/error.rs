@@ -22,6 +22,8 @@ pub enum ErrorCode {
     WorkspaceArchiveWriteError,
     /// 503: the platform has no room for another sandbox.
     CapacityExceeded,
+    /// 429: the platform is asked for too many sandboxes in a short time.
+    RateLimited,
     /// 404: no such route.
     NotFound,
     /// 405: the route exists, but not with this method.

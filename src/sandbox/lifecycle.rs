@@ -4,11 +4,12 @@
 //! unknown ──┐
 //! absent ───┼─ a request needs it ─▶ starting ── sandboxd answers ─▶ running ── connection lost ─▶ doubtful
 //!    ▲      └───────────────────────────┼──────────────────────────────┼──── a request needs it ───────┘
-//!    └──────── start failed ────────────┴─── exit, crash, DELETE ──────┘
+//!    └──────── start failed ────────────┴── exit, sleep, DELETE ───────┘
 //! ```
 //!
 //! - An object is evicted while its sandbox runs, so a new object knows nothing: it looks before it starts.
-//! - One start at a time. DELETE supersedes a start: the start's outcome then counts for nothing.
+//! - One transition (start, sleep, DELETE) at a time; requests wait for it. DELETE supersedes the others: their outcome
+//!   then counts for nothing.
 //! - News of one boot never changes what is known of another.
 
 /// A `sandboxd` that answers.
@@ -28,7 +29,7 @@ enum Phase {
     Starting,
     Running(Boot),
     Doubtful,
-    Destroying,
+    Ending,
 }
 
 /// What a request that needs the sandbox must do next.
@@ -72,7 +73,7 @@ impl Lifecycle {
             Phase::Running(boot) => Need::Use(boot.clone()),
             Phase::Absent => Need::Start { look_first: false },
             Phase::Unknown | Phase::Doubtful => Need::Start { look_first: true },
-            Phase::Starting | Phase::Destroying => Need::Wait,
+            Phase::Starting | Phase::Ending => Need::Wait,
         }
     }
 
@@ -81,9 +82,14 @@ impl Lifecycle {
         self.supersede(Phase::Starting)
     }
 
-    /// DELETE begins; a start that is under way is superseded.
+    /// DELETE begins; a transition that is under way is superseded.
     pub fn destroy_began(&mut self) -> Ticket {
-        self.supersede(Phase::Destroying)
+        self.supersede(Phase::Ending)
+    }
+
+    /// The boot with this id is put to sleep, unless it is not the one that runs any more.
+    pub fn sleep_began(&mut self, boot_id: &str) -> Option<Ticket> {
+        self.runs(boot_id).then(|| self.supersede(Phase::Ending))
     }
 
     fn supersede(&mut self, phase: Phase) -> Ticket {
@@ -105,10 +111,10 @@ impl Lifecycle {
         }
     }
 
-    /// DELETE ended.
-    pub fn destroy_ended(&mut self, ticket: Ticket, destroyed: bool) {
+    /// DELETE or sleep came to its end: the sandbox is gone, or that is not certain.
+    pub fn end_ended(&mut self, ticket: Ticket, gone: bool) {
         if self.is_current(ticket) {
-            self.phase = if destroyed { Phase::Absent } else { Phase::Unknown };
+            self.phase = if gone { Phase::Absent } else { Phase::Unknown };
         }
     }
 
@@ -193,18 +199,31 @@ mod tests {
         assert!(!life.is_current(start));
         life.start_ended(start, Some(boot("a")));
         assert_eq!(life.need(), Need::Wait, "the start's outcome counts for nothing");
-        life.destroy_ended(destroy, true);
+        life.end_ended(destroy, true);
         assert_eq!(life.need(), Need::Start { look_first: false });
+    }
+
+    #[test]
+    fn requests_wait_for_a_sandbox_that_goes_to_sleep_and_then_start_it() {
+        let mut life = running("a");
+        assert_eq!(life.sleep_began("older"), None);
+        let sleep = life.sleep_began("a").unwrap();
+        assert_eq!(life.need(), Need::Wait);
+        life.exited("a");
+        assert_eq!(life.need(), Need::Wait, "the transition says when it is over");
+        life.end_ended(sleep, true);
+        assert_eq!(life.need(), Need::Start { look_first: false });
+        assert_eq!(life.sleep_began("a"), None, "what does not run cannot sleep");
     }
 
     #[test]
     fn a_failed_delete_leaves_a_doubt_and_a_stale_one_nothing() {
         let mut life = running("a");
         let first = life.destroy_began();
-        life.destroy_ended(first, false);
+        life.end_ended(first, false);
         assert_eq!(life.need(), Need::Start { look_first: true });
         let start = life.start_began();
-        life.destroy_ended(first, true);
+        life.end_ended(first, true);
         life.start_ended(start, Some(boot("b")));
         assert_eq!(life.need(), Need::Use(boot("b")));
     }

@@ -7,33 +7,39 @@
 //! - No borrow of the state crosses an `.await`.
 #![allow(missing_docs, reason = "the durable_object macro makes methods without docs")]
 
+mod container;
+mod exit;
 mod lifecycle;
+mod local;
+mod platform_error;
 mod relay;
 mod runtime;
+mod sleep;
 mod start;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use sandbox_protocol::{ObjectCall, SandboxId, event};
-use serde_json::json;
+use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Request, RequestInit, Response};
-use worker::{DurableObject, Env, State};
+use worker::{DurableObject, Env, State, Storage};
 use worker_macros::durable_object;
 
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::response;
 use crate::url;
+use exit::Exit;
 use lifecycle::{Boot, Lifecycle, Need};
 use runtime::Runtime;
 
 /// The Durable Object class.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Sandbox {
     state: State,
     env: Env,
@@ -48,8 +54,13 @@ struct Core {
     id: SandboxId,
     config: Config,
     runtime: Runtime,
+    storage: Storage,
     lifecycle: RefCell<Lifecycle>,
     transition: RefCell<Option<Transition>>,
+    /// The boot that is watched, and its end.
+    exit: RefCell<Option<(String, Exit)>>,
+    /// Counts the requests that were handed on.
+    uses: Cell<u64>,
 }
 
 impl DurableObject for Sandbox {
@@ -71,6 +82,12 @@ impl DurableObject for Sandbox {
             .map_err(|e| e.body().error)?;
         Ok(worker::Response::from(response))
     }
+
+    async fn alarm(&self) -> worker::Result<worker::Response> {
+        let core = self.core().map_err(|e| e.body().error)?;
+        sleep::alarm(&core).await;
+        worker::Response::empty()
+    }
 }
 
 impl Sandbox {
@@ -87,11 +104,14 @@ impl Sandbox {
         let id = SandboxId::parse(&name)?;
         let config = Config::from_env(&self.env)?;
         let core = Rc::new(Core {
-            runtime: Runtime::new(&config, &id)?,
+            runtime: Runtime::new(&config, &self.state, &id)?,
             id,
             config,
+            storage: self.state.storage(),
             lifecycle: RefCell::default(),
             transition: RefCell::default(),
+            exit: RefCell::default(),
+            uses: Cell::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());
         Ok(core)
@@ -103,9 +123,10 @@ impl Core {
         let url = request.url();
         let path = url::path(&url);
         match ObjectCall::from_path(path) {
-            Some(ObjectCall::Running) => {
-                response::json(200, &json!({ "running": self.runtime.inspect().await?.is_ok() }))
-            }
+            Some(ObjectCall::Running) => response::json(
+                200,
+                &json!({ "running": self.runtime.inspect().await?.is_some() }),
+            ),
             Some(ObjectCall::Destroy) => {
                 self.destroy().await?;
                 response::empty(204)
@@ -115,6 +136,7 @@ impl Core {
     }
 
     async fn forward(self: &Rc<Self>, path: &str, request: &Request) -> Result<Response, ApiError> {
+        self.uses.set(self.uses.get().wrapping_add(1));
         let body = request.body();
         let mut again = body.is_none();
         loop {
@@ -170,8 +192,9 @@ impl Core {
         let core = self.clone();
         let destroying = async move {
             let result = core.runtime.destroy().await;
-            core.lifecycle.borrow_mut().destroy_ended(ticket, result.is_ok());
-            core.log("destroy", None, result.as_ref().err().map(|e| e.body().error));
+            core.lifecycle.borrow_mut().end_ended(ticket, result.is_ok());
+            let failure = result.as_ref().err().map(|e| e.body().error);
+            core.log("destroy", None, failure.as_deref().unwrap_or_default());
             result
         };
         self.begin(destroying.boxed_local()).await
@@ -194,10 +217,14 @@ impl Core {
         self.lifecycle.borrow_mut().connection_lost(&boot.id);
     }
 
-    /// One line for an operator.
-    fn log(&self, message: &str, boot_id: Option<&str>, detail: Option<String>) {
-        let line =
-            json!({ "message": message, "sandbox": self.id.as_str(), "boot_id": boot_id, "detail": detail });
+    /// One line for an operator; an empty detail is left out.
+    fn log(&self, message: &str, boot_id: Option<&str>, detail: &str) {
+        let mut line = json!({ "message": message, "sandbox": self.id.as_str(), "boot_id": boot_id });
+        if let Value::Object(fields) = &mut line
+            && !detail.is_empty()
+        {
+            fields.insert("detail".into(), detail.into());
+        }
         web_sys::console::log_1(&JsValue::from(line.to_string()));
     }
 }

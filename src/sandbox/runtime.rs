@@ -1,139 +1,143 @@
-//! What runs under a Sandbox object: the one place that knows whether it is a container or a local process.
+//! What runs under a Sandbox object: a container that the platform attached, or a process of this machine. Everything
+//! above is the same code for both.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
-use sandbox_protocol::local::{self, Start, Status};
+use sandbox_protocol::local::RUNTIME_URL_VAR;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
+use web_sys::{AbortSignal, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
+use worker::{State, Storage};
 
+use super::container::ContainerRuntime;
 use super::lifecycle::Boot;
+use super::local::LocalRuntime;
+use super::platform_error::{self, Kind};
 use crate::config::Config;
 use crate::error::ApiError;
 
+/// Where the object remembers the id of its container's boot: the platform only knows that a container runs.
+const BOOT_ID_KEY: &str = "boot_id";
+
 /// The runtime of one sandbox.
-#[derive(Debug, Clone)]
-pub struct Runtime {
-    /// The sandbox's URL at `sandbox-local`.
-    url: String,
+pub enum Runtime {
+    /// The platform's container.
+    Container(ContainerRuntime, Storage),
+    /// A process of this machine, by `sandbox-local`.
+    Local(LocalRuntime),
+}
+
+/// How a boot ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What it means for a start that waited for the boot.
+    pub kind: Kind,
+    /// In words.
+    pub words: String,
+}
+
+impl Ended {
+    /// It exited, as these words say.
+    pub fn by_itself(words: String) -> Self {
+        Self {
+            kind: Kind::Exited,
+            words,
+        }
+    }
+
+    /// What to tell a client that waited for the boot.
+    pub fn error(&self) -> ApiError {
+        platform_error::to_api_error(self.kind, format!("the sandbox ended: {}", self.words))
+    }
 }
 
 impl Runtime {
     /// The runtime that the configuration chooses for the sandbox `id`.
-    pub fn new(config: &Config, id: &SandboxId) -> Result<Self, ApiError> {
-        let url = config.runtime_url.as_ref().ok_or_else(|| {
+    pub fn new(config: &Config, state: &State, id: &SandboxId) -> Result<Self, ApiError> {
+        if let Some(url) = &config.runtime_url {
+            return Ok(Self::Local(LocalRuntime::new(url, id)));
+        }
+        let container = ContainerRuntime::of(state).ok_or_else(|| {
             ApiError::NotConfigured(format!(
-                "there is nothing to run sandboxes on: {} is not set",
-                local::RUNTIME_URL_VAR
+                "there is nothing to run sandboxes on: no container is attached to the Sandbox object, and {RUNTIME_URL_VAR} is not set"
             ))
         })?;
-        Ok(Self {
-            url: format!("{url}{}", local::sandbox_path(id)),
-        })
+        Ok(Self::Container(container, state.storage()))
     }
 
     /// The boot that runs now, whether or not it answers yet.
-    pub async fn inspect(&self) -> Result<Result<Boot, Stopped>, ApiError> {
-        Ok(boot_of(self.call("GET", "", None).await?))
+    pub async fn inspect(&self) -> Result<Option<Boot>, ApiError> {
+        match self {
+            Self::Container(container, _) if !container.is_running() => Ok(None),
+            Self::Container(_, storage) => {
+                let id = storage.get::<String>(BOOT_ID_KEY).await?;
+                Ok(Some(ContainerRuntime::boot(id.unwrap_or_default())))
+            }
+            Self::Local(local) => local.inspect().await,
+        }
     }
 
     /// Starts `sandboxd` with a boot id. When one runs already, that one is given back.
     pub async fn start(&self, boot_id: String) -> Result<Boot, ApiError> {
-        let start = Start {
-            boot_id,
-            env: Default::default(),
-        };
-        let status = self
-            .call("POST", "", Some(&serde_json::to_string(&start)?))
-            .await?;
-        boot_of(status).map_err(|stopped| ApiError::StartFailed(stopped.words()))
+        let env = BTreeMap::new();
+        match self {
+            Self::Container(container, storage) => {
+                if let Some(boot) = self.inspect().await? {
+                    return Ok(boot);
+                }
+                // Before the start: an object that is evicted right after it must find the boot that runs.
+                storage.put(BOOT_ID_KEY, &boot_id).await?;
+                container.start(&boot_id, &env)?;
+                Ok(ContainerRuntime::boot(boot_id))
+            }
+            Self::Local(local) => local.start(boot_id, env).await,
+        }
     }
 
-    /// Ends whatever runs and removes what it left. No error when nothing runs.
+    /// The platform stops a container by itself after so long without a connection: a net below our own sleep.
+    pub async fn set_inactivity_timeout(&self, after: Duration) {
+        if let Self::Container(container, _) = self
+            && let Ok(set) = container.set_inactivity_timeout(after.as_millis() as f64)
+        {
+            // A platform that does not offer it leaves the alarm alone in charge.
+            let _ = JsFuture::from(set).await;
+        }
+    }
+
+    /// Asks `sandboxd` to end what runs, and itself.
+    pub async fn terminate(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Container(container, _) => container.terminate(),
+            Self::Local(local) => local.terminate().await,
+        }
+    }
+
+    /// Ends whatever runs, at once, and removes what it left. No error when nothing runs.
     pub async fn destroy(&self) -> Result<(), ApiError> {
-        self.request("DELETE", "", None).await.map(drop)
+        match self {
+            Self::Container(container, _) => container.destroy().await,
+            Self::Local(local) => local.destroy().await,
+        }
     }
 
-    /// Waits until the boot with this id has ended; says how.
-    pub async fn wait_for_exit(&self, boot_id: &str) -> Result<Stopped, ApiError> {
-        let status = self.call("GET", &format!("/exit?boot={boot_id}"), None).await?;
-        Ok(Stopped {
-            last_exit: status.last_exit,
-        })
+    /// Waits until the boot has ended; says how.
+    pub async fn wait_for_exit(&self, boot: &Boot) -> Result<Ended, ApiError> {
+        match self {
+            Self::Container(container, _) => Ok(container.wait_for_exit().await),
+            Self::Local(local) => local.wait_for_exit(&boot.id).await,
+        }
     }
 
-    /// Sends a request to the boot's `sandboxd`: `path` and query at the boot, everything else as `init` says.
-    /// The error is the runtime's own, as it was thrown.
+    /// Sends a request to the boot's `sandboxd`: to `path`, everything else as `init` says. The error is the platform's
+    /// own, as it was thrown.
     pub async fn fetch(&self, boot: &Boot, path: &str, init: &RequestInit) -> Result<Response, JsValue> {
         init.set_redirect(RequestRedirect::Manual);
-        fetch(&Request::new_with_str_and_init(
-            &format!("{}{path}", boot.origin),
-            init,
-        )?)
-        .await
-    }
-
-    async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Result<Status, ApiError> {
-        let text = self.request(method, path, body).await?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    async fn request(&self, method: &str, path: &str, body: Option<&str>) -> Result<String, ApiError> {
-        let init = RequestInit::new();
-        init.set_method(method);
-        if let Some(body) = body {
-            let headers = Headers::new()?;
-            headers.set("content-type", "application/json")?;
-            init.set_headers(&headers);
-            init.set_body(&JsValue::from(body));
+        match self {
+            Self::Container(container, _) => container.fetch(boot, path, init).await,
+            Self::Local(local) => local.fetch(boot, path, init).await,
         }
-        let gone = |e: JsValue| {
-            ApiError::Unavailable(format!(
-                "sandbox-local does not answer: {}",
-                worker::Error::from(e)
-            ))
-        };
-        let request = Request::new_with_str_and_init(&format!("{}{path}", self.url), &init)?;
-        let response = fetch(&request).await.map_err(gone)?;
-        let text = JsFuture::from(response.text()?)
-            .await
-            .map_err(gone)?
-            .as_string()
-            .unwrap_or_default();
-        if response.ok() {
-            Ok(text)
-        } else {
-            Err(ApiError::StartFailed(format!("sandbox-local: {text}")))
-        }
-    }
-}
-
-/// A sandbox that does not run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stopped {
-    last_exit: Option<String>,
-}
-
-impl Stopped {
-    /// How the last boot ended, for an error's text.
-    pub fn words(&self) -> String {
-        match &self.last_exit {
-            Some(exit) => format!("the sandbox ended: {exit}"),
-            None => "the sandbox does not run".to_owned(),
-        }
-    }
-}
-
-fn boot_of(status: Status) -> Result<Boot, Stopped> {
-    match status.running {
-        Some(boot) => Ok(Boot {
-            id: boot.boot_id,
-            origin: format!("http://{}", boot.address),
-        }),
-        None => Err(Stopped {
-            last_exit: status.last_exit,
-        }),
     }
 }
 
@@ -145,7 +149,8 @@ pub fn impatient_get(patience: Duration) -> RequestInit {
     init
 }
 
-async fn fetch(request: &Request) -> Result<Response, JsValue> {
+/// The runtime's global `fetch`.
+pub async fn global_fetch(request: &Request) -> Result<Response, JsValue> {
     let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
     JsFuture::from(scope.fetch_with_request(request))
         .await?

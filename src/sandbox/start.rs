@@ -4,14 +4,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::sandboxd::{BOOT_ID_HEADER, HEALTH};
-use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::WorkerGlobalScope;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Response, WorkerGlobalScope};
 use worker::Delay;
 
-use super::Core;
+use super::container::Failure;
+use super::exit::Exit;
 use super::lifecycle::{Boot, Ticket};
-use super::runtime::{Stopped, impatient_get};
+use super::platform_error::Kind;
+use super::runtime::{Ended, impatient_get};
+use super::{Core, sleep};
 use crate::error::ApiError;
 
 /// The first pause between two tries; each is half as long again as the one before.
@@ -21,20 +23,34 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long one try may take: a request to a port that is not ready can hang for ever.
 const ONE_TRY: Duration = Duration::from_secs(2);
 
+/// Why a boot is not waited for any more.
+enum GivenUp {
+    /// It ended.
+    Ended(Ended),
+    /// Anything else; it may still run.
+    Error(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for GivenUp {
+    fn from(e: E) -> Self {
+        Self::Error(e.into())
+    }
+}
+
 /// Brings the sandbox up and tells the lifecycle how it went.
 pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(), ApiError> {
     let began = js_sys::Date::now();
     let result = bring_up(&core, ticket, look_first).await;
-    let took = format!("{} ms", js_sys::Date::now() - began);
+    let took_ms = js_sys::Date::now() - began;
     match &result {
         Ok(boot) => {
-            core.log("ready", Some(&boot.id), Some(took));
-            watch(&core, boot.id.clone());
+            core.log("ready", Some(&boot.id), &format!("{took_ms} ms"));
+            sleep::prepare(&core).await;
         }
         Err(e) => core.log(
             "start failed",
             None,
-            Some(format!("{} after {took}", e.body().error)),
+            &format!("{} after {took_ms} ms", e.body().error),
         ),
     }
     core.lifecycle
@@ -44,64 +60,64 @@ pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(
 }
 
 async fn bring_up(core: &Rc<Core>, ticket: Ticket, look_first: bool) -> Result<Boot, ApiError> {
-    if look_first
-        && let Ok(boot) = core.runtime.inspect().await?
-        && wait_until_ready(core, ticket, &boot).await?.is_ok()
-    {
-        return Ok(boot);
+    if look_first && let Some(boot) = core.runtime.inspect().await? {
+        let exit = core.watch(&boot);
+        match wait_until_ready(core, ticket, &boot, &exit).await {
+            Ok(()) => return Ok(boot),
+            Err(GivenUp::Error(e)) => return Err(e),
+            // What ran has ended since it was looked at: there is room for a new one.
+            Err(GivenUp::Ended(_)) => {}
+        }
     }
     let boot = core.runtime.start(new_boot_id()?).await?;
-    core.log("start", Some(&boot.id), None);
-    match wait_until_ready(core, ticket, &boot).await? {
+    core.log("start", Some(&boot.id), "");
+    let exit = core.watch(&boot);
+    match wait_until_ready(core, ticket, &boot, &exit).await {
         Ok(()) => Ok(boot),
-        Err(stopped) => Err(ApiError::StartFailed(stopped.words())),
+        Err(GivenUp::Ended(ended)) => Err(ended.error()),
+        Err(GivenUp::Error(e)) => Err(e),
     }
 }
 
-/// Asks `sandboxd` until it answers. `Ok(Err)`: the boot ended meanwhile. `Err`: it did not answer in time, or a DELETE
-/// came between.
-async fn wait_until_ready(core: &Core, ticket: Ticket, boot: &Boot) -> Result<Result<(), Stopped>, ApiError> {
+/// Asks `sandboxd` until it answers, it ends, the platform says that it will not come up, a DELETE comes between, or
+/// time is up. What did not come up in time is ended, so that the next request finds nothing half-started.
+async fn wait_until_ready(core: &Core, ticket: Ticket, boot: &Boot, exit: &Exit) -> Result<(), GivenUp> {
     let deadline = js_sys::Date::now() + core.config.start_timeout.as_millis() as f64;
     let mut pause = FIRST_PAUSE;
     loop {
-        let answer = core.runtime.fetch(boot, HEALTH, &impatient_get(ONE_TRY)).await;
-        if let Ok(response) = answer
-            && response.ok()
-            && response.headers().get(BOOT_ID_HEADER)?.as_deref() == Some(&boot.id)
-        {
-            return Ok(Ok(()));
-        }
+        let failure = match core.runtime.fetch(boot, HEALTH, &impatient_get(ONE_TRY)).await {
+            Ok(response) if is_of(&response, boot)? => return Ok(()),
+            Ok(response) => format!("something else answers, with {}", response.status()),
+            Err(thrown) => refusal(&thrown)?,
+        };
         if !core.lifecycle.borrow().is_current(ticket) {
-            return Err(ApiError::Unavailable(
-                "the sandbox was destroyed while it started".into(),
-            ));
+            return Err(ApiError::Unavailable("the sandbox was destroyed while it started".into()).into());
         }
-        match core.runtime.inspect().await? {
-            Ok(now) if now.id == boot.id => {}
-            Ok(_) => return Ok(Err(Stopped::default())),
-            Err(stopped) => return Ok(Err(stopped)),
+        if let Some(ended) = exit.peek() {
+            return Err(GivenUp::Ended(ended.clone()));
         }
         if js_sys::Date::now() >= deadline {
-            return Err(ApiError::Unavailable("the sandbox did not answer in time".into()));
+            core.runtime.destroy().await?;
+            let words = format!("the sandbox did not answer in time: {failure}");
+            return Err(ApiError::Unavailable(words).into());
         }
         Delay::from(pause).await;
         pause = LONGEST_PAUSE.min(pause * 3 / 2);
     }
 }
 
-/// Tells the lifecycle when the boot ends.
-fn watch(core: &Rc<Core>, boot_id: String) {
-    let core = core.clone();
-    spawn_local(async move {
-        match core.runtime.wait_for_exit(&boot_id).await {
-            Ok(stopped) => {
-                core.lifecycle.borrow_mut().exited(&boot_id);
-                core.log("exit", Some(&boot_id), Some(stopped.words()));
-            }
-            // Nothing is known of the boot any more: the next request looks.
-            Err(_) => core.lifecycle.borrow_mut().connection_lost(&boot_id),
-        }
-    });
+fn is_of(response: &Response, boot: &Boot) -> Result<bool, ApiError> {
+    Ok(response.ok() && response.headers().get(BOOT_ID_HEADER)?.as_deref() == Some(&boot.id))
+}
+
+/// The words of a failed try that is worth another; the error of one that is not.
+fn refusal(thrown: &JsValue) -> Result<String, ApiError> {
+    let failure = Failure::of(thrown);
+    match failure.kind {
+        Kind::Capacity | Kind::Rate | Kind::Permanent => Err(failure.into_api_error()),
+        // An exit is reported by whoever watches the boot, with its code.
+        Kind::NotReady | Kind::Transient | Kind::Exited | Kind::Unknown => Ok(failure.text),
+    }
 }
 
 fn new_boot_id() -> Result<String, ApiError> {

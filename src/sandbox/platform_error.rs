@@ -1,0 +1,162 @@
+//! What an error of the container platform means. Pure: it knows the platform's words, nothing else.
+//!
+//! The platform throws plain errors whose text is all there is to go by. The lists are from its source and from what
+//! it was seen to say; they are matched in lower case, anywhere in the text of an error or of one of its causes.
+
+use crate::error::ApiError;
+
+/// What kind of failure it is, and so what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no room for another container now.
+    Capacity,
+    /// Too many containers were asked for in a short time.
+    Rate,
+    /// The container runs and its port does not answer yet.
+    NotReady,
+    /// It may work the next time.
+    Transient,
+    /// The container ended by itself.
+    Exited,
+    /// It will not work the next time either.
+    Permanent,
+    /// Nothing that is known.
+    Unknown,
+}
+
+const CAPACITY: &[&str] = &[
+    "there is no container instance that can be provided to this durable object",
+    "there is no container instance available at this time",
+    "maximum number of running container instances exceeded",
+];
+const RATE: &[&str] = &["you are requesting too many containers per second"];
+const NOT_READY: &[&str] = &[
+    "container is not listening",
+    "container port not found",
+    "connection refused: container port",
+    "failed to verify port",
+];
+const EXITED: &[&str] = &[
+    "runtime signalled the container to exit:",
+    "container exited with unexpected exit code:",
+];
+const PERMANENT: &[&str] = &[
+    "ran out of memory",
+    "too many subprocesses",
+    "no such image",
+    "no application that matches",
+    "no container application assigned",
+    "did not call start",
+];
+const TRANSIENT: &[&str] = &[
+    "network connection lost",
+    "container suddenly disconnected",
+    "container did not start",
+    "monitor failed to find container",
+    "timed out",
+    "timeout",
+    "the operation was aborted",
+    "reset because its code was updated",
+    "this script has been upgraded",
+];
+
+/// The order counts: what is said more exactly comes first.
+const KINDS: [(Kind, &[&str]); 6] = [
+    (Kind::Capacity, CAPACITY),
+    (Kind::Rate, RATE),
+    (Kind::Exited, EXITED),
+    (Kind::Permanent, PERMANENT),
+    (Kind::NotReady, NOT_READY),
+    (Kind::Transient, TRANSIENT),
+];
+
+/// The kind of an error, from its text and those of its causes, the error itself first.
+pub fn classify<'a>(texts: impl IntoIterator<Item = &'a str>) -> Kind {
+    let texts: Vec<String> = texts.into_iter().map(str::to_lowercase).collect();
+    let says = |words: &&str| texts.iter().any(|text| text.contains(words));
+    KINDS
+        .iter()
+        .find(|(_, words)| words.iter().any(says))
+        .map_or(Kind::Unknown, |(kind, _)| *kind)
+}
+
+/// What to tell a client of an error of this kind, in the platform's words.
+pub fn to_api_error(kind: Kind, text: String) -> ApiError {
+    match kind {
+        Kind::Capacity => ApiError::Capacity(text),
+        Kind::Rate => ApiError::Rate(text),
+        Kind::NotReady | Kind::Transient => ApiError::Unavailable(text),
+        Kind::Exited | Kind::Permanent | Kind::Unknown => ApiError::StartFailed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_has_its_kind_in_any_case_and_anywhere() {
+        for (kind, phrases) in KINDS {
+            for phrase in phrases {
+                assert_eq!(classify([*phrase]), kind, "{phrase}");
+                let shouted = format!("Error: {}, try later", phrase.to_uppercase());
+                assert_eq!(classify([shouted.as_str()]), kind, "{phrase}");
+            }
+        }
+    }
+
+    #[test]
+    fn causes_count() {
+        let texts = [
+            "start failed",
+            "Network connection lost.",
+            "There is no container instance available at this time",
+        ];
+        assert_eq!(
+            classify(texts),
+            Kind::Capacity,
+            "what is said more exactly wins over what is said first"
+        );
+        assert_eq!(
+            classify(["start failed", "Network connection lost."]),
+            Kind::Transient
+        );
+    }
+
+    #[test]
+    fn the_exact_wins_over_the_general() {
+        assert_eq!(
+            classify(["Container exited with unexpected exit code: 1 (timeout)"]),
+            Kind::Exited
+        );
+        assert_eq!(
+            classify(["the container is not listening: timed out"]),
+            Kind::NotReady
+        );
+        assert_eq!(
+            classify(["the container ran out of memory; network connection lost"]),
+            Kind::Permanent
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_to_be_so() {
+        assert_eq!(classify(["something else"]), Kind::Unknown);
+        assert_eq!(classify([]), Kind::Unknown);
+    }
+
+    #[test]
+    fn statuses() {
+        for (kind, status) in [
+            (Kind::Capacity, 503),
+            (Kind::Rate, 429),
+            (Kind::NotReady, 503),
+            (Kind::Transient, 503),
+            (Kind::Exited, 502),
+            (Kind::Permanent, 502),
+            (Kind::Unknown, 502),
+        ] {
+            assert_eq!(to_api_error(kind, String::new()).parts().0, status, "{kind:?}");
+        }
+    }
+}
