@@ -11,6 +11,7 @@ mod file_bad;
 mod lifecycle;
 mod quickstart;
 mod routes;
+mod sleep;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
