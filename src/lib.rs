@@ -16,6 +16,7 @@ mod api;
 mod edge;
 mod response;
 mod sandbox;
+mod stream;
 
 use worker::{Context, Env, event};
 

@@ -17,7 +17,10 @@ use futures_util::stream;
 use reqwest::{Body, header};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{geteuid, umask};
-use sandbox_protocol::{ErrorCode, sandboxd::MAX_UPLOAD_HEADER};
+use sandbox_protocol::{
+    ErrorCode,
+    sandboxd::{END_MARK_HEADER, MAX_UPLOAD_HEADER},
+};
 use sandboxd::files::Workspace;
 use served::{Served, fifo, mode, refusal, status};
 
@@ -209,6 +212,33 @@ async fn a_refusal_reaches_a_client_before_and_after_its_body() {
     // A client that asks first is refused without `100 Continue`.
     let asks = head.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(status(&mut served.send(asks.as_bytes())), 413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_promises_an_end_mark_is_whole_only_with_it() {
+    let served = Served::start().await;
+    let put = |body: &'static str| {
+        let request = reqwest::Client::new().put(served.url("f"));
+        request.header(END_MARK_HEADER, "the-end").body(body).send()
+    };
+    for (body, file) in [
+        ("newthe-end", "new"),
+        ("the-end", ""),
+        ("the-endthe-end", "the-end"),
+    ] {
+        assert_eq!(put(body).await.unwrap().status(), 200, "{body}");
+        assert_eq!(served.bytes("f").await, file.as_bytes());
+    }
+    for broken in ["", "ne", "new", "newthe-en", "the-end "] {
+        let (status, code, text) = refusal(put(broken).await.unwrap()).await;
+        assert_eq!(
+            (status.as_u16(), code),
+            (400, ErrorCode::InvalidRequest),
+            "{broken}: {text}"
+        );
+    }
+    assert_eq!(served.bytes("f").await, b"the-end");
+    assert_eq!(served.names(""), ["f"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

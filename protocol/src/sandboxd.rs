@@ -29,6 +29,10 @@ pub const BOOT_ID_HEADER: &str = "sandbox-boot-id";
 /// Request header of the Worker on uploads: the most bytes that the body may have.
 pub const MAX_UPLOAD_HEADER: &str = "sandbox-max-upload-bytes";
 
+/// Request header of the Worker on uploads of unknown length: text that follows the body, no part of it. A body that does
+/// not end with it broke off. (On the way to a container the runtime ends a broken chunked body like a whole one.)
+pub const END_MARK_HEADER: &str = "sandbox-upload-end-mark";
+
 /// Environment variable with the boot id, set by whoever starts `sandboxd`.
 pub const BOOT_ID_ENV: &str = "SANDBOX_BOOT_ID";
 /// Environment variable with the user that commands run as; absent: the user of `sandboxd`.

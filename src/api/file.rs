@@ -1,13 +1,15 @@
 //! `GET|HEAD|PUT /v1/sandbox/{id}/file/{path}`
 
 use sandbox_protocol::{SandboxId, WorkspacePath, sandboxd};
-use wasm_bindgen::JsValue;
-use web_sys::{Headers, Request, Response};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Headers, ReadableStream, Request, Response, WorkerGlobalScope};
 use worker::Env;
 
 use super::object;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::stream::{self, AtTheEnd};
 
 /// What of a read's headers `sandboxd` needs to know.
 const READ_HEADERS: [&str; 4] = ["range", "if-range", "if-none-match", "if-modified-since"];
@@ -47,8 +49,17 @@ pub async fn write(
         }
         headers.set(sandboxd::MAX_UPLOAD_HEADER, &limit.to_string())?;
     }
-    // No body at all is an empty file.
-    let body = request.body().map_or_else(|| JsValue::from(""), JsValue::from);
+    let body = match request.body() {
+        // No body at all is an empty file.
+        None => JsValue::from(""),
+        Some(body) if request.headers().has("content-length")? => body.into(),
+        Some(body) => {
+            let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+            let mark = scope.crypto()?.random_uuid();
+            headers.set(sandboxd::END_MARK_HEADER, &mark)?;
+            marked(body, mark)?.into()
+        }
+    };
     object::forward(
         env,
         id,
@@ -58,4 +69,17 @@ pub async fn write(
         Some(&body),
     )
     .await
+}
+
+/// A body of unknown length, with a mark behind its end: without it, `sandboxd` could not tell an upload that broke off
+/// from a whole one.
+fn marked(body: ReadableStream, mark: String) -> Result<ReadableStream, ApiError> {
+    let (readable, writable) = stream::pipe()?;
+    spawn_local(async move {
+        if stream::pump(&body, &writable, AtTheEnd::StayOpen).await.is_ok() {
+            // Fails when the sandbox has answered already: then nobody waits for the mark.
+            let _ = stream::finish(&writable, mark.as_bytes()).await;
+        }
+    });
+    Ok(readable)
 }

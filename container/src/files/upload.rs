@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, openat, renameat, unlinkat};
@@ -47,7 +47,7 @@ impl Upload {
             }
         }
         let temporary = temporary_name().map_err(refused)?;
-        let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
         let private = Mode::from_raw_mode(0o600);
         let file = openat(&place.directory, &temporary, create, private).map_err(refused)?;
         Ok(Self {
@@ -74,6 +74,20 @@ impl Upload {
                 Err(e) => return Err(Error::Write(e.into())),
             }
         }
+        Ok(self)
+    }
+
+    /// Removes the end mark, with which a whole upload ends.
+    pub(super) fn take_end_mark(self, mark: &[u8]) -> Result<Self, Error> {
+        let broken = || Error::from(Invalid::request("the upload broke off: its end is missing"));
+        let size = self.file.metadata().map_err(Error::Write)?.len();
+        let whole = size.checked_sub(mark.len() as u64).ok_or_else(broken)?;
+        let mut tail = vec![0; mark.len()];
+        self.file.read_exact_at(&mut tail, whole).map_err(Error::Write)?;
+        if tail != mark {
+            return Err(broken());
+        }
+        self.file.set_len(whole).map_err(Error::Write)?;
         Ok(self)
     }
 

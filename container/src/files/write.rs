@@ -35,6 +35,7 @@ pub(super) async fn write(
         body: body.into_data_stream(),
         received: 0,
         limit: u64::MAX,
+        mark: 0,
         ended: false,
     };
     match store(workspace, &uri, &headers, &mut incoming).await {
@@ -57,8 +58,10 @@ async fn store(
         // Taken for the whole file, the part would destroy the rest (RFC 9110, section 14.5).
         return Err(Invalid::request("Content-Range is not supported: PUT the whole file").into());
     }
+    let mark = headers.get(sandboxd::END_MARK_HEADER).cloned();
     if let Some(limit) = number(headers, HeaderName::from_static(sandboxd::MAX_UPLOAD_HEADER))? {
         incoming.limit = limit;
+        incoming.mark = mark.as_ref().map_or(0, |mark| mark.len() as u64);
     }
     if number(headers, header::CONTENT_LENGTH)?.is_some_and(|length| length > incoming.limit) {
         return Err(Error::TooLarge {
@@ -74,7 +77,14 @@ async fn store(
         upload = writing.await.map_err(|e| Error::Write(io::Error::other(e)))??;
         batch = next?;
     }
-    blocking(Error::Write, move || upload.append(&batch)?.commit()).await
+    blocking(Error::Write, move || {
+        let upload = upload.append(&batch)?;
+        match mark {
+            Some(mark) => upload.take_end_mark(mark.as_bytes())?.commit(),
+            None => upload.commit(),
+        }
+    })
+    .await
 }
 
 fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>, Invalid> {
@@ -91,8 +101,10 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>, Invalid>
 struct Incoming {
     body: BodyDataStream,
     received: u64,
-    /// The most bytes that may be received.
+    /// The most bytes that the file may have.
     limit: u64,
+    /// The bytes of the end mark, which come on top.
+    mark: u64,
     ended: bool,
 }
 
@@ -108,7 +120,7 @@ impl Incoming {
             };
             let block = block.map_err(|e| Invalid::request(format!("the upload broke off: {e}")))?;
             self.received += block.len() as u64;
-            if self.received > self.limit {
+            if self.received > self.limit.saturating_add(self.mark) {
                 return Err(Error::TooLarge { limit: self.limit });
             }
             bytes += block.len();
