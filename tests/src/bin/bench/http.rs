@@ -19,7 +19,13 @@ pub async fn measure(report: &mut Report, client: &Client) {
     let sandbox = client.create().await;
     let began = Instant::now();
     sandbox.sh("true").await;
-    report.add("create + first exec on a new sandbox", 1, ms(began.elapsed()), "ms", Limit::None);
+    report.add(
+        "create + first exec on a new sandbox",
+        1,
+        ms(began.elapsed()),
+        "ms",
+        Limit::None,
+    );
     latencies(report, client, &sandbox).await;
     stdout(report, &sandbox).await;
     files(report, &sandbox).await;
@@ -33,7 +39,15 @@ async fn latencies(report: &mut Report, client: &Client, sandbox: &Sandbox) {
     // In turns, so that both see the same machine; the first tenth warms up.
     for i in 0..LATENCIES + LATENCIES / 10 {
         let began = Instant::now();
-        client.http.get(format!("{}/health", client.bridge.url)).send().await.expect("health").bytes().await.expect("body");
+        client
+            .http
+            .get(format!("{}/health", client.bridge.url))
+            .send()
+            .await
+            .expect("health")
+            .bytes()
+            .await
+            .expect("body");
         let health_took = ms(began.elapsed());
         let began = Instant::now();
         assert_eq!(sandbox.exec(&json!({ "argv": ["true"] })).await.code(), 0);
@@ -46,7 +60,13 @@ async fn latencies(report: &mut Report, client: &Client, sandbox: &Sandbox) {
     let (health, exec) = (median(health), median(exec));
     report.add("GET /health", LATENCIES, health, "ms", Limit::None);
     report.add("exec `true`", LATENCIES, exec, "ms", Limit::None);
-    report.add("exec `true` above /health", LATENCIES, exec - health, "ms", Limit::AtMost(2.5));
+    report.add(
+        "exec `true` above /health",
+        LATENCIES,
+        exec - health,
+        "ms",
+        Limit::AtMost(2.5),
+    );
 }
 
 async fn stdout(report: &mut Report, sandbox: &Sandbox) {
@@ -58,7 +78,13 @@ async fn stdout(report: &mut Report, sandbox: &Sandbox) {
         assert_eq!((finished.stdout.len(), finished.code()), (STDOUT_BYTES, 0));
         rates.push(mb_per_s(STDOUT_BYTES, began.elapsed()));
     }
-    report.add("128 MiB of stdout, decoded, with its exit", TRANSFERS, median(rates), "MB/s", Limit::AtLeast(250.0));
+    report.add(
+        "128 MiB of stdout, decoded, with its exit",
+        TRANSFERS,
+        median(rates),
+        "MB/s",
+        Limit::AtLeast(250.0),
+    );
 }
 
 async fn files(report: &mut Report, sandbox: &Sandbox) {
@@ -67,7 +93,9 @@ async fn files(report: &mut Report, sandbox: &Sandbox) {
     for _ in 0..TRANSFERS {
         let chunks = stream::iter(vec![chunk.clone(); FILE_BYTES >> 20]).map(Ok::<_, std::io::Error>);
         let began = Instant::now();
-        let written = sandbox.put("workspace/file", reqwest::Body::wrap_stream(chunks)).await;
+        let written = sandbox
+            .put("workspace/file", reqwest::Body::wrap_stream(chunks))
+            .await;
         assert_eq!(written.status(), 200);
         puts.push(mb_per_s(FILE_BYTES, began.elapsed()));
 
@@ -80,6 +108,18 @@ async fn files(report: &mut Report, sandbox: &Sandbox) {
         assert_eq!(got, FILE_BYTES);
         gets.push(mb_per_s(FILE_BYTES, began.elapsed()));
     }
-    report.add("PUT of 256 MiB", TRANSFERS, median(puts), "MB/s", Limit::AtLeast(200.0));
-    report.add("GET of 256 MiB", TRANSFERS, median(gets), "MB/s", Limit::AtLeast(200.0));
+    report.add(
+        "PUT of 256 MiB",
+        TRANSFERS,
+        median(puts),
+        "MB/s",
+        Limit::AtLeast(200.0),
+    );
+    report.add(
+        "GET of 256 MiB",
+        TRANSFERS,
+        median(gets),
+        "MB/s",
+        Limit::AtLeast(200.0),
+    );
 }

@@ -30,17 +30,36 @@ impl Report {
     /// Adds a line; `value` is the median of `samples`.
     pub fn add(&mut self, name: &str, samples: usize, value: f64, unit: &'static str, limit: Limit) {
         eprintln!("{name}: {value:.2} {unit}");
-        self.rows.push(Row { name: name.to_owned(), samples, value, unit, limit });
+        self.rows.push(Row {
+            name: name.to_owned(),
+            samples,
+            value,
+            unit,
+            limit,
+        });
     }
 
     /// Prints the table as Markdown.
     pub fn print(&self) {
         println!("| what | n | median | limit | |");
         println!("| --- | ---: | ---: | ---: | --- |");
-        for Row { name, samples, value, unit, limit } in &self.rows {
+        for Row {
+            name,
+            samples,
+            value,
+            unit,
+            limit,
+        } in &self.rows
+        {
             let (limit, verdict) = match limit {
-                Limit::AtMost(limit) => (format!("≤ {limit} {unit}"), if value <= limit { "ok" } else { "MISSED" }),
-                Limit::AtLeast(limit) => (format!("≥ {limit} {unit}"), if value >= limit { "ok" } else { "MISSED" }),
+                Limit::AtMost(limit) => (
+                    format!("≤ {limit} {unit}"),
+                    if value <= limit { "ok" } else { "MISSED" },
+                ),
+                Limit::AtLeast(limit) => (
+                    format!("≥ {limit} {unit}"),
+                    if value >= limit { "ok" } else { "MISSED" },
+                ),
                 Limit::None => (String::new(), ""),
             };
             println!("| {name} | {samples} | {value:.2} {unit} | {limit} | {verdict} |");

@@ -29,21 +29,44 @@ impl Drop for Daemon {
 pub async fn measure(report: &mut Report) {
     let workspace_is_ours = std::fs::create_dir("/workspace").is_ok();
     let starts = (0..STARTS).map(|_| start().1).collect();
-    report.add("sandboxd, start to first answer", STARTS, median(starts), "ms", Limit::AtMost(15.0));
+    report.add(
+        "sandboxd, start to first answer",
+        STARTS,
+        median(starts),
+        "ms",
+        Limit::AtMost(15.0),
+    );
 
     let (daemon, _) = start();
     std::thread::sleep(Duration::from_secs(1));
-    report.add("sandboxd, RSS idle", 1, rss_mib(&daemon), "MiB", Limit::AtMost(10.0));
+    report.add(
+        "sandboxd, RSS idle",
+        1,
+        rss_mib(&daemon),
+        "MiB",
+        Limit::AtMost(10.0),
+    );
 
     let mut unread = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
     let body = r#"{"argv":["yes"]}"#;
-    write!(unread, "POST /exec HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+    write!(
+        unread,
+        "POST /exec HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
     let mut most: f64 = 0.0;
     for _ in 0..30 {
         std::thread::sleep(Duration::from_millis(100));
         most = most.max(rss_mib(&daemon));
     }
-    report.add("sandboxd, RSS while a client reads nothing from `yes`", 30, most, "MiB", Limit::AtMost(40.0));
+    report.add(
+        "sandboxd, RSS while a client reads nothing from `yes`",
+        30,
+        most,
+        "MiB",
+        Limit::AtMost(40.0),
+    );
     drop((unread, daemon));
     if workspace_is_ours {
         let _ = std::fs::remove_dir("/workspace");
@@ -64,7 +87,10 @@ fn start() -> (Daemon, f64) {
         .expect("sandboxd, built by `npm run bench`");
     let daemon = Daemon { child, port };
     while !answers(&address) {
-        assert!(began.elapsed() < Duration::from_secs(10), "sandboxd does not answer");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "sandboxd does not answer"
+        );
         std::thread::sleep(Duration::from_micros(200));
     }
     (daemon, ms(began.elapsed()))
@@ -83,6 +109,13 @@ fn answers(address: &str) -> bool {
 
 fn rss_mib(daemon: &Daemon) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<f64>()
+        .expect("a number")
+        / 1024.0
 }
