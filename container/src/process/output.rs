@@ -41,6 +41,23 @@ pub struct Outputs {
     room: Vec<u8>,
 }
 
+/// The outputs of a command that has ended.
+#[derive(Debug)]
+pub struct Leftover([Output; 2]);
+
+impl Leftover {
+    /// Throws away whatever else comes through the pipes until the last process that holds them has closed them: a child
+    /// in the background must neither wait nor die of SIGPIPE.
+    pub async fn drain(mut self) {
+        for output in &mut self.0 {
+            output.left = usize::MAX;
+        }
+        while self.0.iter().any(|output| output.open) {
+            discard(&mut self.0).await;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Output {
     pipe: AsyncFd<OwnedFd>,
@@ -114,28 +131,14 @@ impl Outputs {
         }
     }
 
-    /// Sends `event`, the last one.
-    pub async fn finish(&mut self, event: &Event) {
+    /// Sends the last event and ends the stream.
+    pub async fn finish(mut self, event: &Event) -> Leftover {
         self.last_id += 1;
         let mut wire = Vec::new();
         event.write_to(Some(self.last_id), &mut wire);
         // An error says that the client is gone, and with it whoever wanted to know.
         let _ = self.events.send(wire.into()).await;
-    }
-
-    /// Ends the stream, and throws away whatever else comes through the pipes until the last process that holds them
-    /// has closed them: a child in the background must neither wait nor die of SIGPIPE.
-    pub async fn drain(self) {
-        let Self {
-            mut outputs, events, ..
-        } = self;
-        drop(events);
-        for output in &mut outputs {
-            output.left = usize::MAX;
-        }
-        while outputs.iter().any(|output| output.open) {
-            discard(&mut outputs).await;
-        }
+        Leftover(self.outputs)
     }
 
     /// Resolves when the client is gone.

@@ -8,7 +8,7 @@ use sandbox_protocol::{ErrorBody, ErrorCode, Event};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::output::Outputs;
+use super::output::{Leftover, Outputs};
 use super::spawn::Child;
 use super::status;
 use super::tree::Tree;
@@ -58,18 +58,21 @@ impl Task {
         match self.until_end().await {
             End::Own => {
                 let exit = collect(self.child).map(status::ended);
-                log("command ended", started, exit.as_ref());
+                let exit_code = exit.as_ref().map(|exit| exit.exit_code);
                 self.outputs.command_ended();
                 drop(self.busy);
                 self.outputs.forward_all().await;
-                say(self.outputs, exit).await;
+                let leftover = say(self.outputs, exit).await;
+                // The client comes before the operator.
+                log("command ended", started, exit_code);
+                leftover.drain().await;
             }
             End::TimedOut(mut ending) => {
                 let over = started + self.timeout.unwrap_or_default();
                 let is_ended = self.forward_until(over + LAST_BREATH, &mut ending).await;
                 let status = if is_ended { self.child.status() } else { None };
                 let exit = status::timed_out(status);
-                log("command timed out", started, Some(&exit));
+                log("command timed out", started, Some(exit.exit_code));
                 self.outputs.command_ended();
                 drop(self.busy);
                 let _ = timeout_at(over + OVERTIME, self.outputs.forward_all()).await;
@@ -81,13 +84,18 @@ impl Task {
                     }
                     collect(self.child);
                 };
-                tokio::join!(say(self.outputs, Some(exit)), collected);
+                let said = async { say(self.outputs, Some(exit)).await.drain().await };
+                tokio::join!(said, collected);
             }
             End::Abandoned(ending) => {
                 let _ = ending.await;
                 self.child.ended().await;
                 let exit = collect(self.child).map(status::ended);
-                log("command killed: its client left", started, exit.as_ref());
+                log(
+                    "command killed: its client left",
+                    started,
+                    exit.map(|exit| exit.exit_code),
+                );
             }
         }
     }
@@ -139,8 +147,8 @@ impl Task {
     }
 }
 
-/// Says how the command ended, and keeps its pipes open for its children.
-async fn say(mut outputs: Outputs, exit: Option<Exit>) {
+/// Says how the command ended. What it leaves are the pipes that its children may still hold.
+async fn say(outputs: Outputs, exit: Option<Exit>) -> Leftover {
     let last = exit.map_or_else(
         || {
             Event::Error(ErrorBody::new(
@@ -150,8 +158,7 @@ async fn say(mut outputs: Outputs, exit: Option<Exit>) {
         },
         Event::Exit,
     );
-    outputs.finish(&last).await;
-    outputs.drain().await;
+    outputs.finish(&last).await
 }
 
 fn collect(child: Child) -> Option<ExitStatus> {
@@ -161,8 +168,7 @@ fn collect(child: Child) -> Option<ExitStatus> {
         .ok()
 }
 
-fn log(what: &str, started: Instant, exit: Option<&Exit>) {
+fn log(what: &str, started: Instant, exit_code: Option<i32>) {
     let duration_ms = started.elapsed().as_millis();
-    let exit_code = exit.map(|exit| exit.exit_code);
     tracing::info!(exit_code, duration_ms, "{what}");
 }
