@@ -14,6 +14,7 @@ pub mod id;
 pub mod local;
 pub mod object;
 pub mod path;
+pub mod pool;
 pub mod sandboxd;
 
 pub use activity::Activity;
@@ -23,3 +24,4 @@ pub use exec::ExecRequest;
 pub use id::SandboxId;
 pub use object::ObjectCall;
 pub use path::WorkspacePath;
+pub use pool::PoolCall;

@@ -1,4 +1,4 @@
-//! What the Worker asks of a Sandbox object.
+//! What the Worker and the WarmPool object ask of a Sandbox object.
 
 /// A call to a Sandbox object that the object answers itself. Every other request is meant for `sandboxd` and is
 /// handed on with its path as it is. (Durable Objects in Rust cannot serve JS RPC, so calls are requests.)
@@ -8,22 +8,26 @@ pub enum ObjectCall {
     Running,
     /// End the sandbox and forget it. Starts nothing. Answer: 204.
     Destroy,
+    /// Start the sandbox if it does not run, for the pool. Answer: 204 once it answers, or why it does not:
+    /// 503 `capacity_exceeded` when the platform has no room.
+    Warm,
 }
 
 impl ObjectCall {
+    const ALL: [Self; 3] = [Self::Running, Self::Destroy, Self::Warm];
+
     /// The path of the request.
     pub fn path(self) -> &'static str {
         match self {
             Self::Running => "/object/running",
             Self::Destroy => "/object/destroy",
+            Self::Warm => "/object/warm",
         }
     }
 
     /// The call behind a path, if it is one.
     pub fn from_path(path: &str) -> Option<Self> {
-        [Self::Running, Self::Destroy]
-            .into_iter()
-            .find(|call| call.path() == path)
+        Self::ALL.into_iter().find(|call| call.path() == path)
     }
 }
 
@@ -33,7 +37,7 @@ mod tests {
 
     #[test]
     fn paths_read_back_and_never_meet_those_of_sandboxd() {
-        for call in [ObjectCall::Running, ObjectCall::Destroy] {
+        for call in ObjectCall::ALL {
             assert_eq!(ObjectCall::from_path(call.path()), Some(call));
         }
         for path in [

@@ -127,6 +127,10 @@ impl Core {
                 200,
                 &json!({ "running": self.runtime.inspect().await?.is_some() }),
             ),
+            Some(ObjectCall::Warm) => {
+                self.boot().await?;
+                response::empty(204)
+            }
             Some(ObjectCall::Destroy) => {
                 self.destroy().await?;
                 response::empty(204)
