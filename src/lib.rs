@@ -14,9 +14,11 @@ pub mod url;
 
 mod api;
 mod edge;
+mod new_id;
 mod response;
 mod sandbox;
 mod stream;
+mod stub;
 
 use worker::{Context, Env, event};
 

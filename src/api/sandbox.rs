@@ -2,20 +2,17 @@
 
 use sandbox_protocol::{ObjectCall, SandboxId};
 use serde_json::json;
-use wasm_bindgen::JsCast;
-use web_sys::{Response, WorkerGlobalScope};
+use web_sys::Response;
 use worker::Env;
 
 use super::object;
 use crate::error::ApiError;
+use crate::new_id;
 use crate::response;
 
 /// 200 `{"id"}`. The id names a sandbox that starts with the first request that needs it.
 pub fn create() -> Result<Response, ApiError> {
-    let mut bytes = [0; 16];
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-    scope.crypto()?.get_random_values_with_u8_array(&mut bytes)?;
-    response::json(200, &json!({ "id": SandboxId::from_random(bytes).as_str() }))
+    response::json(200, &json!({ "id": new_id::new_id()?.as_str() }))
 }
 
 /// 204, whether or not there was anything to destroy.
