@@ -7,6 +7,7 @@ use worker::Env;
 
 use crate::duration;
 use crate::error::ApiError;
+use crate::pool::PoolConfig;
 
 /// The Durable Object binding of the sandboxes.
 pub const SANDBOX_BINDING: &str = "Sandbox";
@@ -23,6 +24,8 @@ pub struct Config {
     /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): how long a sandbox is idle before it is put
     /// to sleep. `None`: never.
     pub sleep_after: Option<Duration>,
+    /// `WARM_POOL_…`
+    pub pool: PoolConfig,
     /// `SANDBOX_RUNTIME_URL` (URL; default: none): where `sandbox-local` answers. Only `npm start` and tests set it.
     pub runtime_url: Option<String>,
 }
@@ -65,6 +68,7 @@ impl Config {
             max_upload_bytes,
             start_timeout,
             sleep_after,
+            pool: PoolConfig::from_vars(var)?,
             runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
@@ -89,6 +93,7 @@ mod tests {
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
             sleep_after: Some(Duration::from_secs(600)),
+            pool: PoolConfig::from_vars(|_| None).unwrap(),
             runtime_url: None,
         };
         assert_eq!(config(&[]).unwrap(), expected);
@@ -102,6 +107,7 @@ mod tests {
             ("MAX_UPLOAD_BYTES", "10"),
             ("SANDBOX_START_TIMEOUT", "500ms"),
             ("SANDBOX_SLEEP_AFTER", "2h"),
+            ("WARM_POOL_TARGET", "3"),
             ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
         ]);
         let expected = Config {
@@ -109,6 +115,7 @@ mod tests {
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
             sleep_after: Some(Duration::from_secs(7200)),
+            pool: PoolConfig::from_vars(|name| (name == "WARM_POOL_TARGET").then(|| "3".into())).unwrap(),
             runtime_url: Some("http://127.0.0.1:1/secret".into()),
         };
         assert_eq!(set.unwrap(), expected);
@@ -120,7 +127,12 @@ mod tests {
             config(&[("SANDBOX_SLEEP_AFTER", "never")]).unwrap().sleep_after,
             None
         );
-        for name in ["MAX_UPLOAD_BYTES", "SANDBOX_START_TIMEOUT", "SANDBOX_SLEEP_AFTER"] {
+        for name in [
+            "MAX_UPLOAD_BYTES",
+            "SANDBOX_START_TIMEOUT",
+            "SANDBOX_SLEEP_AFTER",
+            "WARM_POOL_TARGET",
+        ] {
             let error = config(&[(name, "much")]).unwrap_err();
             assert_eq!(error.parts().0, 503);
             assert!(error.body().error.starts_with(name), "{error:?}");

@@ -17,6 +17,15 @@ pub fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(ms).map(Duration::from_millis)
 }
 
+/// Parses what [`parse`] does, or a whole number of milliseconds without a unit.
+pub fn parse_or_ms(text: &str) -> Option<Duration> {
+    match text.parse() {
+        Ok(0) => None,
+        Ok(ms) => Some(Duration::from_millis(ms)),
+        Err(_) => parse(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +53,16 @@ mod tests {
             "18446744073709551615h",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_need_no_unit_where_they_are_the_custom() {
+        for (text, ms) in [("10000", 10_000), ("10s", 10_000), ("1", 1)] {
+            assert_eq!(parse_or_ms(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "0", "-1", "1.5", "10 s", "18446744073709551616"] {
+            assert_eq!(parse_or_ms(bad), None, "{bad}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod config;
 pub mod duration;
 pub mod error;
+pub mod pool;
 pub mod route;
 pub mod url;
 

@@ -1,0 +1,5 @@
+//! The warm pool.
+
+pub mod config;
+
+pub use config::PoolConfig;
