@@ -1,5 +1,6 @@
 //! The warm pool.
 
 pub mod config;
+pub mod plan;
 
 pub use config::PoolConfig;
