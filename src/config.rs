@@ -11,6 +11,8 @@ use crate::pool::PoolConfig;
 
 /// The Durable Object binding of the sandboxes.
 pub const SANDBOX_BINDING: &str = "Sandbox";
+/// The Durable Object binding of the warm pool.
+pub const POOL_BINDING: &str = "WarmPool";
 
 /// How the deployment is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]

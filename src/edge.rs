@@ -75,7 +75,10 @@ async fn guard_and_dispatch(
     }
     match resolved.route.clone()? {
         Route::Health => api::health::health(env, config),
-        Route::Create => api::sandbox::create(),
+        Route::PoolStats => api::pool::stats(env).await,
+        Route::PrimePool => api::pool::prime(env, &config?).await,
+        Route::ShutdownPrewarmed => api::pool::shutdown_prewarmed(env).await,
+        Route::Create => api::sandbox::create(env, &config?).await,
         Route::Destroy(id) => api::sandbox::destroy(env, &id).await,
         Route::Running(id) => api::sandbox::running(env, &id).await,
         Route::Exec(id) => api::exec::exec(env, &id, request).await,

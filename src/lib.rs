@@ -21,12 +21,19 @@ mod sandbox;
 mod stream;
 mod stub;
 
-use worker::{Context, Env, event};
+use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
+pub use pool::WarmPool;
 pub use sandbox::Sandbox;
 
 /// Answers every HTTP request to the Worker.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> worker::Result<web_sys::Response> {
     Ok(edge::answer(request, &env).await)
+}
+
+/// Comes every minute: fills the pool after a deploy, and whenever its own alarm was lost.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    pool::client::keep_primed(&env).await;
 }

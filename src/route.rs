@@ -9,6 +9,12 @@ use crate::error::ApiError;
 pub enum Route {
     /// `GET /health`
     Health,
+    /// `GET /v1/pool/stats`
+    PoolStats,
+    /// `POST /v1/pool/prime`
+    PrimePool,
+    /// `POST /v1/pool/shutdown-prewarmed`
+    ShutdownPrewarmed,
     /// `POST /v1/sandbox`
     Create,
     /// `DELETE /v1/sandbox/{id}`
@@ -51,21 +57,13 @@ pub fn resolve(method: &str, path: &str) -> Result<Resolved, Invalid> {
             _ => open("unknown", Err(ApiError::NotFound)),
         });
     };
-    if matches!(rest, "sandbox" | "sandbox/") {
-        let route = allow(method, "POST", || Ok(Route::Create));
+    let Some(rest) = rest.strip_prefix("sandbox/").filter(|rest| !rest.is_empty()) else {
+        let (pattern, route) = outside_sandboxes(method, rest);
         return Ok(Resolved {
-            pattern: "/v1/sandbox",
+            pattern,
             sandbox: None,
             guarded: true,
             route,
-        });
-    }
-    let Some(rest) = rest.strip_prefix("sandbox/") else {
-        return Ok(Resolved {
-            pattern: "unknown",
-            sandbox: None,
-            guarded: true,
-            route: Err(ApiError::NotFound),
         });
     };
     let (id, operation) = rest
@@ -79,6 +77,19 @@ pub fn resolve(method: &str, path: &str) -> Result<Resolved, Invalid> {
         guarded: true,
         route,
     })
+}
+
+fn outside_sandboxes(method: &str, rest: &str) -> (&'static str, Result<Route, ApiError>) {
+    match rest {
+        "sandbox" | "sandbox/" => ("/v1/sandbox", allow(method, "POST", || Ok(Route::Create))),
+        "pool/stats" => ("/v1/pool/stats", allow(method, "GET", || Ok(Route::PoolStats))),
+        "pool/prime" => ("/v1/pool/prime", allow(method, "POST", || Ok(Route::PrimePool))),
+        "pool/shutdown-prewarmed" => (
+            "/v1/pool/shutdown-prewarmed",
+            allow(method, "POST", || Ok(Route::ShutdownPrewarmed)),
+        ),
+        _ => ("unknown", Err(ApiError::NotFound)),
+    }
 }
 
 fn in_sandbox(
@@ -148,7 +159,11 @@ mod tests {
         for (method, at, route) in [
             ("GET", "/health", Route::Health),
             ("HEAD", "/health", Route::Health),
+            ("GET", "/v1/pool/stats", Route::PoolStats),
+            ("POST", "/v1/pool/prime", Route::PrimePool),
+            ("POST", "/v1/pool/shutdown-prewarmed", Route::ShutdownPrewarmed),
             ("POST", "/v1/sandbox", Route::Create),
+            ("POST", "/v1/sandbox/", Route::Create),
             ("DELETE", "/v1/sandbox/abc", Route::Destroy(id("abc"))),
             ("POST", "/v1/sandbox/abc/exec", Route::Exec(id("abc"))),
             ("GET", "/v1/sandbox/abc/running", Route::Running(id("abc"))),
@@ -200,6 +215,8 @@ mod tests {
             ("/v1", false),
             ("/v1/", true),
             ("/v1/other", true),
+            ("/v1/pool", true),
+            ("/v1/pool/stats/more", true),
             ("/v1/sandbox/abc/exec/more", true),
             ("/v1/sandbox/abc/nothing", true),
             ("/health/", false),
@@ -218,6 +235,9 @@ mod tests {
         for (method, at, allowed) in [
             ("POST", "/health", "GET, HEAD"),
             ("GET", "/v1/sandbox", "POST"),
+            ("POST", "/v1/pool/stats", "GET"),
+            ("GET", "/v1/pool/prime", "POST"),
+            ("DELETE", "/v1/pool/shutdown-prewarmed", "POST"),
             ("GET", "/v1/sandbox/abc", "DELETE"),
             ("GET", "/v1/sandbox/abc/exec", "POST"),
             ("DELETE", "/v1/sandbox/abc/file/workspace/a", "GET, HEAD, PUT"),

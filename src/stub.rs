@@ -1,8 +1,10 @@
 //! Calls to Durable Objects. Objects in Rust cannot serve JS RPC, so a call is a request; only its path counts.
 
+use std::time::Duration;
+
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Request, RequestInit, RequestRedirect, Response};
+use web_sys::{AbortSignal, Request, RequestInit, RequestRedirect, Response};
 use worker::Env;
 
 use crate::error::ApiError;
@@ -39,6 +41,24 @@ pub async fn fetch(
     response
         .dyn_into()
         .map_err(|_| ApiError::Internal(format!("the {binding} object gave no response")))
+}
+
+/// A `POST` that is given up after `patience`.
+pub fn impatient_post(patience: Duration, body: Option<&str>) -> RequestInit {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_signal(Some(&AbortSignal::timeout_with_u32(
+        u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+    )));
+    if let Some(body) = body {
+        init.set_body(&JsValue::from(body));
+    }
+    init
+}
+
+/// The body of a request or of a response, as text.
+pub async fn text(body: Result<js_sys::Promise, JsValue>) -> Result<String, ApiError> {
+    Ok(JsFuture::from(body?).await?.as_string().unwrap_or_default())
 }
 
 #[wasm_bindgen::prelude::wasm_bindgen]

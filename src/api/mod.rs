@@ -3,6 +3,7 @@
 pub mod exec;
 pub mod file;
 pub mod health;
+pub mod pool;
 pub mod sandbox;
 
 mod object;

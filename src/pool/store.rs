@@ -1,0 +1,340 @@
+//! What the pool knows, in its object's SQLite. Every call is one or two statements, without an `.await` between: no
+//! other request sees half of it.
+
+use sandbox_protocol::SandboxId;
+use sandbox_protocol::pool::News;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use worker::{SqlStorage, SqlStorageValue};
+
+use super::plan::{Ceiling, Census, Memory};
+use super::state::State;
+use crate::error::ApiError;
+
+/// `since_ms`: when the state began; `seen_ms`: when the sandbox was last known to be in it; both by the pool's clock.
+/// `reported_ms`: when the newest report was made, by the clock of the Sandbox object; 0 before the first.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS sandbox (
+  id TEXT PRIMARY KEY,
+  state TEXT NOT NULL,
+  since_ms INTEGER NOT NULL,
+  seen_ms INTEGER NOT NULL,
+  reported_ms INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS memory (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  ceiling INTEGER,
+  ceiling_at_ms INTEGER,
+  failed_at_ms INTEGER
+);";
+
+/// The storage of the pool's object.
+#[derive(Debug, Clone)]
+pub struct Store {
+    sql: SqlStorage,
+}
+
+/// A sandbox that has not been heard of for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    /// The sandbox.
+    pub id: SandboxId,
+    /// When it was last known to run.
+    pub seen_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct CensusRow {
+    state: String,
+    sandboxes: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct SandboxRow {
+    id: String,
+    seen_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct StateRow {
+    state: State,
+    since_ms: u64,
+    reported_ms: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct MemoryRow {
+    ceiling: Option<u32>,
+    ceiling_at_ms: Option<u64>,
+    failed_at_ms: Option<u64>,
+}
+
+impl Store {
+    /// Opens the storage; makes the tables if they are not there.
+    pub fn open(sql: SqlStorage) -> Result<Self, ApiError> {
+        sql.exec(SCHEMA, None)?;
+        Ok(Self { sql })
+    }
+
+    /// How many sandboxes there are.
+    pub fn census(&self) -> Result<Census, ApiError> {
+        let rows = self.rows(
+            "SELECT state, COUNT(*) AS sandboxes FROM sandbox GROUP BY state",
+            vec![],
+        )?;
+        Ok(count(&rows))
+    }
+
+    /// The sandboxes in a state.
+    pub fn ids(&self, state: State) -> Result<Vec<SandboxId>, ApiError> {
+        let rows: Vec<SandboxRow> = self.rows(
+            "SELECT id, seen_ms FROM sandbox WHERE state = ?",
+            vec![state.name().into()],
+        )?;
+        rows.iter().map(|row| Ok(SandboxId::parse(&row.id)?)).collect()
+    }
+
+    /// The state of a sandbox and since when it is in it; `None` for one that the pool does not know.
+    pub fn state(&self, id: &SandboxId) -> Result<Option<(State, u64)>, ApiError> {
+        Ok(self.state_row(id)?.map(|row| (row.state, row.since_ms)))
+    }
+
+    /// Puts a sandbox into a state, whatever it was in before.
+    pub fn put(&self, id: &SandboxId, state: State, now_ms: u64) -> Result<(), ApiError> {
+        self.run(
+            "INSERT INTO sandbox (id, state, since_ms, seen_ms) VALUES (?1, ?2, ?3, ?3)
+             ON CONFLICT DO UPDATE SET state = ?2, since_ms = ?3, seen_ms = ?3",
+            vec![id.as_str().into(), state.name().into(), ms(now_ms)],
+        )
+    }
+
+    /// Hands out the sandbox that has been ready for the longest time.
+    pub fn take(&self, now_ms: u64) -> Result<Option<SandboxId>, ApiError> {
+        let rows: Vec<SandboxRow> = self.rows(
+            "UPDATE sandbox SET state = 'assigned', since_ms = ?1
+             WHERE id = (SELECT id FROM sandbox WHERE state = 'ready' ORDER BY since_ms, id LIMIT 1)
+             RETURNING id, seen_ms",
+            vec![ms(now_ms)],
+        )?;
+        Ok(rows.first().map(|row| SandboxId::parse(&row.id)).transpose()?)
+    }
+
+    /// Applies a report that was made at `at_ms`, unless a newer one was here first. Gives the state before and after.
+    pub fn report(
+        &self,
+        id: &SandboxId,
+        news: News,
+        at_ms: u64,
+        now_ms: u64,
+    ) -> Result<Option<(Option<State>, State)>, ApiError> {
+        let row = self.state_row(id)?;
+        if row.is_some_and(|row| at_ms < row.reported_ms) {
+            return Ok(None);
+        }
+        let before = row.map(|row| row.state);
+        if let Some(after) = State::after(before, news) {
+            self.put(id, after, now_ms)?;
+        }
+        self.run(
+            "UPDATE sandbox SET seen_ms = ?2, reported_ms = ?3 WHERE id = ?1",
+            vec![id.as_str().into(), ms(now_ms), ms(at_ms)],
+        )?;
+        Ok(State::after(before, news).map(|after| (before, after)))
+    }
+
+    /// Marks warm sandboxes to be stopped, those that have been ready for the longest time first.
+    pub fn mark_oldest(&self, sandboxes: u32, now_ms: u64) -> Result<(), ApiError> {
+        self.run(
+            "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE id IN
+             (SELECT id FROM sandbox WHERE state = 'ready' ORDER BY since_ms, id LIMIT ?2)",
+            vec![ms(now_ms), i64::from(sandboxes).into()],
+        )
+    }
+
+    /// Marks every sandbox that nobody has to be stopped.
+    pub fn mark_all(&self, now_ms: u64) -> Result<(), ApiError> {
+        self.run(
+            "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE state IN ('ready', 'starting')",
+            vec![ms(now_ms)],
+        )
+    }
+
+    /// Forgets a sandbox that was to be stopped.
+    pub fn forget_stopped(&self, id: &SandboxId) -> Result<(), ApiError> {
+        self.run(
+            "DELETE FROM sandbox WHERE id = ? AND state IN ('stopping', 'stopped')",
+            vec![id.as_str().into()],
+        )
+    }
+
+    /// Forgets every sandbox that stopped before a moment: no older report of it is under way any more.
+    pub fn forget_stopped_before(&self, before_ms: u64) -> Result<(), ApiError> {
+        self.run(
+            "DELETE FROM sandbox WHERE state = 'stopped' AND since_ms < ?",
+            vec![ms(before_ms)],
+        )
+    }
+
+    /// Forgets what nobody reports on while the pool is off.
+    pub fn forget_clients(&self) -> Result<(), ApiError> {
+        self.run(
+            "DELETE FROM sandbox WHERE state IN ('assigned', 'stopped')",
+            vec![],
+        )
+    }
+
+    /// At most `limit` sandboxes that should run and have not been heard of since a moment, which is another one for
+    /// warm sandboxes than for those of clients.
+    pub fn unseen(&self, ready_ms: u64, assigned_ms: u64, limit: u32) -> Result<Vec<Unseen>, ApiError> {
+        let rows: Vec<SandboxRow> = self.rows(
+            "SELECT id, seen_ms FROM sandbox
+             WHERE state = 'ready' AND seen_ms < ?1 OR state = 'assigned' AND seen_ms < ?2
+             ORDER BY seen_ms LIMIT ?3",
+            vec![ms(ready_ms), ms(assigned_ms), i64::from(limit).into()],
+        )?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Unseen {
+                    id: SandboxId::parse(&row.id)?,
+                    seen_ms: row.seen_ms,
+                })
+            })
+            .collect()
+    }
+
+    /// A sandbox runs.
+    pub fn seen(&self, id: &SandboxId, now_ms: u64) -> Result<(), ApiError> {
+        self.run(
+            "UPDATE sandbox SET seen_ms = ?2 WHERE id = ?1",
+            vec![id.as_str().into(), ms(now_ms)],
+        )
+    }
+
+    /// A sandbox does not run: forgets it, unless it was heard of since.
+    pub fn forget_unseen(&self, unseen: &Unseen) -> Result<(), ApiError> {
+        self.run(
+            "DELETE FROM sandbox WHERE id = ? AND seen_ms = ? AND state IN ('ready', 'assigned')",
+            vec![unseen.id.as_str().into(), ms(unseen.seen_ms)],
+        )
+    }
+
+    /// What earlier starts have taught.
+    pub fn memory(&self) -> Result<Memory, ApiError> {
+        let rows: Vec<MemoryRow> =
+            self.rows("SELECT ceiling, ceiling_at_ms, failed_at_ms FROM memory", vec![])?;
+        Ok(rows.into_iter().next().unwrap_or_default().into())
+    }
+
+    /// Remembers what starts have taught.
+    pub fn remember(&self, memory: Memory) -> Result<(), ApiError> {
+        let nullable = |value: Option<u64>| value.map_or(SqlStorageValue::Null, ms);
+        self.run(
+            "INSERT OR REPLACE INTO memory (one, ceiling, ceiling_at_ms, failed_at_ms) VALUES (1, ?, ?, ?)",
+            vec![
+                nullable(memory.ceiling.map(|ceiling| ceiling.instances.into())),
+                nullable(memory.ceiling.map(|ceiling| ceiling.at_ms)),
+                nullable(memory.failed_at_ms),
+            ],
+        )
+    }
+
+    fn state_row(&self, id: &SandboxId) -> Result<Option<StateRow>, ApiError> {
+        let rows = self.rows(
+            "SELECT state, since_ms, reported_ms FROM sandbox WHERE id = ?",
+            vec![id.as_str().into()],
+        )?;
+        Ok(rows.into_iter().next())
+    }
+
+    fn rows<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        bindings: Vec<SqlStorageValue>,
+    ) -> Result<Vec<T>, ApiError> {
+        Ok(self.sql.exec(query, bindings)?.to_array()?)
+    }
+
+    fn run(&self, query: &str, bindings: Vec<SqlStorageValue>) -> Result<(), ApiError> {
+        self.sql.exec(query, bindings)?;
+        Ok(())
+    }
+}
+
+/// JavaScript's numbers hold every millisecond of the next 280 000 years.
+fn ms(ms: u64) -> SqlStorageValue {
+    SqlStorageValue::Integer(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+fn count(rows: &[CensusRow]) -> Census {
+    let of = |state: State| {
+        rows.iter()
+            .find(|row| row.state == state.name())
+            .map_or(0, |row| row.sandboxes)
+    };
+    Census {
+        ready: of(State::Ready),
+        starting: of(State::Starting),
+        assigned: of(State::Assigned),
+        stopping: of(State::Stopping),
+    }
+}
+
+impl From<MemoryRow> for Memory {
+    fn from(row: MemoryRow) -> Self {
+        Self {
+            ceiling: row
+                .ceiling
+                .zip(row.ceiling_at_ms)
+                .map(|(instances, at_ms)| Ceiling { instances, at_ms }),
+            failed_at_ms: row.failed_at_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_state() {
+        let rows: Vec<CensusRow> = serde_json::from_str(
+            r#"[{"state":"assigned","sandboxes":7},{"state":"ready","sandboxes":2},{"state":"of a newer pool","sandboxes":1}]"#,
+        )
+        .unwrap();
+        let expected = Census {
+            ready: 2,
+            starting: 0,
+            assigned: 7,
+            stopping: 0,
+        };
+        assert_eq!(count(&rows), expected);
+        assert_eq!(count(&[]), Census::default());
+    }
+
+    #[test]
+    fn memory_reads_back() {
+        let memory = |json: &str| Memory::from(serde_json::from_str::<MemoryRow>(json).unwrap());
+        assert_eq!(
+            memory(r#"{"ceiling":null,"ceiling_at_ms":null,"failed_at_ms":null}"#),
+            Memory::default()
+        );
+        let expected = Memory {
+            ceiling: Some(Ceiling {
+                instances: 3,
+                at_ms: 1_700_000_000_000,
+            }),
+            failed_at_ms: Some(1_700_000_000_001),
+        };
+        assert_eq!(
+            memory(r#"{"ceiling":3,"ceiling_at_ms":1700000000000,"failed_at_ms":1700000000001}"#),
+            expected
+        );
+    }
+
+    #[test]
+    fn states_read_back() {
+        let row: StateRow =
+            serde_json::from_str(r#"{"state":"ready","since_ms":5,"reported_ms":0}"#).unwrap();
+        assert_eq!((row.state, row.since_ms, row.reported_ms), (State::Ready, 5, 0));
+    }
+}
