@@ -90,7 +90,7 @@ async fn a_missing_binding_is_named_at_health() {
     fields
         .as_object_mut()
         .unwrap()
-        .retain(|name, _| name != "durable_objects" && name != "migrations");
+        .retain(|name, _| !["durable_objects", "migrations", "containers"].contains(&name.as_str()));
     std::fs::write(&config, fields.to_string()).unwrap();
 
     let bridge = Bridge::start_bare(&config, &[]);
@@ -103,7 +103,11 @@ async fn a_missing_binding_is_named_at_health() {
     let body: Value = response.json().await.unwrap();
     assert_eq!(
         (&body["ok"], &body["missing"], &body["code"]),
-        (&json!(false), &json!(["Sandbox"]), &json!("not_configured"))
+        (
+            &json!(false),
+            &json!(["Sandbox", "WarmPool"]),
+            &json!("not_configured")
+        )
     );
 }
 
