@@ -4,6 +4,8 @@
 processes=
 session=
 announcer=
+# A command that end_session runs when the processes have ended.
+at_end=:
 
 # Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session.
 begin_session() {
@@ -78,6 +80,7 @@ end_session() {
     # Whatever is left of its group, where it has one, as when it was killed.
     kill -s KILL -- "-$process" 2>/dev/null || kill -s KILL "$process" 2>/dev/null || true
   done
+  $at_end || true
   [ -z "$session" ] || rm -rf "$session"
   exit "$1"
 }
