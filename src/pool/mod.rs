@@ -7,7 +7,7 @@
 //! - Sandboxes are started and stopped by the alarm, and only there: the platform runs one alarm at a time, so there
 //!   is one refill at a time. Whoever wants one sets the alarm. ([`PoolCall::ShutdownPrewarmed`] alone stops some itself,
 //!   since its caller waits for that.)
-//! - No more is handed out than once: an id leaves the ready ones in the same statement that finds it.
+//! - No id is handed out twice: it leaves the ready ones in the same statement that finds it.
 #![allow(missing_docs, reason = "the durable_object macro makes methods without docs")]
 
 pub mod client;
@@ -15,6 +15,7 @@ pub mod config;
 pub mod plan;
 
 mod refill;
+mod row;
 mod state;
 mod store;
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use wasm_bindgen::JsValue;
 
 use super::plan::Batch;
+use super::row::Unseen;
 use super::state::State;
-use super::store::Unseen;
 use super::{Pool, millis, now_ms};
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;

@@ -3,11 +3,11 @@
 
 use sandbox_protocol::SandboxId;
 use sandbox_protocol::pool::News;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use worker::{SqlStorage, SqlStorageValue};
 
-use super::plan::{Ceiling, Census, Memory};
+use super::plan::{Census, Memory};
+use super::row::{MemoryRow, SandboxRow, StateRow, Unseen, count};
 use super::state::State;
 use crate::error::ApiError;
 
@@ -32,41 +32,6 @@ CREATE TABLE IF NOT EXISTS memory (
 #[derive(Debug, Clone)]
 pub struct Store {
     sql: SqlStorage,
-}
-
-/// A sandbox that has not been heard of for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unseen {
-    /// The sandbox.
-    pub id: SandboxId,
-    /// When it was last known to run.
-    pub seen_ms: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct CensusRow {
-    state: String,
-    sandboxes: u32,
-}
-
-#[derive(Debug, Deserialize)]
-struct SandboxRow {
-    id: String,
-    seen_ms: u64,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct StateRow {
-    state: State,
-    since_ms: u64,
-    reported_ms: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct MemoryRow {
-    ceiling: Option<u32>,
-    ceiling_at_ms: Option<u64>,
-    failed_at_ms: Option<u64>,
 }
 
 impl Store {
@@ -263,78 +228,4 @@ impl Store {
 /// JavaScript's numbers hold every millisecond of the next 280 000 years.
 fn ms(ms: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(ms).unwrap_or(i64::MAX))
-}
-
-fn count(rows: &[CensusRow]) -> Census {
-    let of = |state: State| {
-        rows.iter()
-            .find(|row| row.state == state.name())
-            .map_or(0, |row| row.sandboxes)
-    };
-    Census {
-        ready: of(State::Ready),
-        starting: of(State::Starting),
-        assigned: of(State::Assigned),
-        stopping: of(State::Stopping),
-    }
-}
-
-impl From<MemoryRow> for Memory {
-    fn from(row: MemoryRow) -> Self {
-        Self {
-            ceiling: row
-                .ceiling
-                .zip(row.ceiling_at_ms)
-                .map(|(instances, at_ms)| Ceiling { instances, at_ms }),
-            failed_at_ms: row.failed_at_ms,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_counted_by_state() {
-        let rows: Vec<CensusRow> = serde_json::from_str(
-            r#"[{"state":"assigned","sandboxes":7},{"state":"ready","sandboxes":2},{"state":"of a newer pool","sandboxes":1}]"#,
-        )
-        .unwrap();
-        let expected = Census {
-            ready: 2,
-            starting: 0,
-            assigned: 7,
-            stopping: 0,
-        };
-        assert_eq!(count(&rows), expected);
-        assert_eq!(count(&[]), Census::default());
-    }
-
-    #[test]
-    fn memory_reads_back() {
-        let memory = |json: &str| Memory::from(serde_json::from_str::<MemoryRow>(json).unwrap());
-        assert_eq!(
-            memory(r#"{"ceiling":null,"ceiling_at_ms":null,"failed_at_ms":null}"#),
-            Memory::default()
-        );
-        let expected = Memory {
-            ceiling: Some(Ceiling {
-                instances: 3,
-                at_ms: 1_700_000_000_000,
-            }),
-            failed_at_ms: Some(1_700_000_000_001),
-        };
-        assert_eq!(
-            memory(r#"{"ceiling":3,"ceiling_at_ms":1700000000000,"failed_at_ms":1700000000001}"#),
-            expected
-        );
-    }
-
-    #[test]
-    fn states_read_back() {
-        let row: StateRow =
-            serde_json::from_str(r#"{"state":"ready","since_ms":5,"reported_ms":0}"#).unwrap();
-        assert_eq!((row.state, row.since_ms, row.reported_ms), (State::Ready, 5, 0));
-    }
 }
