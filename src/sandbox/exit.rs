@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use sandbox_protocol::pool::News;
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
-use super::lifecycle::Boot;
+use super::lifecycle::{Boot, Need};
 use super::platform_error::Kind;
 use super::runtime::Ended;
 
@@ -37,6 +38,11 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
         Ok(ended) => {
             core.lifecycle.borrow_mut().exited(&boot.id);
             core.log("exit", Some(&boot.id), &ended.words);
+            let need = core.lifecycle.borrow().need();
+            // The end of an older boot is no news of the sandbox.
+            if !matches!(need, Need::Use(now) if now.id != boot.id) {
+                core.report(News::Stopped);
+            }
             ended
         }
         Err(e) => {

@@ -22,6 +22,7 @@ use std::rc::Rc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use sandbox_protocol::pool::News;
 use sandbox_protocol::{ObjectCall, SandboxId, event};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
@@ -32,6 +33,7 @@ use worker_macros::durable_object;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::pool;
 use crate::response;
 use crate::url;
 use exit::Exit;
@@ -52,6 +54,7 @@ type Transition = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
 /// The sandbox as its object knows it.
 struct Core {
     id: SandboxId,
+    env: Env,
     config: Config,
     runtime: Runtime,
     storage: Storage,
@@ -106,6 +109,7 @@ impl Sandbox {
         let core = Rc::new(Core {
             runtime: Runtime::new(&config, &self.state, &id)?,
             id,
+            env: self.env.clone(),
             config,
             storage: self.state.storage(),
             lifecycle: RefCell::default(),
@@ -197,6 +201,9 @@ impl Core {
         let destroying = async move {
             let result = core.runtime.destroy().await;
             core.lifecycle.borrow_mut().end_ended(ticket, result.is_ok());
+            if result.is_ok() {
+                core.report(News::Stopped);
+            }
             let failure = result.as_ref().err().map(|e| e.body().error);
             core.log("destroy", None, failure.as_deref().unwrap_or_default());
             result
@@ -219,6 +226,11 @@ impl Core {
 
     fn connection_lost(&self, boot: &Boot) {
         self.lifecycle.borrow_mut().connection_lost(&boot.id);
+    }
+
+    /// Tells the pool, in the background.
+    fn report(&self, news: News) {
+        pool::client::report(&self.env, &self.config, &self.id, news);
     }
 
     /// One line for an operator; an empty detail is left out.

@@ -16,6 +16,7 @@ use super::Core;
 use super::lifecycle::{Boot, Need};
 use super::runtime::impatient_get;
 use crate::error::ApiError;
+use crate::pool;
 
 /// How long `sandboxd` has to end its commands and itself after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -101,11 +102,15 @@ impl Core {
             .as_string()
             .unwrap_or_default();
         let activity: Activity = serde_json::from_str(&text)?;
-        // A request that came while sandboxd was asked has not reached it yet.
-        if self.uses.get() != uses {
-            return Ok((Finding::Awake(after), boot));
+        let mut finding = judge(&activity, after);
+        if finding == Finding::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
+            finding = Finding::Awake(after);
         }
-        Ok((judge(&activity, after), boot))
+        // A request that came while others were asked has not reached sandboxd yet.
+        if self.uses.get() != uses {
+            finding = Finding::Awake(after);
+        }
+        Ok((finding, boot))
     }
 
     /// SIGTERM, and SIGKILL if it does not end in time. Requests that come meanwhile wait, and then start it anew.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use sandbox_protocol::pool::News;
 use sandbox_protocol::sandboxd::{BOOT_ID_HEADER, HEALTH};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Response, WorkerGlobalScope};
@@ -45,6 +46,7 @@ pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(
     match &result {
         Ok(boot) => {
             core.log("ready", Some(&boot.id), &format!("{took_ms} ms"));
+            core.report(News::Started);
             sleep::prepare(&core).await;
         }
         Err(e) => core.log(
