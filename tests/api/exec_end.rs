@@ -214,7 +214,7 @@ async fn a_killed_sandboxd_ends_the_stream_with_an_error_and_the_next_request_bo
 }
 
 /// SIGKILL to the `sandboxd` of this machine that was started with this boot id.
-fn kill_sandboxd(boot_id: &str) {
+pub fn kill_sandboxd(boot_id: &str) {
     let mark = format!("SANDBOX_BOOT_ID={boot_id}");
     let killed = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
         let read = |name| std::fs::read(entry.path().join(name)).unwrap_or_default();

@@ -9,6 +9,7 @@ mod exec_stream;
 mod file;
 mod file_bad;
 mod lifecycle;
+mod pool;
 mod quickstart;
 mod routes;
 mod sleep;
