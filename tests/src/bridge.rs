@@ -16,8 +16,34 @@ pub struct Bridge {
     pub url: String,
     /// What to show in `Authorization`.
     pub key: String,
-    /// Whether it runs on this machine on the local runtime, so that a test can reach its processes.
+    /// Whether its sandboxes are processes of this machine, so that a test can reach them.
     pub is_local: bool,
+}
+
+/// What runs the sandboxes of a bridge that is started here: `SANDBAR_RUNTIME`, `local` or `container`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runtime {
+    /// Process trees of this machine, by `npm start`.
+    Local,
+    /// Containers by Docker, by `npm run dev`.
+    Container,
+}
+
+impl Runtime {
+    fn from_env() -> Self {
+        match env::var("SANDBAR_RUNTIME").as_deref() {
+            Err(_) | Ok("local") => Self::Local,
+            Ok("container") => Self::Container,
+            Ok(other) => panic!("SANDBAR_RUNTIME is local or container, not {other:?}"),
+        }
+    }
+
+    fn script(self) -> &'static str {
+        match self {
+            Self::Local => "scripts/start",
+            Self::Container => "scripts/dev",
+        }
+    }
 }
 
 impl Bridge {
@@ -35,11 +61,16 @@ impl Bridge {
 
     /// Starts a bridge of its own with Worker variables on top of the usual ones. It ends with this process.
     pub fn start(vars: &[(&str, &str)]) -> Self {
+        let runtime = Runtime::from_env();
         let (port, key) = (free_port(), "test-key.0123456789");
-        let mut command = Command::new("scripts/start");
+        let mut command = Command::new(runtime.script());
         command.env("PORT", port.to_string()).env("SANDBOX_API_KEY", key);
         add_vars(&mut command, vars);
-        Self::launch(command, port, key)
+        Self {
+            url: Self::launch(command, port),
+            key: key.to_owned(),
+            is_local: runtime == Runtime::Local,
+        }
     }
 
     /// Starts the Worker alone, as somebody deploys it who has configured nothing but `vars`: no key, nothing to run
@@ -75,10 +106,15 @@ impl Bridge {
             .env("PATH", format!("{}:{path}", tools.display()))
             .env("WRANGLER_SEND_METRICS", "false");
         add_vars(&mut command, vars);
-        Self::launch(command, port, "")
+        Self {
+            url: Self::launch(command, port),
+            key: String::new(),
+            is_local: true,
+        }
     }
 
-    fn launch(mut command: Command, port: u16, key: &str) -> Self {
+    /// Runs `command`, which serves a bridge on `port`, until this process ends; gives its URL once it answers.
+    fn launch(mut command: Command, port: u16) -> String {
         command.current_dir(project_root());
         let (ended, end) = mpsc::channel();
         // The parent-death signal comes when the THREAD that started the child ends: this one lasts as long as the
@@ -94,11 +130,7 @@ impl Bridge {
                 "the bridge did not start within 10 minutes"
             );
         }
-        Self {
-            url: format!("http://localhost:{port}"),
-            key: key.to_owned(),
-            is_local: true,
-        }
+        format!("http://localhost:{port}")
     }
 }
 
