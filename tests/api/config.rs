@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reqwest::Method;
-use sandbar_tests::bridge::project_root;
+use sandbar_tests::bridge::{project_root, wrangler_config};
 use sandbar_tests::client::assert_error;
 use sandbar_tests::{Bridge, Client, raw};
 use serde_json::{Value, json};
@@ -80,13 +80,7 @@ async fn an_upload_over_the_limit_is_413_and_leaves_nothing() {
 #[tokio::test]
 async fn a_missing_binding_is_named_at_health() {
     let config = std::env::temp_dir().join(format!("sandbar-no-binding-{}.json", std::process::id()));
-    let text = std::fs::read_to_string(own_config()).unwrap();
-    let without_comments = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<String>();
-    let mut fields: Value = serde_json::from_str(&without_comments).unwrap();
-    fields["main"] = project_root().join("build/index.js").to_str().unwrap().into();
+    let mut fields = wrangler_config();
     fields
         .as_object_mut()
         .unwrap()

@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod config;
+mod container;
 mod exec;
 mod exec_end;
 mod exec_stream;

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// Where a bridge answers, and its key.
 #[derive(Debug, Clone)]
 pub struct Bridge {
@@ -18,6 +20,8 @@ pub struct Bridge {
     pub key: String,
     /// Whether its sandboxes are processes of this machine, so that a test can reach them.
     pub is_local: bool,
+    /// Whether its sandboxes are containers of this machine's Docker engine.
+    pub has_containers: bool,
 }
 
 /// What runs the sandboxes of a bridge that is started here: `SANDBAR_RUNTIME`, `local` or `container`.
@@ -54,6 +58,7 @@ impl Bridge {
                 url: url.trim_end_matches('/').to_owned(),
                 key: env::var("SANDBOX_API_KEY").unwrap_or_default(),
                 is_local: false,
+                has_containers: false,
             },
             Err(_) => Self::start(&[]),
         }
@@ -70,6 +75,32 @@ impl Bridge {
             url: Self::launch(command, port),
             key: key.to_owned(),
             is_local: runtime == Runtime::Local,
+            has_containers: runtime == Runtime::Container,
+        }
+    }
+
+    /// Starts a bridge of its own whose sandboxes are containers of another image.
+    pub fn start_image(dockerfile: &str, vars: &[(&str, &str)]) -> Self {
+        let (port, key) = (free_port(), "test-key.0123456789");
+        let directory = env::temp_dir().join(format!("sandbar-image-{port}"));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("Dockerfile"), dockerfile).expect("a Dockerfile");
+        let mut config = wrangler_config();
+        config["containers"][0]["image"] = "./Dockerfile".into();
+        let path = directory.join("wrangler.json");
+        std::fs::write(&path, config.to_string()).expect("a config");
+        let mut command = Command::new("scripts/dev");
+        command
+            .env("PORT", port.to_string())
+            .env("SANDBOX_API_KEY", key)
+            .arg("--config")
+            .arg(path);
+        add_vars(&mut command, vars);
+        Self {
+            url: Self::launch(command, port),
+            key: key.to_owned(),
+            is_local: false,
+            has_containers: true,
         }
     }
 
@@ -110,6 +141,7 @@ impl Bridge {
             url: Self::launch(command, port),
             key: String::new(),
             is_local: true,
+            has_containers: false,
         }
     }
 
@@ -190,6 +222,23 @@ fn collect(output: impl Read) -> String {
         }
     }
     kept
+}
+
+/// The project's wrangler.jsonc, with its paths absolute.
+pub fn wrangler_config() -> Value {
+    let text = std::fs::read_to_string(project_root().join("wrangler.jsonc")).expect("wrangler.jsonc");
+    let without_comments: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let mut config: Value =
+        serde_json::from_str(&without_comments).expect("JSON with comments on lines of their own");
+    config["main"] = project_root()
+        .join("build/index.js")
+        .to_str()
+        .expect("UTF-8")
+        .into();
+    config
 }
 
 /// The repository.

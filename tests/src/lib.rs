@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod client;
+pub mod docker;
 pub mod raw;
 pub mod sse;
 
