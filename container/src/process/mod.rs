@@ -38,11 +38,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use bytes::Bytes;
 use rustix::io::Errno;
 use sandbox_protocol::exec::MAX_BODY;
-use sandbox_protocol::{ExecRequest, Invalid};
-use tokio::sync::mpsc;
+use sandbox_protocol::{ErrorBody, Event, ExecRequest, Invalid};
+use tokio::sync::mpsc::{self, Sender};
 
 use self::output::Outputs;
 use self::program::Program;
@@ -107,8 +108,9 @@ impl Processes {
     }
 }
 
-/// `POST /exec`: runs a command and streams what comes of it. Errors are those of the request, or of the kernel when
-/// it cannot start anything; a program that cannot be executed is a stream with the words and the code of a shell.
+/// `POST /exec`: runs a command and streams what comes of it. Errors are those of the request. A program that cannot be
+/// executed is a stream with the words and the code of a shell; when the kernel cannot start anything, the stream has an
+/// `error` event.
 pub async fn exec(
     State(processes): State<Arc<Processes>>,
     headers: HeaderMap,
@@ -121,62 +123,115 @@ pub async fn exec(
     let cwd = processes.directory(&request)?;
     let cookie = processes.new_cookie();
     let env = processes.env(&request, &cookie);
-    let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
-    let program = match Program::resolve(&request.argv, path.as_deref().unwrap_or_default(), &cwd) {
-        Ok(program) => program,
-        Err(refusal) => return Ok(refusal.into_response()),
+    let (events, stream) = mpsc::channel(EVENTS_AHEAD);
+    let launch = Launch {
+        request,
+        cwd,
+        env,
+        cookie,
+        stdin,
     };
-    let start = Start {
-        program: &program,
-        cwd: &cwd,
-        env: &env,
-        ids: processes.config.user.ids.as_ref(),
-        piped_stdin: stdin.is_some(),
-    };
-    let mut spawned = start.spawn(Arc::clone(&processes.children));
-    if let Err(e) = &spawned
-        && Errno::from_io_error(e) == Some(Errno::NOEXEC)
-    {
-        let script = match program.as_script(&cwd) {
-            Ok(script) => script,
-            Err(refusal) => return Ok(refusal.into_response()),
+    // The head of the response travels while the program is started.
+    tokio::spawn(launch.run(processes, events));
+    Ok(stream::response(Body::new(EventStream::new(stream))))
+}
+
+/// A command to start.
+struct Launch {
+    request: ExecRequest,
+    cwd: PathBuf,
+    env: BTreeMap<OsString, OsString>,
+    cookie: String,
+    stdin: Option<Vec<u8>>,
+}
+
+impl Launch {
+    /// Runs the command to its end, or says why it cannot be run.
+    async fn run(self, processes: Arc<Processes>, events: Sender<Bytes>) {
+        let wire = match self.start(&processes, events.clone()) {
+            Ok(task) => {
+                // The task has a sender of its own, and the stream ends with the last one.
+                drop(events);
+                return task.run().await;
+            }
+            Err(Unstarted::Refused(refusal)) => refusal.into_wire(),
+            Err(Unstarted::Failed(e)) => {
+                let error = Error::Exec(e);
+                let mut wire = Vec::new();
+                Event::Error(ErrorBody::new(error.parts().1, error.to_string())).write_to(Some(1), &mut wire);
+                wire
+            }
         };
-        spawned = Start {
-            program: &script,
-            ..start
-        }
-        .spawn(Arc::clone(&processes.children));
+        // An error says that the client is gone, and with it whoever wanted to know.
+        let _ = events.send(wire.into()).await;
     }
-    let name = request.argv.first().map_or("", String::as_str);
-    match spawned {
-        Ok(started) => supervise(&processes, &request, started, &cookie, stdin).map_err(Error::Exec),
-        Err(e) => Refusal::of_kernel(name, &e)
-            .map(|refusal| refusal.into_response())
-            .ok_or(Error::Exec(e)),
+
+    /// Starts the program, by a shell if it is a script that names no interpreter.
+    fn start(self, processes: &Processes, events: Sender<Bytes>) -> Result<Task, Unstarted> {
+        let path = self
+            .env
+            .get(OsStr::new("PATH"))
+            .map(|path| path.to_string_lossy());
+        let program = Program::resolve(&self.request.argv, path.as_deref().unwrap_or_default(), &self.cwd)?;
+        let start = Start {
+            program: &program,
+            cwd: &self.cwd,
+            env: &self.env,
+            ids: processes.config.user.ids.as_ref(),
+            piped_stdin: self.stdin.is_some(),
+        };
+        let mut spawned = start.spawn(Arc::clone(&processes.children));
+        if let Err(e) = &spawned
+            && Errno::from_io_error(e) == Some(Errno::NOEXEC)
+        {
+            let script = program.as_script(&self.cwd)?;
+            spawned = Start {
+                program: &script,
+                ..start
+            }
+            .spawn(Arc::clone(&processes.children));
+        }
+        let name = self.request.argv.first().map_or("", String::as_str);
+        let started = spawned.map_err(|e| match Refusal::of_kernel(name, &e) {
+            Some(refusal) => Unstarted::Refused(refusal),
+            None => Unstarted::Failed(e),
+        })?;
+        self.supervise(processes, started, events)
+            .map_err(Unstarted::Failed)
+    }
+
+    /// The task of a command that was started.
+    fn supervise(self, processes: &Processes, started: Started, events: Sender<Bytes>) -> io::Result<Task> {
+        spawn::enlarge(&started.stdout);
+        let ids = processes.config.user.ids.clone();
+        let task = Task {
+            tree: Tree::of_command(started.child.pid(), &self.cookie, ids),
+            child: started.child,
+            outputs: Outputs::new(started.stdout, started.stderr, events)?,
+            timeout: self
+                .request
+                .timeout_ms
+                .map(|limit| Duration::from_millis(limit.get())),
+            detached: self.request.detached,
+            busy: processes.tracker.begin(Occupation::Command),
+        };
+        if let (Some(pipe), Some(bytes)) = (started.stdin, self.stdin) {
+            stdin::feed(pipe, bytes)?;
+        }
+        Ok(task)
     }
 }
 
-/// Gives a command that was started its task, and its client the stream.
-fn supervise(
-    processes: &Processes,
-    request: &ExecRequest,
-    started: Started,
-    cookie: &str,
-    stdin: Option<Vec<u8>>,
-) -> io::Result<Response> {
-    let (events, stream) = mpsc::channel(EVENTS_AHEAD);
-    spawn::enlarge(&started.stdout);
-    let task = Task {
-        tree: Tree::of_command(started.child.pid(), cookie, processes.config.user.ids.clone()),
-        child: started.child,
-        outputs: Outputs::new(started.stdout, started.stderr, events)?,
-        timeout: request.timeout_ms.map(|limit| Duration::from_millis(limit.get())),
-        detached: request.detached,
-        busy: processes.tracker.begin(Occupation::Command),
-    };
-    if let (Some(pipe), Some(bytes)) = (started.stdin, stdin) {
-        stdin::feed(pipe, bytes)?;
+/// Why a command was not started.
+enum Unstarted {
+    /// Its program cannot be executed.
+    Refused(Refusal),
+    /// The kernel could not start anything.
+    Failed(io::Error),
+}
+
+impl From<Refusal> for Unstarted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
-    tokio::spawn(task.run());
-    Ok(stream::response(Body::new(EventStream::new(stream))))
 }

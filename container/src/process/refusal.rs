@@ -2,13 +2,11 @@
 
 use std::io;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use rustix::io::Errno;
 use sandbox_protocol::Event;
 use sandbox_protocol::event::{Exit, OutputStream};
 
-use super::{stream, text};
+use super::text;
 
 /// A command that cannot be run: what a shell would say and return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +44,9 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    /// The stream of a command that said these words and ended.
-    fn into_response(self) -> Response {
+impl Refusal {
+    /// The events of a command that said these words and ended, on the wire.
+    pub fn into_wire(self) -> Vec<u8> {
         let mut wire = Vec::new();
         let mut id = 0;
         for piece in text::pieces(format!("{}\n", self.words).as_bytes()) {
@@ -60,7 +58,7 @@ impl IntoResponse for Refusal {
             ..Exit::default()
         };
         Event::Exit(exit).write_to(Some(id + 1), &mut wire);
-        stream::response(Body::from(wire))
+        wire
     }
 }
 
