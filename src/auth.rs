@@ -4,12 +4,11 @@
 //! the key or its length. Without a configured key only a caller on this machine is let in: a deployment that lacks
 //! its key is closed, never open to the world.
 
-use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::WorkerGlobalScope;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::new_id::crypto;
 use crate::url;
 
 /// Lets a request pass or says why not. `authorization` is the header's value, `url` the request's URL.
@@ -46,10 +45,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 async fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
     let bytes = js_sys::Uint8Array::from(text.as_bytes());
-    let digest = scope
-        .crypto()?
+    let digest = crypto()?
         .subtle()
         .digest_with_str_and_js_u8_array("SHA-256", &bytes)?;
     let digest = js_sys::Uint8Array::new(&JsFuture::from(digest).await?);

@@ -1,15 +1,25 @@
-//! Ids for new sandboxes.
+//! Random ids.
 
 use sandbox_protocol::SandboxId;
 use wasm_bindgen::JsCast;
-use web_sys::WorkerGlobalScope;
+use web_sys::{Crypto, WorkerGlobalScope};
 
 use crate::error::ApiError;
 
 /// An id that names no other sandbox: 128 bits of the platform's randomness.
 pub fn new_id() -> Result<SandboxId, ApiError> {
     let mut bytes = [0; 16];
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-    scope.crypto()?.get_random_values_with_u8_array(&mut bytes)?;
+    crypto()?.get_random_values_with_u8_array(&mut bytes)?;
     Ok(SandboxId::from_random(bytes))
+}
+
+/// A random UUID, for what is named once and never parsed.
+pub fn new_uuid() -> Result<String, ApiError> {
+    Ok(crypto()?.random_uuid())
+}
+
+/// The platform's cryptography.
+pub fn crypto() -> Result<Crypto, ApiError> {
+    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+    Ok(scope.crypto()?)
 }

@@ -33,6 +33,12 @@ pub fn error(error: &ApiError) -> Result<Response, ApiError> {
     Ok(response)
 }
 
+/// What a Durable Object's handler returns: the answer, or the JSON form of its error.
+pub fn of_object(answer: Result<Response, ApiError>) -> worker::Result<worker::Response> {
+    let response = answer.or_else(|e| error(&e)).map_err(|e| e.body().error)?;
+    Ok(worker::Response::from(response))
+}
+
 /// The status line and headers of a response.
 pub fn init(status: u16, headers: &Headers) -> ResponseInit {
     let init = ResponseInit::new();

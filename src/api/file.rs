@@ -1,14 +1,15 @@
 //! `GET|HEAD|PUT /v1/sandbox/{id}/file/{path}`
 
 use sandbox_protocol::{SandboxId, WorkspacePath, sandboxd};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Headers, ReadableStream, Request, Response, WorkerGlobalScope};
+use web_sys::{Headers, ReadableStream, Request, Response};
 use worker::Env;
 
 use super::object;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::new_id::new_uuid;
 use crate::stream::{self, AtTheEnd};
 
 /// What of a read's headers `sandboxd` needs to know.
@@ -54,8 +55,7 @@ pub async fn write(
         None => JsValue::from(""),
         Some(body) if request.headers().has("content-length")? => body.into(),
         Some(body) => {
-            let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-            let mark = scope.crypto()?.random_uuid();
+            let mark = new_uuid()?;
             headers.set(sandboxd::END_MARK_HEADER, &mark)?;
             marked(body, mark)?.into()
         }

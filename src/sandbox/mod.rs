@@ -80,10 +80,7 @@ impl DurableObject for Sandbox {
             Ok(core) => core.answer(request.inner()).await,
             Err(e) => Err(e),
         };
-        let response = answer
-            .or_else(|e| response::error(&e))
-            .map_err(|e| e.body().error)?;
-        Ok(worker::Response::from(response))
+        response::of_object(answer)
     }
 
     async fn alarm(&self) -> worker::Result<worker::Response> {

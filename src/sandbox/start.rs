@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sandbox_protocol::pool::News;
 use sandbox_protocol::sandboxd::{BOOT_ID_HEADER, HEALTH};
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Response, WorkerGlobalScope};
+use wasm_bindgen::JsValue;
+use web_sys::Response;
 use worker::Delay;
 
 use super::container::Failure;
@@ -16,6 +16,7 @@ use super::platform_error::Kind;
 use super::runtime::{Ended, impatient_get};
 use super::{Core, sleep};
 use crate::error::ApiError;
+use crate::new_id::new_uuid;
 
 /// The first pause between two tries; each is half as long again as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -71,7 +72,7 @@ async fn bring_up(core: &Rc<Core>, ticket: Ticket, look_first: bool) -> Result<B
             Err(GivenUp::Ended(_)) => {}
         }
     }
-    let boot = core.runtime.start(new_boot_id()?).await?;
+    let boot = core.runtime.start(new_uuid()?).await?;
     core.log("start", Some(&boot.id), "");
     let exit = core.watch(&boot);
     match wait_until_ready(core, ticket, &boot, &exit).await {
@@ -120,9 +121,4 @@ fn refusal(thrown: &JsValue) -> Result<String, ApiError> {
         // An exit is reported by whoever watches the boot, with its code.
         Kind::NotReady | Kind::Transient | Kind::Exited | Kind::Unknown => Ok(failure.text),
     }
-}
-
-fn new_boot_id() -> Result<String, ApiError> {
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-    Ok(scope.crypto()?.random_uuid())
 }
