@@ -31,16 +31,7 @@ async fn a_killed_container_ends_the_stream_with_an_error_and_the_next_request_b
         docker(&["kill", &container_of(&boot).expect("its container")]);
         let killed = Instant::now();
         let rest = events.finish().await;
-        assert!(
-            rest.exit.is_none() && !rest.broke,
-            "no invented exit: {:?} {:?}",
-            rest.exit,
-            rest.broke
-        );
-        assert_eq!(
-            rest.error.expect("an error event")["code"],
-            "exec_transport_error"
-        );
+        rest.assert_broken_off();
         assert!(
             killed.elapsed() < Duration::from_secs(20),
             "a generous bound: {:?}",

@@ -57,6 +57,20 @@ impl Finished {
             .unwrap_or_else(|| panic!("no exit: {self:?}"))
     }
 
+    /// Asserts that the sandbox was lost under the command: an `error` event that says so, and no invented exit.
+    pub fn assert_broken_off(&self) {
+        assert!(
+            self.exit.is_none() && !self.broke,
+            "no invented exit: {:?} {:?}",
+            self.exit,
+            self.broke
+        );
+        assert_eq!(
+            self.error.as_ref().expect("an error event")["code"],
+            "exec_transport_error"
+        );
+    }
+
     /// Standard output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
