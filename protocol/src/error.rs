@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The machine-readable `code` of an error. Those of the contract keep its meaning; the others are ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// 401: no key, or the wrong one.
@@ -18,10 +19,30 @@ pub enum ErrorCode {
     ExecTransportError,
     /// 404: no such file.
     WorkspaceReadNotFound,
+    /// 502: the workspace could not be read for an archive.
+    WorkspaceArchiveReadError,
     /// 502: a file or an archive could not be written.
     WorkspaceArchiveWriteError,
+    /// 502, or in an `error` event: a session cannot be made, used or deleted.
+    SessionError,
+    /// 409: there is such a session, and it started from something else.
+    SessionExists,
+    /// 404: there is no such session.
+    SessionNotFound,
+    /// 502: a tunnel could not be opened or closed.
+    TunnelError,
     /// 503: the platform has no room for another sandbox.
     CapacityExceeded,
+    /// 502: a bucket could not be mounted.
+    MountError,
+    /// 502: a bucket could not be unmounted.
+    UnmountError,
+    /// 501: this deployment's runtime cannot do it; the text says why.
+    NotSupported,
+    /// 503: a limit of the sandbox is reached; the text names it. Nothing was started.
+    LimitExceeded,
+    /// 408: the request's body stood still for too long.
+    RequestTimeout,
     /// 429: the platform is asked for too many sandboxes in a short time.
     RateLimited,
     /// 404: no such route.
@@ -46,6 +67,11 @@ pub enum ErrorCode {
 
 /// The body of every error response, and the data of an `error` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ErrorResponse")
+)]
 pub struct ErrorBody {
     /// What is wrong, for a person.
     pub error: String,

@@ -36,6 +36,7 @@ pub enum Event {
 
 /// How a command ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exit {
     /// The command's exit status; 128+n when signal n ended it, 124 after a timeout, 126 when it could not be
     /// executed, 127 when it was not found.

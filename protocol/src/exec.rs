@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::{Invalid, WorkspacePath};
 
 /// The largest exec body, in bytes: its `stdin` travels inside it. Larger input belongs in a file.
@@ -14,18 +16,26 @@ pub const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// The checked body of `POST …/exec`. Unknown fields are ignored, a field that is `null` counts as absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecRequest {
     /// The program and its arguments: at least one string, none with a NUL.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Text>", length(min = 1)))]
     pub argv: Vec<String>,
-    /// After so many milliseconds the command's whole tree is ended and its exit code is 124.
+    /// So many milliseconds after the request, waiting for earlier commands of its session included, the command's whole tree
+    /// is ended and its exit code is 124.
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub timeout_ms: Option<NonZeroU64>,
-    /// Where the command starts: [`WorkspacePath::root`] when absent.
-    pub cwd: WorkspacePath,
+    /// Where the command starts: a path within /workspace, or relative to it. Absent: the working directory of its session,
+    /// or /workspace itself.
+    pub cwd: Option<WorkspacePath>,
     /// Variables set on top of the sandbox's own.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Variables>"))]
     pub env: BTreeMap<String, String>,
-    /// What the command reads; `None` gives it an empty standard input.
+    /// What the command reads: text, or bytes as base64. Absent: an empty standard input.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Bytes>"))]
     pub stdin: Option<Vec<u8>>,
-    /// Whether the command goes on when its client leaves.
+    /// Whether the command goes on when its client leaves. Without it the command is ended.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub detached: bool,
 }
 
@@ -40,10 +50,7 @@ impl ExecRequest {
         Ok(Self {
             argv: argv(&fields)?,
             timeout_ms: field(&fields, "timeout_ms").map(timeout_ms).transpose()?,
-            cwd: field(&fields, "cwd")
-                .map(cwd)
-                .transpose()?
-                .unwrap_or_else(WorkspacePath::root),
+            cwd: field(&fields, "cwd").map(cwd).transpose()?,
             env: field(&fields, "env").map(env).transpose()?.unwrap_or_default(),
             stdin: field(&fields, "stdin").map(stdin).transpose()?,
             detached: field(&fields, "detached")
@@ -55,8 +62,11 @@ impl ExecRequest {
 
     /// The JSON body that parses to this request.
     pub fn to_json(&self) -> String {
-        let mut body = json!({ "argv": self.argv, "cwd": self.cwd.as_str() });
+        let mut body = json!({ "argv": self.argv });
         if let Value::Object(fields) = &mut body {
+            if let Some(cwd) = &self.cwd {
+                fields.insert("cwd".into(), cwd.as_str().into());
+            }
             if let Some(timeout_ms) = self.timeout_ms {
                 fields.insert("timeout_ms".into(), timeout_ms.get().into());
             }
@@ -74,7 +84,7 @@ impl ExecRequest {
     }
 }
 
-fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())
 }
 
@@ -112,7 +122,7 @@ fn cwd(value: &Value) -> Result<WorkspacePath, Invalid> {
     WorkspacePath::parse("cwd", text)
 }
 
-fn env(value: &Value) -> Result<BTreeMap<String, String>, Invalid> {
+pub(crate) fn env(value: &Value) -> Result<BTreeMap<String, String>, Invalid> {
     let fields = value
         .as_object()
         .ok_or_else(|| Invalid::request("env must be an object of strings"))?;
@@ -161,8 +171,8 @@ mod tests {
         let request = parse(r#"{"argv":["true"],"unknown":[1],"cwd":null}"#).unwrap();
         assert_eq!(request.argv, ["true"]);
         assert_eq!(
-            (request.cwd.as_str(), request.timeout_ms, request.detached),
-            ("/workspace", None, false)
+            (request.cwd, request.timeout_ms, request.detached),
+            (None, None, false)
         );
         assert_eq!((request.env.len(), request.stdin), (0, None));
     }
@@ -181,7 +191,7 @@ mod tests {
             parse(r#"{"argv":["a"],"timeout_ms":5,"stdin":"x"}"#)
                 .unwrap()
                 .to_json(),
-            r#"{"argv":["a"],"cwd":"/workspace","stdin":{"base64":"eA=="},"timeout_ms":5}"#
+            r#"{"argv":["a"],"stdin":{"base64":"eA=="},"timeout_ms":5}"#
         );
     }
 

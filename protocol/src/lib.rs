@@ -1,27 +1,43 @@
 //! Types and rules that two sides of the bridge share: Worker, Sandbox object, `sandboxd`, `sandbox-local`.
 //!
 //! Nothing here does I/O, knows JavaScript or needs an async runtime. A value of one of these types has been
-//! checked: [`SandboxId`], [`WorkspacePath`] and [`ExecRequest`] can only be built by parsing.
+//! checked: [`SandboxId`], [`WorkspacePath`], [`ExecRequest`] and the others can only be built by parsing.
 //!
 //! A deploy replaces the Worker before the containers, so a newer Worker talks to an older `sandboxd` for a
 //! while: fields are only ever added, with `#[serde(default)]`, and [`sandboxd::PROTOCOL_VERSION`] tells them apart.
 
 pub mod activity;
+pub mod answer;
+pub mod archive;
 pub mod error;
 pub mod event;
 pub mod exec;
 pub mod id;
+pub mod limits;
 pub mod local;
+pub mod mount;
 pub mod object;
 pub mod path;
 pub mod pool;
+pub mod pty;
+pub mod query;
 pub mod sandboxd;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod session;
+pub mod tunnel;
 
 pub use activity::Activity;
+pub use archive::{ArchiveFormat, PersistOptions};
 pub use error::{ErrorBody, ErrorCode, Invalid};
 pub use event::Event;
 pub use exec::ExecRequest;
 pub use id::SandboxId;
+pub use limits::Limits;
+pub use mount::{MountRequest, UnmountRequest};
 pub use object::ObjectCall;
 pub use path::WorkspacePath;
 pub use pool::PoolCall;
+pub use pty::PtyRequest;
+pub use session::{CreateSession, SessionId};
+pub use tunnel::{Port, Tunnel, TunnelRequest};

@@ -4,7 +4,7 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `POST /sandbox/{id}` with [`Start`] | 200 [`Status`] of the boot that runs now, started if there was none |
+//! | `POST /sandbox/{id}` with [`Start`] | 200 [`Status`] of the boot that runs now, started if there was none; 503 `capacity_exceeded` when no more may run |
 //! | `GET /sandbox/{id}` | 200 [`Status`] |
 //! | `GET /sandbox/{id}/exit?boot={boot id}` | 200 [`Status`] once that boot has ended (at once when it is not the one that runs) |
 //! | `POST /sandbox/{id}/stop` | 204; SIGTERM was sent to `sandboxd`, if it runs |

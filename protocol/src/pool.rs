@@ -94,6 +94,7 @@ pub struct Kept {
 
 /// The answer of `GET /v1/pool/stats`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStats {
     /// Sandboxes that run and wait to be handed out.
@@ -110,6 +111,7 @@ pub struct PoolStats {
 
 /// How the pool is set up, in [`PoolStats`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStatsConfig {
     /// How many warm sandboxes there should be.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::WorkspacePath;
+use crate::{PersistOptions, Port, SessionId, WorkspacePath};
 
 /// The version of what `sandboxd` speaks; it says so on [`HEALTH`]. Raised when a change is more than an addition.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -16,8 +16,47 @@ pub const HEALTH: &str = "/health";
 pub const ACTIVITY: &str = "/activity";
 /// `POST` an [`crate::ExecRequest`]: a stream of [`crate::Event`]s.
 pub const EXEC: &str = "/exec";
+/// `POST` a [`crate::CreateSession`]; `DELETE` on `/session/{sid}`.
+pub const SESSION: &str = "/session";
 /// `GET`, `HEAD`, `PUT` on `/file/{path}`, the path as [`WorkspacePath::to_url`] writes it.
 pub const FILE: &str = "/file/";
+/// `POST` a [`crate::MountRequest`] whose endpoint and credentials are known: `{"ok":true}` once the bucket answers.
+pub const MOUNT: &str = "/mount";
+/// `POST` a [`crate::UnmountRequest`]: `{"ok":true}` once nothing is mounted there.
+pub const UNMOUNT: &str = "/unmount";
+
+/// `GET` with an upgrade to a WebSocket and a [`crate::PtyRequest`] as its query: a terminal.
+pub const PTY: &str = "/pty";
+
+/// The path of a session on `sandboxd`.
+pub fn session_url(id: &SessionId) -> String {
+    format!("{SESSION}/{id}")
+}
+
+/// `GET` or `POST` with the query of [`PersistOptions`]: the workspace as an archive.
+pub const PERSIST: &str = "/persist";
+/// `POST` an archive: it is unpacked over the workspace.
+pub const HYDRATE: &str = "/hydrate";
+
+/// The path and query that ask `sandboxd` for the workspace.
+pub fn persist_url(options: &PersistOptions) -> String {
+    format!("{PERSIST}?{}", options.to_query())
+}
+
+/// On `/tunnel/{port}`: `GET` with `?name=` answers 200 with the [`crate::Tunnel`] that is open, if it has that name, or
+/// 204 when one can be opened; `POST` with an [`crate::tunnel::OpenTunnel`] answers 200 with the [`crate::Tunnel`], opened
+/// if there was none; `DELETE` closes it: 204.
+pub const TUNNEL: &str = "/tunnel/";
+
+/// The path of a tunnel on `sandboxd`.
+pub fn tunnel_url(port: Port) -> String {
+    format!("{TUNNEL}{port}")
+}
+
+/// The port in a path that [`tunnel_url`] wrote.
+pub fn tunnel_port(path: &str) -> Option<Port> {
+    Port::parse(path.strip_prefix(TUNNEL)?).ok()
+}
 
 /// The path of a file on `sandboxd`.
 pub fn file_url(path: &WorkspacePath) -> String {
@@ -35,8 +74,14 @@ pub const END_MARK_HEADER: &str = "sandbox-upload-end-mark";
 
 /// Environment variable with the boot id, set by whoever starts `sandboxd`.
 pub const BOOT_ID_ENV: &str = "SANDBOX_BOOT_ID";
+/// Request header that shows the secret of the boot. A `sandboxd` that was given one answers nothing without it.
+pub const SECRET_HEADER: &str = "sandbox-secret";
+/// Environment variable with the secret of the boot; absent: none is asked for.
+pub const SECRET_ENV: &str = "SANDBOX_SECRET";
 /// Environment variable with the user that commands run as; absent: the user of `sandboxd`.
 pub const USER_ENV: &str = "SANDBOX_USER";
+/// Environment variable with the path of `cloudflared`; absent: it is looked for where the system keeps programs.
+pub const CLOUDFLARED_ENV: &str = "SANDBOX_CLOUDFLARED";
 
 /// The answer of [`HEALTH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +108,16 @@ mod tests {
             r#"{"ok":true,"protocol_version":1}"#
         );
         assert_eq!(
+            persist_url(&PersistOptions::from_query("excludes=a/b,c").unwrap()),
+            "/persist?format=tar&excludes=a%2Fb%2Cc"
+        );
+        assert_eq!(
             file_url(&WorkspacePath::parse("path", "a b").unwrap()),
             "/file/workspace/a%20b"
         );
+        let port = Port::parse("8080").unwrap();
+        assert_eq!(tunnel_url(port), "/tunnel/8080");
+        assert_eq!(tunnel_port("/tunnel/8080"), Some(port));
+        assert_eq!((tunnel_port("/tunnel/3000"), tunnel_port("/exec")), (None, None));
     }
 }

@@ -1,0 +1,157 @@
+//! What an operation answers with one status.
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+use crate::schema;
+
+/// A response of one status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// What the status means here, in Markdown.
+    pub description: String,
+    /// Its headers.
+    pub headers: Vec<Header>,
+    /// Its body, if it has one.
+    pub content: Option<Content>,
+    /// The codes that its error body can have.
+    pub codes: Vec<String>,
+}
+
+/// A header of a response.
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    /// The name.
+    pub name: &'static str,
+    /// What it says, in Markdown.
+    pub description: &'static str,
+    /// The type of its value.
+    pub kind: &'static str,
+}
+
+impl Header {
+    /// A header whose value is text.
+    pub const fn text(name: &'static str, description: &'static str) -> Self {
+        Self {
+            name,
+            description,
+            kind: "string",
+        }
+    }
+}
+
+/// A body.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The schema, which may point into the document's components.
+    pub schema: Value,
+    /// Bodies of that kind, by a name.
+    pub examples: Vec<(String, Value)>,
+}
+
+impl Content {
+    /// As it stands in the document.
+    pub fn write(&self) -> Value {
+        let mut fields = Map::new();
+        fields.insert("schema".into(), self.schema.clone());
+        if !self.examples.is_empty() {
+            let examples = self.examples.iter();
+            let examples = examples.map(|(name, value)| (name.clone(), json!({ "value": value })));
+            fields.insert("examples".into(), Value::Object(examples.collect()));
+        }
+        let mut types = Map::new();
+        types.insert(self.media_type.into(), fields.into());
+        types.into()
+    }
+}
+
+impl Answer {
+    /// An answer without a body.
+    pub fn empty(description: impl Into<String>) -> Self {
+        Self {
+            description: description.into(),
+            headers: Vec::new(),
+            content: None,
+            codes: Vec::new(),
+        }
+    }
+
+    /// An answer with a JSON body.
+    pub fn json<T: JsonSchema>(description: impl Into<String>, example: Value) -> Self {
+        Self::of("application/json", schema::of_answer::<T>(), description).example(example)
+    }
+
+    /// An answer with a body of bytes.
+    pub fn bytes(description: &str) -> Self {
+        Self::of("application/octet-stream", bytes(), description)
+    }
+
+    /// An answer with a body of text.
+    pub fn text(media_type: &'static str, description: &str) -> Self {
+        Self::of(media_type, json!({ "type": "string" }), description)
+    }
+
+    /// An answer with a body of some schema.
+    pub fn of(media_type: &'static str, schema: Value, description: impl Into<String>) -> Self {
+        let content = Content {
+            media_type,
+            schema,
+            examples: Vec::new(),
+        };
+        Self {
+            content: Some(content),
+            ..Self::empty(description)
+        }
+    }
+
+    /// A body that it may have.
+    pub fn example(mut self, example: Value) -> Self {
+        if let Some(content) = &mut self.content {
+            content.examples.push(("example".into(), example));
+        }
+        self
+    }
+
+    /// A header that it has.
+    pub fn header(mut self, header: Header) -> Self {
+        self.headers.push(header);
+        self
+    }
+
+    /// The same without the body: what `HEAD` gets.
+    pub fn without_body(self) -> Self {
+        Self {
+            content: None,
+            ..self
+        }
+    }
+
+    /// As it stands in the document.
+    pub fn write(&self) -> Value {
+        let mut fields = Map::new();
+        fields.insert("description".into(), self.description.clone().into());
+        if !self.headers.is_empty() {
+            let written = |header: &Header| {
+                let schema = json!({ "type": header.kind });
+                let value = json!({ "description": header.description, "schema": schema });
+                (header.name.to_owned(), value)
+            };
+            let headers = self.headers.iter().map(written);
+            fields.insert("headers".into(), Value::Object(headers.collect()));
+        }
+        if let Some(content) = &self.content {
+            fields.insert("content".into(), content.write());
+        }
+        if !self.codes.is_empty() {
+            fields.insert("x-error-codes".into(), self.codes.clone().into());
+        }
+        fields.into()
+    }
+}
+
+/// The schema of bytes.
+pub fn bytes() -> Value {
+    json!({ "type": "string", "format": "binary" })
+}

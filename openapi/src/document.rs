@@ -1,0 +1,201 @@
+//! The document, from what is said of the operations.
+
+use std::collections::BTreeMap;
+
+use sandbox_protocol::ErrorBody;
+use sandbox_protocol::event::Exit;
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Header};
+use crate::failure::{Failure, GUARDED};
+use crate::guide::{Example, examples};
+use crate::operation::{Method, Operation};
+use crate::{operations, schema};
+
+/// The version of the API, not of this program: 1 as long as clients of 1.0 work unchanged.
+const VERSION: &str = "1.1.0";
+
+const ABOUT: &str = "\
+Linux sandboxes over HTTP: run commands, keep files, throw it away.
+
+Every call under `/v1` carries the key as `Authorization: Bearer …`. Errors are `{\"error\": text, \"code\": code}`; where an \
+error is temporary, `Retry-After` says when to try again. A path that does not exist is 404 `not_found`, a method that it \
+does not take 405 `method_not_allowed` with `Allow`.
+
+Any id of 1 to 128 characters of `a-z2-7` names a sandbox; it starts with the first operation that needs it.";
+
+const TAGS: [(&str, &str); 10] = [
+    ("Sandboxes", "Make, look at and end sandboxes."),
+    ("Commands", "Run commands and follow their output."),
+    ("Sessions", "Shell state that outlives a command."),
+    (
+        "Terminals",
+        "Programs that want a terminal, and the people who use them.",
+    ),
+    ("Files", "Read and write files of the workspace."),
+    ("Workspace", "All files at once."),
+    ("Mounts", "Buckets as directories."),
+    ("Tunnels", "Ports of a sandbox under a public address."),
+    ("Warm pool", "Sandboxes that are started ahead of their use."),
+    ("Service", "The bridge itself."),
+];
+
+/// The OpenAPI 3.1 document.
+pub fn document() -> Value {
+    let examples: BTreeMap<String, Example> = examples()
+        .into_iter()
+        .map(|example| (example.operation.clone(), example))
+        .collect();
+    let mut paths = Map::new();
+    for operation in operations() {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        if let Some(methods) = path.as_object_mut() {
+            let method = operation.method.as_str().to_lowercase();
+            methods.insert(method, write(&operation, examples.get(operation.id)));
+        }
+    }
+    // What only the events of a stream and shared responses refer to.
+    schema::of_answer::<Exit>();
+    let unauthorized: Vec<&Failure> = GUARDED.iter().filter(|failure| failure.status == 401).collect();
+    let tag = |(name, description)| json!({ "name": name, "description": description });
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sandbar",
+            "version": VERSION,
+            "description": ABOUT,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "The bridge that serves this document" }],
+        "security": [{ "BearerAuth": [] }],
+        "tags": TAGS.map(tag),
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "BearerAuth": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The deployment's `SANDBOX_API_KEY`.",
+                },
+                "AuthorizationQuery": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "authorization",
+                    "description": "`Bearer ` and the same key, for a browser that is to open a WebSocket.",
+                },
+                "TokenQuery": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "token",
+                    "description": "The same key, for a browser that is to open this document.",
+                },
+            },
+            "responses": {
+                "Unauthorized": failed(401, &unauthorized).write(),
+            },
+            "schemas": schema::components(),
+        },
+    })
+}
+
+fn write(operation: &Operation, example: Option<&Example>) -> Value {
+    let mut written = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "responses": responses(operation),
+    });
+    let Some(fields) = written.as_object_mut() else {
+        return written;
+    };
+    if !operation.description.is_empty() {
+        fields.insert("description".into(), operation.description.into());
+    }
+    if !operation.parameters.is_empty() {
+        fields.insert("parameters".into(), operation.parameters.clone().into());
+    }
+    if let Some(body) = &operation.body {
+        let written = json!({ "required": body.required, "content": body.content.write() });
+        fields.insert("requestBody".into(), written);
+    }
+    if let Some(scheme) = operation.for_browsers {
+        fields.insert("security".into(), json!([{ "BearerAuth": [] }, { scheme: [] }]));
+    }
+    if !operation.guarded {
+        fields.insert("security".into(), json!([]));
+    }
+    if let Some(example) = example {
+        let sample = json!({ "lang": "curl", "label": "curl", "source": example.script.trim_end() });
+        fields.insert("x-codeSamples".into(), json!([sample]));
+    }
+    written
+}
+
+fn responses(operation: &Operation) -> Value {
+    let mut answers = operation.answers.clone();
+    let mut failures: BTreeMap<u16, Vec<&Failure>> = BTreeMap::new();
+    for failure in &operation.failures {
+        failures.entry(failure.status).or_default().push(failure);
+    }
+    for (status, failures) in failures {
+        let failed = failed(status, &failures);
+        match answers.get_mut(&status) {
+            // What the operation says of that status itself has a body that knows the codes too.
+            Some(answer) => answer.codes = failed.codes,
+            None => drop(answers.insert(status, failed)),
+        }
+    }
+    let write = |(status, mut answer): (u16, Answer)| {
+        answer.headers.extend_from_slice(&operation.headers);
+        if operation.method == Method::Head {
+            answer.content = None;
+        }
+        let written = match status {
+            401 => json!({ "$ref": "#/components/responses/Unauthorized" }),
+            _ => answer.write(),
+        };
+        (status.to_string(), written)
+    };
+    Value::Object(answers.into_iter().map(write).collect())
+}
+
+/// The answer of an error status: the codes that it can have, and an example of each text.
+fn failed(status: u16, failures: &[&Failure]) -> Answer {
+    let mut codes: Vec<String> = Vec::new();
+    let mut examples: Vec<(String, Value)> = Vec::new();
+    for failure in failures {
+        let code = failure.code_name();
+        let earlier = failures.iter().take_while(|other| *other != failure);
+        let name = match earlier.filter(|other| other.code == failure.code).count() {
+            0 => code.clone(),
+            n => format!("{code}-{}", n + 1),
+        };
+        let body = json!({ "error": failure.text, "code": failure.code });
+        examples.push((name, body));
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    let named: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+    let answer = Answer::of(
+        "application/json",
+        schema::of_answer::<ErrorBody>(),
+        named.join(" or "),
+    );
+    let mut answer = match status {
+        401 => answer.header(Header::text("WWW-Authenticate", "`Bearer`")),
+        429 | 503 => answer.header(RETRY_AFTER),
+        _ => answer,
+    };
+    answer.codes = codes;
+    if let Some(content) = &mut answer.content {
+        content.examples = examples;
+    }
+    answer
+}
+
+const RETRY_AFTER: Header = Header {
+    name: "Retry-After",
+    description: "After so many seconds it may work. Not with `not_configured`.",
+    kind: "integer",
+};

@@ -1,0 +1,128 @@
+//! Buckets as directories.
+
+use sandbox_protocol::answer::Done;
+use sandbox_protocol::{ErrorCode, MountRequest, UnmountRequest};
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::operation::{Method, Operation, Required};
+
+const TAG: &str = "Mounts";
+
+const PLACES: &[&str] = &["mountPath must not", "mountPath is too long"];
+
+/// The refusals of a mount that no schema can say.
+const SOURCES: &[&str] = &[
+    "mountPath must not",
+    "mountPath is too long",
+    "bucket must be a non-empty string, or binding",
+    "bucket must be a non-empty string for remote mounts",
+    "Provide either binding or options.endpoint, not both",
+    "options.endpoint must be a valid HTTP(S) URL",
+    "options.prefix must not have empty parts",
+    "options.prefix must be at most",
+    "options.s3fsOptions must not have",
+    "options.s3fsOptions has a value",
+];
+
+pub fn operations() -> Vec<Operation> {
+    let everything = json!({
+        "bucket": "my-bucket",
+        "mountPath": "/mnt/data",
+        "options": {
+            "endpoint": "https://ACCOUNT.r2.cloudflarestorage.com",
+            "prefix": "reports/",
+            "readOnly": true,
+            "credentials": { "accessKeyId": "ID", "secretAccessKey": "SECRET" },
+            "s3fsOptions": ["stat_cache_expire=60"],
+        },
+    });
+    vec![
+        Operation::new(
+            "mountBucket",
+            Method::Post,
+            "/v1/sandbox/{id}/mount",
+            TAG,
+            "Mount a bucket",
+        )
+        .text("The bucket is a directory of the sandbox, by s3fs, until it is unmounted or the sandbox ends.")
+        .in_sandbox()
+        .json_body::<MountRequest>(
+            Required::Yes,
+            |body| MountRequest::parse(body).map(drop),
+            &[
+                (
+                    "With the deployment's own credentials",
+                    json!({ "bucket": "my-bucket", "mountPath": "/mnt/data" }),
+                ),
+                ("Everything", everything),
+            ],
+        )
+        .refuses_besides(SOURCES)
+        .answers(
+            200,
+            Answer::json::<Done>("The bucket answers at its path", json!({ "ok": true })),
+        )
+        .fails(
+            400,
+            ErrorCode::InvalidRequest,
+            "mountPath must be an absolute path (start with /)",
+        )
+        .too_large()
+        .fails(
+            501,
+            ErrorCode::NotSupported,
+            "binding is not supported: this deployment does not answer S3 requests of a sandbox",
+        )
+        .fails(
+            502,
+            ErrorCode::MountError,
+            "mount failed: s3fs: The specified bucket does not exist",
+        ),
+        Operation::new(
+            "unmountBucket",
+            Method::Post,
+            "/v1/sandbox/{id}/unmount",
+            TAG,
+            "Unmount a bucket",
+        )
+        .text("What was written is in the bucket when this is answered.")
+        .in_sandbox()
+        .json_body::<UnmountRequest>(
+            Required::Yes,
+            |body| UnmountRequest::parse(body).map(drop),
+            &[("Unmount", json!({ "mountPath": "/mnt/data" }))],
+        )
+        .refuses_besides(PLACES)
+        .answers(
+            200,
+            Answer::json::<Done>("Nothing is mounted there", json!({ "ok": true })),
+        )
+        .fails(
+            400,
+            ErrorCode::InvalidRequest,
+            "mountPath must be an absolute path (start with /)",
+        )
+        .too_large()
+        .fails(
+            501,
+            ErrorCode::NotSupported,
+            "not supported: sandboxd does not run as root here",
+        )
+        .fails(
+            502,
+            ErrorCode::UnmountError,
+            "unmount failed: nothing is mounted on /mnt/data",
+        ),
+    ]
+}
+
+impl Operation {
+    fn too_large(self) -> Self {
+        self.fails(
+            413,
+            ErrorCode::PayloadTooLarge,
+            "payload too large: the limit is 65536 bytes",
+        )
+    }
+}

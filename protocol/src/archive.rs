@@ -1,0 +1,147 @@
+//! What `persist` is asked for: the query of its URL.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::Invalid;
+
+/// How the archive of a workspace is packed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// A tar as it is.
+    #[default]
+    Tar,
+    /// A tar in gzip.
+    TarGz,
+    /// A tar in Zstandard.
+    TarZst,
+}
+
+impl ArchiveFormat {
+    const ALL: [Self; 3] = [Self::Tar, Self::TarGz, Self::TarZst];
+
+    /// The name in the query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::TarGz => "tar.gz",
+            Self::TarZst => "tar.zst",
+        }
+    }
+}
+
+/// The checked query of `…/persist`. Parameters that it does not know are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PersistOptions {
+    /// What is left out: the patterns that `tar --exclude` takes, each without its leading `./`. None is empty or
+    /// has a `..` or a NUL.
+    pub excludes: Vec<String>,
+    /// How the archive is packed.
+    pub format: ArchiveFormat,
+}
+
+impl PersistOptions {
+    /// Parses a query without its `?`: `excludes=a,b`, with `format=tar`, `tar.gz` or `tar.zst`, each optional.
+    ///
+    /// Errors: 400 for an exclude with `..` or a NUL, an unknown format, and text that is not UTF-8.
+    pub fn from_query(query: &str) -> Result<Self, Invalid> {
+        let mut options = Self::default();
+        for parameter in query.split('&') {
+            match parameter.split_once('=') {
+                Some(("excludes", list)) => {
+                    let list = decode("excludes", list)?;
+                    for exclude in list.split(',').filter(|exclude| !exclude.is_empty()) {
+                        options.excludes.push(parse_exclude(exclude)?);
+                    }
+                }
+                Some(("format", name)) => {
+                    let name = decode("format", name)?;
+                    options.format = ArchiveFormat::ALL
+                        .into_iter()
+                        .find(|format| format.as_str() == name)
+                        .ok_or_else(|| Invalid::request("format must be tar, tar.gz or tar.zst"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(options)
+    }
+
+    /// The query that [`PersistOptions::from_query`] reads back.
+    pub fn to_query(&self) -> String {
+        let excludes = self.excludes.join(",");
+        let excludes = utf8_percent_encode(&excludes, NON_ALPHANUMERIC);
+        format!("format={}&excludes={excludes}", self.format.as_str())
+    }
+}
+
+fn parse_exclude(exclude: &str) -> Result<String, Invalid> {
+    if exclude.contains("..") {
+        return Err(Invalid::request("exclude paths must not contain \"..\""));
+    }
+    if exclude.contains('\0') {
+        return Err(Invalid::request("exclude paths must not contain NUL"));
+    }
+    Ok(exclude.strip_prefix("./").unwrap_or(exclude).to_owned())
+}
+
+/// A value of a query, where `+` is a space.
+fn decode(name: &str, value: &str) -> Result<String, Invalid> {
+    let spaced = value.replace('+', " ");
+    let decoded = percent_decode_str(&spaced)
+        .decode_utf8()
+        .map_err(|_| Invalid::request(format!("{name} must be UTF-8, percent-encoded")))?;
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excludes(query: &str) -> Vec<String> {
+        PersistOptions::from_query(query).unwrap().excludes
+    }
+
+    #[test]
+    fn excludes_are_split_at_commas_after_decoding() {
+        assert_eq!(
+            excludes("excludes=a,b%2Cc,,./d,x+y%20z,%C3%A9%2B"),
+            ["a", "b", "c", "d", "x y z", "é+"]
+        );
+        assert_eq!(excludes("other=..&excludes=a&excludes=b/c"), ["a", "b/c"]);
+        for none in ["", "excludes", "excludes=", "excludes=,", "a=b"] {
+            assert_eq!(
+                PersistOptions::from_query(none).unwrap(),
+                PersistOptions::default()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (query, word) in [
+            ("excludes=../a", "must not contain \"..\""),
+            ("excludes=ok,a%2F%2e%2e", "must not contain \"..\""),
+            ("excludes=a%00", "NUL"),
+            ("excludes=%FF", "UTF-8"),
+            ("format=zip", "tar.zst"),
+            ("format=", "tar.zst"),
+        ] {
+            let refused = PersistOptions::from_query(query).unwrap_err();
+            assert_eq!(refused.status(), 400, "{query}");
+            assert!(refused.message().contains(word), "{query}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_query_reads_back() {
+        for query in [
+            "",
+            "format=tar.gz",
+            "format=tar.zst&excludes=a%20b%26c%3D%2B,%E6%97%A5%25/*.[ch]",
+        ] {
+            let options = PersistOptions::from_query(query).unwrap();
+            assert!(options.to_query().is_ascii());
+            assert_eq!(PersistOptions::from_query(&options.to_query()).unwrap(), options);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! JSON Schemas of what is parsed by hand, or is narrower than its Rust type says. Each states a rule of the parser beside
+//! it in words that a client's tools understand; a property test holds the two against each other.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::answer::True;
+use crate::tunnel::{Port, TunnelName};
+use crate::{SandboxId, SessionId, WorkspacePath, sandboxd};
+
+/// `inline!(Type, schema)`: the schema stands wherever the type does, without a name of its own.
+macro_rules! inline {
+    ($type:ty, $schema:expr) => {
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+/// No NUL: what goes to the kernel ends at one.
+const NO_NUL: &str = r"^[^\u0000]*$";
+
+/// Text that the kernel is given: it cannot have a NUL.
+pub struct Text;
+inline!(Text, json_schema!({ "type": "string", "pattern": NO_NUL }));
+
+/// Environment variables.
+pub struct Variables;
+inline!(
+    Variables,
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": r"^[^=\u0000]+$" },
+        "additionalProperties": { "type": "string", "pattern": NO_NUL },
+    })
+);
+
+/// Bytes: as text, or as padded base64.
+pub struct Bytes;
+inline!(
+    Bytes,
+    json_schema!({
+        "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "properties": {
+                    "base64": {
+                        "type": "string",
+                        "contentEncoding": "base64",
+                        // Canonical: the bits that no byte needs are zero.
+                        "pattern": concat!(
+                            "^([A-Za-z0-9+/]{4})*",
+                            "([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+                        ),
+                    },
+                },
+                "required": ["base64"],
+            },
+        ],
+    })
+);
+
+inline!(True, json_schema!({ "type": "boolean", "enum": [true] }));
+inline!(
+    SandboxId,
+    json_schema!({ "type": "string", "pattern": "^[a-z2-7]{1,128}$" })
+);
+inline!(
+    SessionId,
+    json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9._-]{1,128}$", "not": { "type": "string", "pattern": r"\.\." } })
+);
+inline!(
+    WorkspacePath,
+    json_schema!({ "type": "string", "minLength": 1, "pattern": NO_NUL })
+);
+inline!(
+    Port,
+    json_schema!({ "type": "integer", "minimum": 1024, "maximum": 65535, "not": { "const": sandboxd::PORT } })
+);
+inline!(
+    TunnelName,
+    json_schema!({ "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" })
+);
