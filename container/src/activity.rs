@@ -52,6 +52,11 @@ impl Tracker {
         }
     }
 
+    /// It was used a moment ago, by something that nobody counted.
+    pub fn touch(&self) {
+        self.ended_ms.fetch_max(self.uptime_ms(), Relaxed);
+    }
+
     /// The counts of this moment.
     pub fn activity(&self) -> Activity {
         let uptime_ms = self.uptime_ms();
@@ -82,7 +87,7 @@ impl Tracker {
 impl Drop for Busy {
     fn drop(&mut self) {
         // Before the count falls: whoever then sees nothing running must not see an old end.
-        self.tracker.ended_ms.fetch_max(self.tracker.uptime_ms(), Relaxed);
+        self.tracker.touch();
         self.tracker.count(self.occupation).fetch_sub(1, Relaxed);
     }
 }

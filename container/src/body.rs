@@ -1,35 +1,73 @@
-//! Bodies of requests: read into memory, or refused.
+//! Bodies of requests: read into memory, received in batches, or refused.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody as _};
-use axum::http::{HeaderMap, header};
-use futures_util::StreamExt as _;
-use sandbox_protocol::Invalid;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::BytesMut;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http_body::{Frame, SizeHint};
+use sandbox_protocol::limits::Limit;
+use sandbox_protocol::{Invalid, sandboxd};
+use tokio::time::{Sleep, sleep};
 
 use crate::Error;
+use crate::end_mark::EndMark;
+use crate::quota::{Buffers, Room};
+
+/// The size of the first buffer for a body that is announced to be larger, in bytes.
+const FIRST_READ: usize = 64 * 1024;
 
 /// How long a refused body is still read.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The whole `body`, of at most `limit` bytes. Errors: 413 when it is longer, 400 when it breaks off.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Error> {
+/// The whole `body`, of at most `limit` bytes, and its room in `buffers`. Errors: 413 when it is longer, 503 when the
+/// buffers are full, 400 when it breaks off.
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    buffers: &Buffers,
+) -> Result<(Vec<u8>, Room), Error> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut blocks = body.into_data_stream();
     if announced > limit {
         linger(headers, blocks);
         return Err(too_large(limit));
     }
-    let mut bytes = Vec::with_capacity(announced);
+    // Room for what has come, not for what is announced: who announces much and sends little takes nothing from others.
+    let mut room = Room::default();
+    let mut bytes = Vec::new();
     while let Some(block) = blocks.next().await {
         let block = block.map_err(|e| Invalid::request(format!("the request broke off: {e}")))?;
         if bytes.len() + block.len() > limit {
             linger(headers, blocks);
             return Err(too_large(limit));
         }
+        let needed = bytes.len() + block.len();
+        if needed > bytes.capacity() {
+            // Doubled, so that it is moved seldom.
+            let size = if announced >= needed {
+                announced.min(needed.max(FIRST_READ) * 2)
+            } else {
+                needed.next_power_of_two()
+            };
+            if let Err(full) = buffers.grow(&mut room, size as u64) {
+                linger(headers, blocks);
+                return Err(full);
+            }
+            bytes.reserve_exact(size - bytes.len());
+        }
         bytes.extend_from_slice(&block);
     }
-    Ok(bytes)
+    Ok((bytes, room))
 }
 
 fn too_large(limit: usize) -> Error {
@@ -45,5 +83,218 @@ pub fn linger(headers: &HeaderMap, mut rest: BodyDataStream) {
         tokio::spawn(tokio::time::timeout(LINGER, async move {
             while let Some(Ok(_)) = rest.next().await {}
         }));
+    }
+}
+
+/// A batch of an [`Upload`] is full once it has so many bytes.
+pub const BATCH: usize = 1024 * 1024;
+
+/// The most blocks of a batch, so that a body of tiny blocks takes no more memory than one of large ones.
+const BATCH_BLOCKS: usize = 256;
+
+/// A piece of an [`Upload`] is large enough once it has so many bytes.
+pub const PIECE: usize = 256 * 1024;
+
+/// From which size on a block is better handed on than copied.
+const LARGE: usize = 64 * 1024;
+
+/// The body of an upload of any size, as it comes. What the Worker says of it in headers is kept here: the most bytes
+/// that it may have, and the mark at its end.
+pub struct Upload {
+    body: BodyDataStream,
+    received: u64,
+    /// The most bytes, the mark aside.
+    limit: u64,
+    mark: Option<EndMark>,
+    buffers: Buffers,
+    /// That of the bytes that are held.
+    room: Room,
+    /// The most bytes that are held at a time.
+    held: u64,
+}
+
+impl Upload {
+    /// An upload of which nothing is known yet. At most `held` of its bytes are held at a time; they take room in
+    /// `buffers`.
+    pub fn new(body: Body, buffers: Buffers, held: usize) -> Self {
+        Self {
+            body: body.into_data_stream(),
+            received: 0,
+            limit: u64::MAX,
+            mark: None,
+            buffers,
+            room: Room::default(),
+            held: held as u64,
+        }
+    }
+
+    /// Reads what `headers` say of the body. Errors: 400 for numbers that are none, 413 for a body that says that it
+    /// is too long.
+    pub fn announced(&mut self, headers: &HeaderMap) -> Result<(), Error> {
+        let mark = headers.get(sandboxd::END_MARK_HEADER);
+        self.mark = mark.map(|mark| EndMark::new(Bytes::copy_from_slice(mark.as_bytes())));
+        let limit = number(headers, HeaderName::from_static(sandboxd::MAX_UPLOAD_HEADER))?;
+        self.limit = limit.unwrap_or(u64::MAX);
+        match number(headers, header::CONTENT_LENGTH)? {
+            Some(length) if length > self.limit => Err(Error::TooLarge { limit: self.limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next bytes, about [`BATCH`] of them; `None` once the whole body was received.
+    ///
+    /// Errors: 413 when it is too long, 503 when the buffers are full, 400 when it breaks off.
+    pub async fn next_batch(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH && batch.len() < BATCH_BLOCKS {
+            let Some(blocks) = self.next_blocks().await? else {
+                return Ok((!batch.is_empty()).then_some(batch));
+            };
+            for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+                bytes += block.len();
+                batch.push(block);
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    /// The bytes that have come, at least one and about [`PIECE`] at most, in one piece: small blocks are put together.
+    /// `None` and errors as for a batch.
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut piece = BytesMut::new();
+        loop {
+            let blocks = if piece.is_empty() {
+                self.next_blocks().await?
+            } else {
+                match self.blocks_at_hand().await {
+                    Some(blocks) => blocks?,
+                    None => return Ok(Some(piece.freeze())),
+                }
+            };
+            match blocks {
+                None => return Ok((!piece.is_empty()).then(|| piece.freeze())),
+                Some([block, nothing]) | Some([nothing, block])
+                    if piece.is_empty() && nothing.is_empty() && block.len() >= LARGE =>
+                {
+                    return Ok(Some(block));
+                }
+                Some(blocks) => blocks.iter().for_each(|block| piece.extend_from_slice(block)),
+            }
+            if piece.len() >= PIECE {
+                return Ok(Some(piece.freeze()));
+            }
+        }
+    }
+
+    /// The blocks that are there already. The connection is asked twice: it reads on when its task comes around again.
+    async fn blocks_at_hand(&mut self) -> Option<Result<Option<[Bytes; 2]>, Error>> {
+        if let Some(blocks) = self.next_blocks().now_or_never() {
+            return Some(blocks);
+        }
+        tokio::task::yield_now().await;
+        self.next_blocks().now_or_never()
+    }
+
+    /// The next bytes as soon as they come, in two blocks that may be empty; `None` and errors as for a batch.
+    async fn next_blocks(&mut self) -> Result<Option<[Bytes; 2]>, Error> {
+        let Some(block) = self.body.next().await else {
+            if self.mark.take().is_some_and(|mark| !mark.is_whole()) {
+                return Err(Invalid::request("the upload broke off: its end is missing").into());
+            }
+            return Ok(None);
+        };
+        let block = block.map_err(|e| Invalid::request(format!("the upload broke off: {e}")))?;
+        self.received += block.len() as u64;
+        let mark = self.mark.as_ref().map_or(0, EndMark::len);
+        if self.received > self.limit.saturating_add(mark as u64) {
+            return Err(Error::TooLarge { limit: self.limit });
+        }
+        self.buffers.grow(&mut self.room, self.received.min(self.held))?;
+        Ok(Some(match &mut self.mark {
+            Some(mark) => mark.pass(block),
+            None => [block, Bytes::new()],
+        }))
+    }
+
+    /// Refuses what is left of the body, see [`linger`].
+    pub fn refuse(self, headers: &HeaderMap) {
+        linger(headers, self.body);
+    }
+}
+
+fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>, Invalid> {
+    let Some(value) = headers.get(&name) else {
+        return Ok(None);
+    };
+    match value.to_str().map(str::parse) {
+        Ok(Ok(number)) => Ok(Some(number)),
+        _ => Err(Invalid::request(format!("{name} must be a number of bytes"))),
+    }
+}
+
+/// Answers `request` by `call`, unless its body stands still for longer than `limit`: then the answer is 408, whatever
+/// `call` makes of a body that breaks off.
+pub async fn timed<F: Future<Output = Response>>(
+    request: Request,
+    limit: Limit,
+    call: impl FnOnce(Request) -> F,
+) -> Response {
+    if request.body().is_end_stream() {
+        return call(request).await;
+    }
+    let is_late = Arc::new(AtomicBool::new(false));
+    let request = request.map(|body| {
+        Body::new(TimedBody {
+            body,
+            limit: Duration::from_millis(limit.value),
+            silence: None,
+            is_late: Arc::clone(&is_late),
+        })
+    });
+    let response = call(request).await;
+    if is_late.load(Relaxed) {
+        return Error::Late(limit).into_response();
+    }
+    response
+}
+
+/// A body that breaks off when nothing comes for too long while it is waited for.
+struct TimedBody {
+    body: Body,
+    limit: Duration,
+    /// Runs while nothing comes.
+    silence: Option<Pin<Box<Sleep>>>,
+    is_late: Arc<AtomicBool>,
+}
+
+impl HttpBody for TimedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            self.silence = None;
+            return Poll::Ready(frame);
+        }
+        let limit = self.limit;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if silence.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.is_late.store(true, Relaxed);
+        let late = io::Error::from(io::ErrorKind::TimedOut);
+        Poll::Ready(Some(Err(axum::Error::new(late))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -4,20 +4,30 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::{env, fs, io};
 
-use sandbox_protocol::{path, sandboxd};
+use sandbox_protocol::{Limits, path, sandboxd};
 
+use crate::secret::Secret;
 use crate::user::User;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-Usage: sandboxd [--listen ADDRESS:PORT] [--workspace DIRECTORY]
+Usage: sandboxd [--listen ADDRESS:PORT] [--workspace DIRECTORY] [--volume DIRECTORY] [--reserve-mounting]
 
   --listen     where to listen, 0.0.0.0:3000 by default; a socket passed with LISTEN_FDS is used instead
   --workspace  the directory that clients know as /workspace; that one by default
+  --volume     a directory that holds the workspace by its name, on the same mount; archives are unpacked
+               there first. By default the one that the workspace is in
+  --reserve-mounting
+               keeps CAP_SYS_ADMIN, if sandboxd has it, from commands, for where they run as sandboxd's own user
 
 Environment:
   SANDBOX_BOOT_ID  id of this boot, sent with every response; random by default
-  SANDBOX_USER     user in /etc/passwd that commands run as; by default the one that sandboxd runs as";
+  SANDBOX_SECRET   what every request must show in its header Sandbox-Secret; by default none is asked for
+  SANDBOX_USER     user in /etc/passwd that commands run as; by default the one that sandboxd runs as
+  SANDBOX_CLOUDFLARED
+                   path of the cloudflared that connects tunnels, run as the user that sandboxd runs as; by default it
+                   is looked for in the system's directories
+  SANDBOX_MAX_…    limits, see docs/limits.md";
 
 /// The command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +36,10 @@ pub struct Flags {
     pub listen: SocketAddr,
     /// The directory that clients know as `/workspace`.
     pub workspace: PathBuf,
+    /// Where archives are unpacked, if not where the workspace is.
+    pub volume: Option<PathBuf>,
+    /// Whether commands lose a capability that `sandboxd` mounts with.
+    pub reserve_mounting: bool,
 }
 
 impl Flags {
@@ -36,11 +50,15 @@ impl Flags {
         let mut flags = Self {
             listen: (Ipv4Addr::UNSPECIFIED, sandboxd::PORT).into(),
             workspace: path::WORKSPACE.into(),
+            volume: None,
+            reserve_mounting: false,
         };
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("listen") => flags.listen = parser.value()?.parse()?,
                 Long("workspace") => flags.workspace = parser.value()?.into(),
+                Long("volume") => flags.volume = Some(parser.value()?.into()),
+                Long("reserve-mounting") => flags.reserve_mounting = true,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
             }
@@ -58,13 +76,22 @@ pub struct Config {
     pub instance: String,
     /// The directory that clients know as `/workspace`.
     pub workspace: PathBuf,
+    /// A directory that holds the workspace by its name, if not the one that its path says.
+    pub volume: Option<PathBuf>,
     /// Who commands run as.
     pub user: User,
+    /// The program that connects tunnels, where it is not in the usual place.
+    pub cloudflared: Option<PathBuf>,
+    /// What every request must show, if anything.
+    pub secret: Option<Secret>,
+    /// What is kept to.
+    pub limits: Limits,
 }
 
 impl Config {
-    /// Reads the environment. Fails when `SANDBOX_USER` is not a user of this system, or cannot be switched to.
-    pub fn from_env(workspace: PathBuf) -> io::Result<Self> {
+    /// Reads the environment. Fails when `SANDBOX_USER` is not a user of this system, or cannot be switched to, and
+    /// when a limit is no number within its bounds.
+    pub fn from_env(workspace: PathBuf, volume: Option<PathBuf>) -> io::Result<Self> {
         let boot_id = match env::var(sandboxd::BOOT_ID_ENV) {
             Ok(id) if !id.is_empty() => id,
             _ => random_id()?,
@@ -77,7 +104,13 @@ impl Config {
             boot_id,
             instance: random_id()?,
             workspace,
+            volume,
             user,
+            cloudflared: env::var_os(sandboxd::CLOUDFLARED_ENV)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            secret: env::var(sandboxd::SECRET_ENV).ok().and_then(Secret::new),
+            limits: Limits::from_vars(|name| env::var(name).ok()).map_err(io::Error::other)?,
         })
     }
 }
@@ -102,11 +135,13 @@ mod tests {
         let flags = parse(&[]).unwrap().unwrap();
         assert_eq!(flags.listen.to_string(), "0.0.0.0:3000");
         assert_eq!(flags.workspace, PathBuf::from("/workspace"));
+        assert!(!flags.reserve_mounting);
         let flags = parse(&["--listen=127.0.0.1:0", "--workspace", "/w"])
             .unwrap()
             .unwrap();
         assert_eq!(flags.listen.to_string(), "127.0.0.1:0");
         assert_eq!(flags.workspace, PathBuf::from("/w"));
+        assert!(parse(&["--reserve-mounting"]).unwrap().unwrap().reserve_mounting);
         assert_eq!(parse(&["--help"]), Ok(None));
         for bad in [
             &["--listen", "nowhere"][..],

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustix::io::Errno;
+use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
 
 /// An error of `sandboxd`. One table, [`Error::parts`], says which status and code each one is.
@@ -35,6 +36,20 @@ pub enum Error {
         /// The most bytes allowed.
         limit: u64,
     },
+    /// A limit is reached: nothing was begun.
+    #[error("too many {what}: the limit is {} ({})", limit.value, limit.name)]
+    Limit {
+        /// Of what there are too many.
+        what: &'static str,
+        /// The limit.
+        limit: Limit,
+    },
+    /// The request's body stood still for too long.
+    #[error("the request's body stood still for {} ms ({})", .0.value, .0.name)]
+    Late(Limit),
+    /// The request does not show the secret of this boot.
+    #[error("Unauthorized")]
+    Unauthorized,
     /// The file has none of the bytes that `Range` asks for.
     #[error("range not satisfiable: the file has {size} bytes")]
     Range {
@@ -44,9 +59,33 @@ pub enum Error {
     /// A command could not be started for a reason that is not the command's own.
     #[error("exec failed: {0}")]
     Exec(#[source] io::Error),
+    /// A session cannot be made, used or deleted.
+    #[error("{0}")]
+    Session(String),
+    /// There is such a session, and it was made from something else.
+    #[error("there is a session {0} with another cwd or env")]
+    SessionExists(String),
+    /// There is no such session.
+    #[error("there is no session {0}")]
+    SessionNotFound(String),
+    /// A tunnel could not be opened; the text says why.
+    #[error("tunnel failed: {0}")]
+    Tunnel(String),
     /// A file could not be read.
     #[error("read failed: {0}")]
     Read(#[source] io::Error),
+    /// The workspace could not be read for an archive.
+    #[error("persist failed: {0}")]
+    Persist(#[source] io::Error),
+    /// A bucket could not be mounted.
+    #[error("mount failed: {0}")]
+    Mount(String),
+    /// A bucket could not be unmounted.
+    #[error("unmount failed: {0}")]
+    Unmount(String),
+    /// The caller asks for what only it could do.
+    #[error("not supported: {0}")]
+    NotSupported(String),
     /// A file could not be written.
     #[error("write failed: {0}")]
     Write(#[source] io::Error),
@@ -66,9 +105,20 @@ impl Error {
             Self::IsDirectory(_) => (StatusCode::BAD_REQUEST, ErrorCode::IsDirectory),
             Self::Denied(_) => (StatusCode::FORBIDDEN, ErrorCode::InvalidRequest),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge),
+            Self::Limit { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::LimitExceeded),
+            Self::Late(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::RequestTimeout),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
             Self::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable),
             Self::Exec(_) => (StatusCode::BAD_GATEWAY, ErrorCode::ExecError),
+            Self::Session(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SessionError),
+            Self::SessionExists(_) => (StatusCode::CONFLICT, ErrorCode::SessionExists),
+            Self::SessionNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::SessionNotFound),
+            Self::Tunnel(_) => (StatusCode::BAD_GATEWAY, ErrorCode::TunnelError),
             Self::Read(_) => (StatusCode::BAD_GATEWAY, ErrorCode::ExecTransportError),
+            Self::Persist(_) => (StatusCode::BAD_GATEWAY, ErrorCode::WorkspaceArchiveReadError),
+            Self::Mount(_) => (StatusCode::BAD_GATEWAY, ErrorCode::MountError),
+            Self::Unmount(_) => (StatusCode::BAD_GATEWAY, ErrorCode::UnmountError),
+            Self::NotSupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::NotSupported),
             Self::Write(e) if is_full(e) => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::NoSpace),
             Self::Write(_) => (StatusCode::BAD_GATEWAY, ErrorCode::WorkspaceArchiveWriteError),
         }
@@ -83,8 +133,10 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.parts();
         let mut response = (status, Json(ErrorBody::new(code, self.to_string()))).into_response();
-        if let Self::Range { size } = self {
-            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
+        match self {
+            Self::Range { size } => set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}")),
+            Self::Limit { .. } => set(&mut response, header::RETRY_AFTER, "1"),
+            _ => {}
         }
         response
     }

@@ -1,4 +1,4 @@
-//! The routes, and what every response carries.
+//! The routes.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -18,35 +18,73 @@ use sandbox_protocol::sandboxd::{self, Health};
 
 use crate::activity::{Busy, Occupation, Tracker};
 use crate::files::{self, Workspace};
+use crate::mount::{self, Mounts};
 use crate::pid1::Children;
 use crate::process::{self, Processes};
+use crate::pty::{self, Terminals};
+use crate::quota::Buffers;
+use crate::session::{self, Sessions};
+use crate::tunnel::{self, Tunnels};
+use crate::workspace::{self, Archives};
 use crate::{Config, Error};
 
-/// The whole API of `sandboxd`. Fails when there is no workspace.
-pub fn router(config: Config, children: Arc<Children>) -> io::Result<Router> {
+/// The whole API of `sandboxd`, whose transfers share `buffers`, and the terminals, which outlive the requests that opened
+/// them. Fails when there is no workspace.
+pub fn router(
+    config: Arc<Config>,
+    children: Arc<Children>,
+    mounts: Arc<Mounts>,
+    buffers: Buffers,
+) -> io::Result<(Router, Arc<Terminals>)> {
     let tracker = Tracker::new();
-    let boot_id = HeaderValue::from_str(&config.boot_id).unwrap_or(HeaderValue::from_static("invalid"));
     let owner = config.user.ids.as_ref().map(|ids| (ids.uid, ids.gid));
-    let workspace = Workspace::open(&config.workspace, owner)
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.workspace.display())))?;
-    let processes = Processes::new(config, children, Arc::clone(&tracker));
+    let unusable = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", config.workspace.display()));
+    let workspace = Workspace::open(&config.workspace, owner).map_err(unusable)?;
+    let workspace = workspace.sharing(buffers.clone());
+    let archives = Archives::open(
+        &config.workspace,
+        config.volume.as_deref(),
+        owner,
+        &config.limits,
+        buffers.clone(),
+    )
+    .map_err(unusable)?;
+    let tunnels = Arc::new(Tunnels::new(&config, Arc::clone(&children), buffers.clone()));
+    let sessions = Arc::new(Sessions::new(&config, buffers.clone()));
+    let terminals = Terminals::new(
+        Arc::clone(&config),
+        Arc::clone(&children),
+        Arc::clone(&tracker),
+        Arc::clone(&sessions),
+    );
+    let processes = Processes::new(
+        config,
+        children,
+        Arc::clone(&tracker),
+        Arc::clone(&sessions),
+        buffers,
+    );
     let commands = Router::new()
         .route(sandboxd::EXEC, post(process::exec))
         .with_state(Arc::new(processes));
     let router = Router::new()
         .merge(commands)
+        .merge(session::routes::router(sessions))
+        .merge(pty::router(Arc::clone(&terminals)))
         .merge(files::router(Arc::new(workspace)))
+        .merge(workspace::router(Arc::new(archives)))
+        .merge(tunnel::router(Arc::clone(&tunnels)))
+        .merge(mount::router(mounts))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&tracker),
             count_request,
         ))
         .route(sandboxd::HEALTH, get(health))
         .route(sandboxd::ACTIVITY, get(activity))
-        .with_state(tracker)
+        .with_state((tracker, tunnels))
         .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::map_response_with_state(boot_id, name_boot));
-    Ok(router)
+        .method_not_allowed_fallback(wrong_method);
+    Ok((router, terminals))
 }
 
 async fn health() -> Json<Health> {
@@ -56,7 +94,11 @@ async fn health() -> Json<Health> {
     })
 }
 
-async fn activity(State(tracker): State<Arc<Tracker>>) -> Json<Activity> {
+async fn activity(State((tracker, tunnels)): State<(Arc<Tracker>, Arc<Tunnels>)>) -> Json<Activity> {
+    // Visitors do not come through us, so they are asked for.
+    if tunnels.had_visitors().await {
+        tracker.touch();
+    }
     Json(tracker.activity())
 }
 
@@ -66,13 +108,6 @@ async fn no_route(uri: Uri) -> Error {
 
 async fn wrong_method(method: Method, uri: Uri) -> Error {
     Error::Method(format!("{method} {}", uri.path()))
-}
-
-/// Clients see by the boot id that the container behind their sandbox was replaced.
-async fn name_boot(State(boot_id): State<HeaderValue>, mut response: Response) -> Response {
-    let name = HeaderName::from_static(sandboxd::BOOT_ID_HEADER);
-    response.headers_mut().insert(name, boot_id);
-    response
 }
 
 async fn count_request(State(tracker): State<Arc<Tracker>>, request: Request, next: Next) -> Response {

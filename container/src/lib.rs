@@ -1,10 +1,13 @@
-//! `sandboxd`: the server inside a sandbox's container. It runs commands and keeps files; nothing else knows what runs.
+//! `sandboxd`: the server inside a sandbox's container. It runs commands and terminals and keeps files; nothing else knows what runs.
 //!
 //! # Theory of operation
 //!
 //! One process, one small tokio runtime, one listener. [`http`] routes: `/health` and `/activity` answer from memory,
-//! `/exec` belongs to [`process`], `/file/…` to [`files`]. Whoever starts `sandboxd` talks HTTP/1.1 to it over a private
-//! connection; it trusts its caller and authenticates nobody.
+//! `/exec` belongs to [`process`], `/session` to [`session`], `/pty` to [`pty`], `/file/…` to [`files`], `/persist` and
+//! `/hydrate` to [`workspace`], `/mount` and `/unmount` to [`mount`], `/tunnel/…` to [`tunnel`]. Whoever starts
+//! `sandboxd` talks HTTP/1.1 to it over a private connection, and shows a [`secret`] with every request: commands can
+//! reach the port too. [`server`] bounds what connections cost, [`quota`] everything else that grows with what clients ask
+//! for; [`sandbox_protocol::limits`] has the numbers. [`protect`] keeps `sandboxd` out of its commands' reach.
 //!
 //! `sandboxd` is usually pid 1 of its container, and otherwise makes itself the subreaper of its descendants. Either
 //! way every process that loses its parent becomes a child of `sandboxd`. Hence [`pid1`], which collects the dead, and
@@ -15,13 +18,25 @@
 pub mod activity;
 pub mod body;
 pub mod config;
+pub mod end_mark;
 pub mod error;
 pub mod files;
 pub mod http;
+pub mod log;
+pub mod memory;
+pub mod mount;
 pub mod pid1;
 pub mod process;
+pub mod protect;
+pub mod pty;
+pub mod quota;
+pub mod secret;
+pub mod server;
+pub mod session;
 pub mod shutdown;
+pub mod tunnel;
 pub mod user;
+pub mod workspace;
 
 use std::io;
 use std::net::TcpListener;
@@ -29,17 +44,34 @@ use std::sync::Arc;
 
 pub use config::Config;
 pub use error::Error;
+pub use mount::Keeper;
 
-/// Serves on `listener` until SIGTERM or SIGINT, then ends every process and returns, within
+use mount::Mounts;
+use quota::Buffers;
+use server::Server;
+
+/// Serves on `listener`, with mounts by `keeper`, until SIGTERM or SIGINT, then ends every process and returns, within
 /// [`shutdown::DEADLINE`]. An error is one of setting up: nothing was served.
-pub async fn serve(listener: TcpListener, config: Config) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, config: Config, keeper: Keeper) -> io::Result<()> {
     let signals = shutdown::Signals::listen()?;
     let children = Arc::new(pid1::Children::default());
     pid1::reap_orphans(Arc::clone(&children))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let boot_id = config.boot_id.clone();
-    let router = http::router(config, children)?;
+    let buffers = Buffers::new(config.limits.max_buffer_bytes);
+    let mounts = Arc::new(Mounts::new(
+        config.user.ids.as_ref().map(|ids| (ids.uid, ids.gid)),
+        std::env::var_os("PATH"),
+        keeper,
+        Arc::clone(&children),
+        &config.limits,
+        buffers.clone(),
+    ));
+    let config = Arc::new(config);
+    let (router, terminals) = http::router(Arc::clone(&config), children, Arc::clone(&mounts), buffers)?;
+    let server = Server::new(router, &config);
     tracing::info!(boot_id, address = %listener.local_addr()?, "sandboxd is ready");
-    shutdown::serve_until(signals, listener, router).await
+    shutdown::serve_until(signals, listener, server, &terminals, &mounts).await;
+    Ok(())
 }

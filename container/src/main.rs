@@ -5,12 +5,15 @@ use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
-use std::{fs, io};
+use std::{env, fs, io};
 
 use listenfd::ListenFd;
 use rustix::io::{FdFlags, fcntl_setfd};
-use sandboxd::Config;
+use sandbox_protocol::limits::Limit;
+use sandbox_protocol::sandboxd::SECRET_ENV;
 use sandboxd::config::{Flags, USAGE};
+use sandboxd::log::Log;
+use sandboxd::{Config, Keeper, memory, protect};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(lexopt::Parser::from_env()) {
@@ -34,22 +37,35 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags) -> io::Result<()> {
+    let config = Config::from_env(flags.workspace, flags.volume)?;
+    let limits = config.limits;
+    protect::this_process(&limits)?;
+    // SAFETY: nothing else runs yet that could read or change the environment.
+    unsafe { env::remove_var(SECRET_ENV) };
+    let number = |limit: Limit| usize::try_from(limit.value).unwrap_or(usize::MAX);
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(move || Log::new(number(limits.max_log_line_bytes)))
         .with_ansi(false)
         .with_target(false)
         .init();
     keep_descriptors()?;
+    memory::bound();
+    // While there is one thread: those of the runtime take after it.
+    let keeper = if flags.reserve_mounting {
+        Keeper::reserve()?
+    } else {
+        Keeper::everybody()
+    };
     let listener = listener(flags.listen)?;
-    let config = Config::from_env(flags.workspace)?;
     // A spawn holds its thread until the child has executed its program, so there are at least two; commands, not
     // sandboxd, are what the other cores are for.
     let threads = available_parallelism().map_or(2, usize::from).clamp(2, 4);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(number(limits.max_blocking_threads))
         .enable_all()
         .build()?;
-    let served = runtime.block_on(sandboxd::serve(listener, config));
+    let served = runtime.block_on(sandboxd::serve(listener, config, keeper));
     runtime.shutdown_timeout(Duration::from_millis(100));
     served
 }

@@ -1,19 +1,20 @@
-//! The end of `sandboxd`: on SIGTERM or SIGINT it stops listening, ends every process, sends what is still to be
-//! sent (the `exit` events of the commands that it ended), and returns.
+//! The end of `sandboxd`: on SIGTERM or SIGINT it stops listening, ends every process, unmounts every bucket, sends what
+//! is still to be sent (how the commands and terminals that it ended did end), and returns.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt as _;
-use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::mount::Mounts;
 use crate::process::tree::Tree;
+use crate::pty::Terminals;
+use crate::server::Server;
 
 /// The longest that a shutdown takes.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -21,12 +22,11 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 /// How long processes have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long buckets may take to be unmounted. They usually are at once.
+const UNMOUNT: Duration = Duration::from_secs(1);
+
 /// How long the last responses may take, the grace included. The rest of [`DEADLINE`] is for the last sweep.
 const LAST_RESPONSES: Duration = Duration::from_secs(4);
-
-/// How much of a response waits in the kernel to be sent, in bytes. What waits there a slow client must read before it
-/// sees how its command ended; the kernel's own choice is megabytes.
-const UNSENT: u32 = 128 * 1024;
 
 /// The signals that ask for a shutdown.
 #[derive(Debug)]
@@ -52,27 +52,34 @@ impl Signals {
     }
 }
 
-/// Serves `router` on `listener` until one of `signals` comes, then shuts down.
-pub async fn serve_until(signals: Signals, listener: TcpListener, router: Router) -> io::Result<()> {
+/// Serves on `listener` until one of `signals` comes, then shuts down.
+pub async fn serve_until(
+    signals: Signals,
+    listener: TcpListener,
+    server: Arc<Server>,
+    terminals: &Terminals,
+    mounts: &Mounts,
+) {
     let (stop_listening, stopped) = oneshot::channel::<()>();
-    // Events are small and wait for nobody: without this, one would sit in the kernel until the last is acknowledged.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-        let _ = SockRef::from(&*connection).set_tcp_notsent_lowat(UNSENT);
-    });
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+    let mut served = std::pin::pin!(server.serve(listener, async {
         let _ = stopped.await;
-    });
-    let mut server = std::pin::pin!(server.into_future());
+    }));
     tokio::select! {
-        served = &mut server => return served,
+        // It does not end before it is told to.
+        () = &mut served => return,
         () = signals.received() => {}
     }
     tracing::info!("shutting down");
     drop(stop_listening);
     let last_responses = async {
-        let ended = spawn_blocking(|| Tree::everything().end(GRACE));
-        let (_, _) = tokio::join!(server, ended);
+        // What a command has open in a bucket is written when it ends, so what serves the bucket ends after it.
+        let mounted = mounts.processes();
+        let ended = async {
+            let _ = spawn_blocking(|| Tree::everything_but(mounted).end(GRACE)).await;
+            mounts.shut_down(UNMOUNT).await;
+        };
+        // The connections of terminals are none of the server's any more.
+        let ((), (), ()) = tokio::join!(served, ended, terminals.shut_down());
     };
     if timeout(LAST_RESPONSES, last_responses).await.is_err() {
         tracing::warn!("not every response was read to its end");
@@ -83,5 +90,4 @@ pub async fn serve_until(signals: Signals, listener: TcpListener, router: Router
         spawn_blocking(|| Tree::everything().kill()),
     )
     .await;
-    Ok(())
 }

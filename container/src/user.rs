@@ -8,8 +8,8 @@ use std::{env, fs, io};
 
 use rustix::process::{Gid, Uid, getuid};
 
-/// Where programs are looked for when the image does not say.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are looked for when the image does not say. Nobody but root can put any there.
+pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Variables of `sandboxd` itself that mean nothing, or something wrong, to a command.
 const OWN: [&str; 5] = ["PWD", "OLDPWD", "SHLVL", "_", "RUST_LOG"];
@@ -129,7 +129,7 @@ fn base_env(
             env.entry(name.into()).or_insert_with(|| value.into());
         }
     }
-    for (name, value) in [("PATH", PATH), ("HOME", "/"), ("LANG", "C.UTF-8")] {
+    for (name, value) in [("PATH", SYSTEM_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")] {
         env.entry(name.into()).or_insert_with(|| value.into());
     }
     env

@@ -26,6 +26,8 @@ use rustix::fs::{fchmod, fchown, mkdirat, open, openat, openat2, readlinkat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use sandbox_protocol::WorkspacePath;
 
+use crate::quota::Buffers;
+
 /// The most links that one path may lead through; the kernel's own bound.
 const MAX_LINKS: usize = 40;
 
@@ -33,7 +35,7 @@ const MAX_LINKS: usize = 40;
 const PATH_MAX: usize = 4096;
 
 /// The most directories below the workspace that a walk goes down, as it holds a descriptor of each.
-const MAX_DEPTH: usize = 256;
+pub(crate) const MAX_DEPTH: usize = 256;
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
@@ -45,6 +47,8 @@ pub struct Workspace {
     names: [PathBuf; 2],
     /// Who owns new files and directories; `None`: the server's own user.
     pub(super) owner: Option<(Uid, Gid)>,
+    /// Where transfers take their room.
+    pub(super) buffers: Buffers,
 }
 
 /// Where the bytes of an upload belong: `name` in `directory`, with every link followed.
@@ -73,7 +77,13 @@ impl Workspace {
             directory: open(root, PIN | OFlags::DIRECTORY, Mode::empty())?,
             names: [std::path::absolute(root)?, root.canonicalize()?],
             owner,
+            buffers: Buffers::default(),
         })
+    }
+
+    /// Lets its transfers share `buffers` with others.
+    pub fn sharing(self, buffers: Buffers) -> Self {
+        Self { buffers, ..self }
     }
 
     /// Pins what `path` names, with links followed. The descriptor is `O_PATH`: good for `fstat`, see [`reopen`].
@@ -199,7 +209,7 @@ pub(super) fn reopen(pinned: &File) -> Result<File, Errno> {
 
 /// Gives an open file or directory to `owner`. A server without the right to, or a file system without owners, leaves
 /// it as it is.
-pub(super) fn give(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
+pub(crate) fn give(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
     match fchown(file, Some(uid), Some(gid)) {
         Err(Errno::PERM) => Ok(()),
         given => given,

@@ -38,6 +38,9 @@ use sandbox_protocol::{Invalid, WorkspacePath, sandboxd};
 
 pub use contain::Workspace;
 
+pub(crate) use contain::{MAX_DEPTH, give};
+pub(crate) use upload::{TEMPORARY, is_random, random_name, temporary_name};
+
 use crate::error::Error;
 
 /// Serves the files of `workspace` on [`sandboxd::FILE`]: the rest of a URL's path is what

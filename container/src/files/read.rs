@@ -24,6 +24,7 @@ use super::range::Part;
 use super::validators::Validators;
 use super::{blocking, refusal, requested};
 use crate::error::Error;
+use crate::quota::Room;
 
 /// The most bytes that one read asks for. A response holds two chunks: one on its way out, one being read.
 const CHUNK: u64 = 512 * 1024;
@@ -37,6 +38,7 @@ pub(super) async fn read(
     request: HeaderMap,
 ) -> Result<Response, Error> {
     let path = requested(&uri)?;
+    let buffers = workspace.buffers.clone();
     let (file, size, validators) = blocking(Error::Read, move || open(&workspace, &path)).await?;
 
     let mut headers = HeaderMap::new();
@@ -64,7 +66,8 @@ pub(super) async fn read(
     if method == Method::HEAD {
         return Ok((status, headers).into_response());
     }
-    let body = Body::new(FileBody::start(file, bytes).await?);
+    let room = buffers.take((bytes.end - bytes.start).min(2 * CHUNK))?;
+    let body = Body::new(FileBody::start(file, bytes, room).await?);
     Ok((status, headers, body).into_response())
 }
 
@@ -106,18 +109,21 @@ struct FileBody {
     end: u64,
     read: Option<Bytes>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// That of the two chunks.
+    _room: Room,
 }
 
 impl FileBody {
     /// Reads the first chunk, so that a small file leaves in one packet with the response's head, and a file that
     /// cannot be read is an error instead of a broken connection.
-    async fn start(file: File, bytes: Range<u64>) -> Result<Self, Error> {
+    async fn start(file: File, bytes: Range<u64>, room: Room) -> Result<Self, Error> {
         let mut body = Self {
             file: Arc::new(file),
             next: bytes.start,
             end: bytes.end,
             read: None,
             reading: None,
+            _room: room,
         };
         let first = body.read_chunk().await.map_err(io::Error::other).flatten();
         body.read = Some(first.map_err(Error::Read)?);

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{FileExt as _, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fstatfs, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use sandbox_protocol::{Invalid, WorkspacePath};
@@ -16,6 +16,9 @@ use crate::error::Error;
 
 /// The mode of a new file. An existing one keeps its own.
 const NEW_FILE: u32 = 0o644;
+
+/// How the names of files begin that are not complete.
+pub(crate) const TEMPORARY: &str = ".sandbar-upload-";
 
 /// An upload that is not complete. Dropped, it leaves nothing behind. Its calls may block.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Upload {
             }
         }
         let temporary = temporary_name().map_err(refused)?;
-        let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         let private = Mode::from_raw_mode(0o600);
         let file = openat(&place.directory, &temporary, create, private).map_err(refused)?;
         Ok(Self {
@@ -74,20 +77,6 @@ impl Upload {
                 Err(e) => return Err(Error::Write(e.into())),
             }
         }
-        Ok(self)
-    }
-
-    /// Removes the end mark, with which a whole upload ends.
-    pub(super) fn take_end_mark(self, mark: &[u8]) -> Result<Self, Error> {
-        let broken = || Error::from(Invalid::request("the upload broke off: its end is missing"));
-        let size = self.file.metadata().map_err(Error::Write)?.len();
-        let whole = size.checked_sub(mark.len() as u64).ok_or_else(broken)?;
-        let mut tail = vec![0; mark.len()];
-        self.file.read_exact_at(&mut tail, whole).map_err(Error::Write)?;
-        if tail != mark {
-            return Err(broken());
-        }
-        self.file.set_len(whole).map_err(Error::Write)?;
         Ok(self)
     }
 
@@ -119,7 +108,13 @@ impl Upload {
             contain::give(&self.file, owner)?;
         }
         let mode = found.map_or(NEW_FILE, |found| found.mode() & 0o777);
-        fchmod(&self.file, Mode::from_raw_mode(mode))
+        fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        // A bucket gets what was written when the file is closed, and whether it has it nobody would say then.
+        if is_on_fuse(&self.file)? {
+            fsync(&self.file)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -129,13 +124,30 @@ impl Drop for Upload {
             return;
         }
         if let Err(e) = unlinkat(&self.place.directory, &self.temporary, AtFlags::empty()) {
-            tracing::warn!(path = %self.path, error = %e, "a temporary file of an upload is left");
+            tracing::warn!(error = %e, "a temporary file of an upload is left");
         }
     }
 }
 
-fn temporary_name() -> Result<String, Errno> {
+fn is_on_fuse(file: &File) -> Result<bool, Errno> {
+    const FUSE_SUPER_MAGIC: i128 = 0x6573_5546;
+    // The type of the field differs between architectures.
+    Ok(i128::from(fstatfs(file)?.f_type) == FUSE_SUPER_MAGIC)
+}
+
+/// A new name for a file that is not complete.
+pub(crate) fn temporary_name() -> Result<String, Errno> {
+    random_name(TEMPORARY)
+}
+
+/// `prefix` with something behind it that nothing else has.
+pub(crate) fn random_name(prefix: &str) -> Result<String, Errno> {
     let mut random = [0; 8];
     getrandom(&mut random, GetRandomFlags::empty())?;
-    Ok(format!(".sandbar-upload-{:016x}", u64::from_ne_bytes(random)))
+    Ok(format!("{prefix}{:016x}", u64::from_ne_bytes(random)))
+}
+
+/// Whether this can be what [`random_name`] puts behind a prefix.
+pub(crate) fn is_random(suffix: &[u8]) -> bool {
+    suffix.len() == 16 && suffix.iter().all(u8::is_ascii_hexdigit)
 }

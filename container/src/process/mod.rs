@@ -2,8 +2,8 @@
 //!
 //! # Theory of operation
 //!
-//! [`exec`] checks a request, finds the [`program`] and [spawns](spawn) it with pipes, as the leader of a process group
-//! of its own. From then on one [`task`] owns the command. It does three things: it forwards [`output`] to the client,
+//! [`exec`] checks a request, waits for its turn if it is one of a [`session`](crate::session), finds the [`program`] and
+//! [spawns](spawn) it with pipes, as the leader of a process group of its own. From then on one [`task`] owns the command. It does three things: it forwards [`output`] to the client,
 //! it waits for what ends the command first (itself, its timeout, its client leaving), and it ends the command's
 //! [`tree`] in the two latter cases. It never waits for one of them to be able to do the other.
 //!
@@ -27,8 +27,6 @@ pub mod text;
 pub mod tree;
 pub mod watched;
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,48 +40,76 @@ use axum::response::Response;
 use bytes::Bytes;
 use rustix::io::Errno;
 use sandbox_protocol::exec::MAX_BODY;
-use sandbox_protocol::{ErrorBody, Event, ExecRequest, Invalid};
+use sandbox_protocol::{ErrorBody, Event, ExecRequest, Invalid, WorkspacePath};
 use tokio::sync::mpsc::{self, Sender};
+use tokio::time::{Instant, sleep_until};
 
 use self::output::Outputs;
 use self::program::Program;
 use self::refusal::Refusal;
-use self::spawn::{Start, Started};
+use self::spawn::{Role, Start, Started};
 use self::stream::EventStream;
 use self::task::Task;
 use self::tree::{COOKIE, Tree};
-use crate::activity::{Occupation, Tracker};
+use crate::activity::{Busy, Occupation, Tracker};
 use crate::pid1::Children;
+use crate::quota::{Buffers, Permit, Quota, Room};
+use crate::session::directory::Directory;
+use crate::session::prepare::{OnTop, Prepared, path_of};
+use crate::session::turn::{Place, Turn};
+use crate::session::{self, Sessions};
 use crate::{Config, Error, body};
 
 /// How many reads of output may wait for the client's connection.
 const EVENTS_AHEAD: usize = 2;
 
+/// A body of more bytes takes room for what it is parsed into, too.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// How many times its bytes a body takes while it is parsed: itself, its strings, and what they stand for.
+const PARSED: u64 = 3;
+
 /// What commands have in common.
 #[derive(Debug)]
 pub struct Processes {
-    config: Config,
+    config: Arc<Config>,
     children: Arc<Children>,
     tracker: Arc<Tracker>,
+    sessions: Arc<Sessions>,
     last_cookie: AtomicU64,
+    running: Quota,
+    in_background: Quota,
+    buffers: Buffers,
 }
 
 impl Processes {
-    /// Runs commands as `config` says, enters them in `children` and counts them in `tracker`.
-    pub fn new(config: Config, children: Arc<Children>, tracker: Arc<Tracker>) -> Self {
+    /// Runs commands as `config` says, enters them in `children`, counts them in `tracker` and finds their sessions in
+    /// `sessions`. What they and their clients send takes room in `buffers`.
+    pub fn new(
+        config: Arc<Config>,
+        children: Arc<Children>,
+        tracker: Arc<Tracker>,
+        sessions: Arc<Sessions>,
+        buffers: Buffers,
+    ) -> Self {
+        let limits = config.limits;
         Self {
+            running: Quota::new("commands at a time", limits.max_commands),
+            in_background: Quota::new("outputs of background processes", limits.max_background_outputs),
+            buffers,
             config,
             children,
             tracker,
+            sessions,
             last_cookie: AtomicU64::new(0),
         }
     }
 
-    /// The directory that a command starts in. Fails when there is none.
-    fn directory(&self, request: &ExecRequest) -> Result<PathBuf, Error> {
-        let directory = self.config.workspace.join(request.cwd.relative());
+    /// The directory that a request names for its command. Fails when there is none.
+    fn directory(&self, cwd: &WorkspacePath) -> Result<PathBuf, Error> {
+        let directory = session::directory::of_path(&self.config.workspace, cwd);
         if !directory.is_dir() {
-            return Err(Invalid::request(format!("cwd is not a directory: {}", request.cwd.as_str())).into());
+            return Err(Invalid::request(format!("cwd is not a directory: {cwd}")).into());
         }
         Ok(directory)
     }
@@ -94,97 +120,158 @@ impl Processes {
         format!("{}.{number}", self.config.instance)
     }
 
-    fn env(&self, request: &ExecRequest, cookie: &str) -> BTreeMap<OsString, OsString> {
+    /// What to start for a command without a session.
+    fn prepare(&self, argv: &[String], on_top: OnTop) -> Prepared {
         let mut env = self.config.user.env.clone();
-        env.extend(
-            request
-                .env
-                .iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        );
-        // Last: it is how the command's processes are found.
-        env.insert(COOKIE.into(), cookie.into());
-        env
+        env.extend(on_top.env);
+        let cwd = on_top.cwd.unwrap_or_else(|| self.config.workspace.clone());
+        Prepared {
+            argv: argv.to_vec(),
+            directory: Directory::existing(cwd),
+            env,
+            files: None,
+        }
     }
 }
 
-/// `POST /exec`: runs a command and streams what comes of it. Errors are those of the request. A program that cannot be
-/// executed is a stream with the words and the code of a shell; when the kernel cannot start anything, the stream has an
-/// `error` event.
+/// `POST /exec`: runs a command and streams what comes of it. Errors are those of the request, and 503 when as many
+/// commands run or wait as may: nothing was started then. A program that cannot be executed is a stream with the words and
+/// the code of a shell; when the kernel cannot start anything, the stream has an `error` event.
 pub async fn exec(
     State(processes): State<Arc<Processes>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let body = body::read(&headers, body, MAX_BODY).await?;
+    let (body, mut room) = body::read(&headers, body, MAX_BODY, &processes.buffers).await?;
+    if body.len() > SMALL_BODY {
+        processes.buffers.grow(&mut room, body.len() as u64 * PARSED)?;
+    }
     let mut request = ExecRequest::parse(&body)?;
+    // What was parsed is no larger.
+    room.shrink(body.len() as u64);
     drop(body);
-    let stdin = request.stdin.take();
-    let cwd = processes.directory(&request)?;
-    let cookie = processes.new_cookie();
-    let env = processes.env(&request, &cookie);
+    let on_top = OnTop {
+        cwd: request
+            .cwd
+            .as_ref()
+            .map(|cwd| processes.directory(cwd))
+            .transpose()?,
+        env: std::mem::take(&mut request.env)
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+    };
+    // Those that wait for their turn count as well.
+    let permit = processes.running.take()?;
+    let place = match processes.sessions.of_request(&headers)? {
+        Some(session) => Some(session.enqueue().await?),
+        None => None,
+    };
     let (events, stream) = mpsc::channel(EVENTS_AHEAD);
     let launch = Launch {
+        stdin: request.stdin.take(),
+        over: request
+            .timeout_ms
+            .and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit.get()))),
+        busy: processes.tracker.begin(Occupation::Command),
         request,
-        cwd,
-        env,
-        cookie,
-        stdin,
+        on_top,
+        room,
+        permit,
     };
     // The head of the response travels while the program is started.
-    tokio::spawn(launch.run(processes, events));
+    tokio::spawn(launch.run(processes, place, events));
     Ok(stream::response(Body::new(EventStream::new(stream))))
 }
 
 /// A command to start.
 struct Launch {
     request: ExecRequest,
-    cwd: PathBuf,
-    env: BTreeMap<OsString, OsString>,
-    cookie: String,
+    on_top: OnTop,
     stdin: Option<Vec<u8>>,
+    /// When its time is over.
+    over: Option<Instant>,
+    busy: Busy,
+    /// That of all that came in the request.
+    room: Room,
+    permit: Permit,
 }
 
 impl Launch {
     /// Runs the command to its end, or says why it cannot be run.
-    async fn run(self, processes: Arc<Processes>, events: Sender<Bytes>) {
-        let wire = match self.start(&processes, events.clone()) {
+    async fn run(self, processes: Arc<Processes>, place: Option<Place>, events: Sender<Bytes>) {
+        let turn = match place {
+            Some(place) => self.turn(place, &events).await.map(Some),
+            None => Ok(None),
+        };
+        let started = turn.and_then(|turn| self.start(&processes, turn, events.clone()));
+        let wire = match started {
             Ok(task) => {
                 // The task has a sender of its own, and the stream ends with the last one.
                 drop(events);
                 return task.run().await;
             }
-            Err(Unstarted::Refused(refusal)) => refusal.into_wire(),
-            Err(Unstarted::Failed(e)) => {
-                let error = Error::Exec(e);
-                let mut wire = Vec::new();
-                Event::Error(ErrorBody::new(error.parts().1, error.to_string())).write_to(Some(1), &mut wire);
-                wire
-            }
+            Err(unstarted) => unstarted.into_wire(),
         };
         // An error says that the client is gone, and with it whoever wanted to know.
         let _ = events.send(wire.into()).await;
     }
 
+    /// Waits until the earlier commands of the session have ended.
+    async fn turn(&self, place: Place, events: &Sender<Bytes>) -> Result<Turn, Unstarted> {
+        let id = place.session().id().to_string();
+        let deleted = place.session().deleted();
+        let expired = async {
+            match self.over {
+                Some(over) => sleep_until(over).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = deleted => Err(Unstarted::Deleted(id)),
+            turn = place.turn() => Ok(turn),
+            () = expired => Err(Unstarted::Refused(Refusal::timed_out(&id))),
+            () = events.closed(), if !self.request.detached => Err(Unstarted::Deleted(id)),
+        }
+    }
+
     /// Starts the program, by a shell if it is a script that names no interpreter.
-    fn start(self, processes: &Processes, events: Sender<Bytes>) -> Result<Task, Unstarted> {
-        let path = self
-            .env
-            .get(OsStr::new("PATH"))
-            .map(|path| path.to_string_lossy());
-        let program = Program::resolve(&self.request.argv, path.as_deref().unwrap_or_default(), &self.cwd)?;
+    fn start(
+        mut self,
+        processes: &Processes,
+        mut turn: Option<Turn>,
+        events: Sender<Bytes>,
+    ) -> Result<Task, Unstarted> {
+        let on_top = std::mem::take(&mut self.on_top);
+        let mut prepared = match &turn {
+            Some(turn) => turn
+                .session()
+                .prepare(&self.request.argv, &on_top)
+                .map_err(Unstarted::Failed)?,
+            None => processes.prepare(&self.request.argv, on_top),
+        };
+        let cookie = processes.new_cookie();
+        // Last: it is how the command's processes are found.
+        prepared.env.insert(COOKIE.into(), (&cookie).into());
+        let cwd = prepared.directory.path();
+        let program = Program::resolve(&prepared.argv, &path_of(&prepared.env), cwd)?;
         let start = Start {
             program: &program,
-            cwd: &self.cwd,
-            env: &self.env,
-            ids: processes.config.user.ids.as_ref(),
+            cwd,
+            env: &prepared.env,
+            role: Role::Command {
+                ids: processes.config.user.ids.as_ref(),
+                limits: &processes.config.limits,
+            },
             piped_stdin: self.stdin.is_some(),
+            files: prepared.files.as_ref(),
         };
         let mut spawned = start.spawn(Arc::clone(&processes.children));
         if let Err(e) = &spawned
             && Errno::from_io_error(e) == Some(Errno::NOEXEC)
         {
-            let script = program.as_script(&self.cwd)?;
+            let script = program.as_script(cwd)?;
             spawned = Start {
                 program: &script,
                 ..start
@@ -196,27 +283,37 @@ impl Launch {
             Some(refusal) => Unstarted::Refused(refusal),
             None => Unstarted::Failed(e),
         })?;
-        self.supervise(processes, started, events)
+        if let Some(turn) = &mut turn {
+            turn.files = prepared.files.take();
+        }
+        self.supervise(processes, started, &cookie, turn, events)
             .map_err(Unstarted::Failed)
     }
 
     /// The task of a command that was started.
-    fn supervise(self, processes: &Processes, started: Started, events: Sender<Bytes>) -> io::Result<Task> {
-        spawn::enlarge(&started.stdout);
+    fn supervise(
+        mut self,
+        processes: &Processes,
+        started: Started,
+        cookie: &str,
+        turn: Option<Turn>,
+        events: Sender<Bytes>,
+    ) -> io::Result<Task> {
         let ids = processes.config.user.ids.clone();
         let task = Task {
-            tree: Tree::of_command(started.child.pid(), &self.cookie, ids),
+            tree: Tree::of_command(started.child.pid(), cookie, ids),
             child: started.child,
-            outputs: Outputs::new(started.stdout, started.stderr, events)?,
-            timeout: self
-                .request
-                .timeout_ms
-                .map(|limit| Duration::from_millis(limit.get())),
+            outputs: Outputs::new(started.stdout, started.stderr, events, processes.buffers.clone())?,
+            over: self.over,
             detached: self.request.detached,
-            busy: processes.tracker.begin(Occupation::Command),
+            busy: self.busy,
+            turn,
+            permit: self.permit,
+            in_background: processes.in_background.clone(),
         };
         if let (Some(pipe), Some(bytes)) = (started.stdin, self.stdin) {
-            stdin::feed(pipe, bytes)?;
+            self.room.shrink(bytes.len() as u64);
+            stdin::feed(pipe, bytes, self.room)?;
         }
         Ok(task)
     }
@@ -228,6 +325,24 @@ enum Unstarted {
     Refused(Refusal),
     /// The kernel could not start anything.
     Failed(io::Error),
+    /// Its session was deleted before its turn came.
+    Deleted(String),
+}
+
+impl Unstarted {
+    /// The events that say it, on the wire.
+    fn into_wire(self) -> Vec<u8> {
+        let error = match self {
+            Self::Refused(refusal) => return refusal.into_wire(),
+            Self::Failed(e) => Error::Exec(e),
+            Self::Deleted(id) => {
+                Error::Session(format!("session {id} was deleted before the command was started"))
+            }
+        };
+        let mut wire = Vec::new();
+        Event::Error(ErrorBody::new(error.parts().1, error.to_string())).write_to(Some(1), &mut wire);
+        wire
+    }
 }
 
 impl From<Refusal> for Unstarted {

@@ -18,16 +18,24 @@ use sandbox_protocol::event::{MAX_OUTPUT, OutputStream};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::text;
 use super::watched::watch;
+use super::{spawn, text};
+use crate::quota::{Buffers, Quota, Room};
 
 /// The most that is read at once, in bytes.
 const LARGE_READ: usize = 4 * MAX_OUTPUT;
 
 /// The size of the first read, in bytes: most commands write less, and most of many commands at a time are silent.
 const SMALL_READ: usize = 4096;
+
+/// The bytes that a command's buffers have with large reads: the read itself, the events that wait for the client and
+/// on their way to it, and the pipe.
+const LARGE_ROOM: u64 = 1280 * 1024;
+
+/// How soon the pipes of a command that leaves nobody are at their end.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How long the beginning of a character waits for its end.
 const CARRY: Duration = Duration::from_millis(50);
@@ -39,6 +47,9 @@ pub struct Outputs {
     events: Sender<Bytes>,
     last_id: u64,
     room: Vec<u8>,
+    buffers: Buffers,
+    /// Taken when `room` is large.
+    large: Option<Room>,
 }
 
 /// The outputs of a command that has ended.
@@ -47,13 +58,24 @@ pub struct Leftover([Output; 2]);
 
 impl Leftover {
     /// Throws away whatever else comes through the pipes until the last process that holds them has closed them: a child
-    /// in the background must neither wait nor die of SIGPIPE.
-    pub async fn drain(mut self) {
+    /// in the background must neither wait nor die of SIGPIPE. As many may be drained at a time as `quota` says; the pipes
+    /// of the others are closed.
+    pub async fn drain(mut self, quota: &Quota) {
         for output in &mut self.0 {
             output.left = usize::MAX;
         }
-        while self.0.iter().any(|output| output.open) {
-            discard(&mut self.0).await;
+        let mut drained = std::pin::pin!(async {
+            while self.0.iter().any(|output| output.open) {
+                discard(&mut self.0).await;
+            }
+        });
+        // Most commands leave nobody, and their pipes are at their end.
+        if timeout(MOMENT, &mut drained).await.is_ok() {
+            return;
+        }
+        match quota.take() {
+            Ok(_permit) => drained.await,
+            Err(e) => tracing::warn!(error = %e, "processes in the background lose their output"),
         }
     }
 }
@@ -72,8 +94,14 @@ struct Output {
 }
 
 impl Outputs {
-    /// The outputs of a command that are read from these pipes and sent to `events`.
-    pub fn new(stdout: OwnedFd, stderr: OwnedFd, events: Sender<Bytes>) -> io::Result<Self> {
+    /// The outputs of a command that are read from these pipes and sent to `events`, in large pieces if `buffers` have
+    /// room for them.
+    pub fn new(
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+        events: Sender<Bytes>,
+        buffers: Buffers,
+    ) -> io::Result<Self> {
         Ok(Self {
             outputs: [
                 Output::new(stdout, OutputStream::Stdout)?,
@@ -82,6 +110,8 @@ impl Outputs {
             events,
             last_id: 0,
             room: Vec::new(),
+            buffers,
+            large: None,
         })
     }
 
@@ -103,6 +133,8 @@ impl Outputs {
             events,
             last_id,
             room,
+            buffers,
+            large,
         } = self;
         let Ok(permit) = events.reserve().await else {
             return discard(outputs).await;
@@ -112,6 +144,18 @@ impl Outputs {
             () = stdout.ready() => stdout,
             () = stderr.ready() => stderr,
         };
+        let is_full = !room.is_empty() && room.len() == room.capacity();
+        room.clear();
+        if is_full && large.is_none() {
+            // There is much to read. Where other commands have taken all the room, it is read in small pieces.
+            *large = buffers.take(LARGE_ROOM).ok();
+            if large.is_some() {
+                spawn::enlarge(output.pipe.get_ref());
+                room.reserve_exact(LARGE_READ);
+            }
+        } else if room.capacity() == 0 {
+            room.reserve_exact(SMALL_READ);
+        }
         let bytes = output.read(room);
         if bytes.is_empty() {
             return;
@@ -129,6 +173,16 @@ impl Outputs {
         while self.outputs.iter().any(Output::is_wanted) {
             self.forward().await;
         }
+    }
+
+    /// Sends a line of our own, as if the command had written it to its standard error.
+    pub async fn say(&mut self, line: &str) {
+        let mut wire = Vec::new();
+        for piece in text::pieces(format!("{line}\n").as_bytes()) {
+            self.last_id += 1;
+            OutputStream::Stderr.write_event(Some(self.last_id), piece, &mut wire);
+        }
+        let _ = self.events.send(wire.into()).await;
     }
 
     /// Sends the last event and ends the stream.
@@ -200,12 +254,6 @@ impl Output {
 
     /// What can be sent now, read into `room`.
     fn read<'a>(&mut self, room: &'a mut Vec<u8>) -> &'a [u8] {
-        if room.len() == room.capacity() {
-            let size = if room.is_empty() { SMALL_READ } else { LARGE_READ };
-            room.clear();
-            room.reserve_exact(size);
-        }
-        room.clear();
         room.append(&mut self.carried);
         let is_fresh = self.is_open() && self.read_pipe(room);
         let is_due = self.send_carried.is_some_and(|at| at <= Instant::now());

@@ -74,7 +74,7 @@ const BUILTINS: [&str; 61] = [
 ];
 
 /// The shell that runs a file which is no program.
-const SH: &str = "/bin/sh";
+pub const SH: &str = "/bin/sh";
 
 /// A file to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +149,19 @@ impl<'a> Program<'a> {
                 .map(Cow::from)
                 .collect(),
         }
+    }
+}
+
+/// Whether `name` is a builtin of bash or sh.
+pub fn is_builtin(name: &str) -> bool {
+    BUILTINS.contains(&name)
+}
+
+/// The program `name`, which has no slash in it, for a command that starts in `cwd` with `path` as its `PATH`.
+pub fn find(name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
+    match search(name, path, cwd) {
+        Search::Found(file) => Some(file),
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Commands that cannot be executed, told in the words and with the exit codes of a shell.
+//! Commands that are not executed, told in the words and with the exit codes of a shell.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use rustix::io::Errno;
 use sandbox_protocol::Event;
 use sandbox_protocol::event::{Exit, OutputStream};
 
-use super::text;
+use super::{status, text};
 
 /// A command that cannot be run: what a shell would say and return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// 127 when there is no such program, 126 when it cannot be executed.
+    /// 127 when there is no such program, 126 when it cannot be executed, 124 when its time was over.
     pub exit_code: i32,
     /// One line for the standard error, without its line feed.
     pub words: String,
@@ -31,6 +31,14 @@ impl Refusal {
         Self {
             exit_code: 126,
             words: format!("{name}: {why}"),
+        }
+    }
+
+    /// The time of a command was over before those before it in its session had ended.
+    pub fn timed_out(session: &str) -> Self {
+        Self {
+            exit_code: status::TIMED_OUT,
+            words: format!("timed out before the earlier commands of session {session} had ended"),
         }
     }
 
@@ -55,6 +63,7 @@ impl Refusal {
         }
         let exit = Exit {
             exit_code: self.exit_code,
+            timed_out: self.exit_code == status::TIMED_OUT,
             ..Exit::default()
         };
         Event::Exit(exit).write_to(Some(id + 1), &mut wire);

@@ -11,17 +11,24 @@ use std::sync::Arc;
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use sandbox_protocol::Limits;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::program::Program;
 use super::watched::watch;
 use crate::pid1::Children;
+use crate::protect;
+use crate::session::files::ShellFiles;
 use crate::user::Ids;
 
 /// How much of a command's output the kernel keeps, in bytes: fewer switches between writer and reader than with the
 /// usual 64 KiB. Not more, as the pipes of a user without privileges are limited all together.
 const PIPE_SIZE: usize = 256 * 1024;
+
+/// Helpers are ended later than commands when memory runs out, and sooner than `sandboxd`, whose own chance they would
+/// inherit.
+const HELPER_OOM_SCORE: &[u8] = b"0";
 
 /// How a command starts.
 #[derive(Debug)]
@@ -32,10 +39,26 @@ pub struct Start<'a> {
     pub cwd: &'a Path,
     /// Its whole environment.
     pub env: &'a BTreeMap<OsString, OsString>,
-    /// What to run as, if it is not what `sandboxd` runs as.
-    pub ids: Option<&'a Ids>,
+    /// What it is to `sandboxd`.
+    pub role: Role<'a>,
     /// Whether its standard input is a pipe; it is empty otherwise.
     pub piped_stdin: bool,
+    /// What else it has open, if it is a shell that keeps a session's state.
+    pub files: Option<&'a ShellFiles>,
+}
+
+/// What a process is to `sandboxd`.
+#[derive(Debug, Clone, Copy)]
+pub enum Role<'a> {
+    /// One of the sandbox's.
+    Command {
+        /// What it runs as, if it is not what `sandboxd` runs as.
+        ids: Option<&'a Ids>,
+        /// What it is kept to.
+        limits: &'a Limits,
+    },
+    /// One that works for `sandboxd`, as its user.
+    Helper,
 }
 
 /// A command that was started: itself, and our ends of its pipes.
@@ -83,51 +106,47 @@ impl Start<'_> {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(ids) = self.ids {
-            switch_user(&mut command, ids.clone());
+        if let Some(files) = self.files {
+            files.pass_to(&mut command);
         }
-        let mut process = children.spawn(
-            || command.spawn(),
-            |process| Pid::from_raw(i32::try_from(process.id()).ok()?),
-        )?;
-        let pid = Pid::from_child(&process);
+        let mut child = Child::spawn(&mut command, self.role, children)?;
+        let process = &mut child.process;
         let stdin = process.stdin.take().map(OwnedFd::from);
-        let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(io::Error::from)
-            .and_then(|pidfd| watch(pidfd, Interest::READABLE));
-        match (pidfd, stdout, stderr) {
-            (Ok(pidfd), Some(stdout), Some(stderr)) => Ok(Started {
-                child: Child {
-                    process,
-                    pid,
-                    pidfd,
-                    is_collected: false,
-                    children,
-                },
+        match (process.stdout.take(), process.stderr.take()) {
+            (Some(stdout), Some(stderr)) => Ok(Started {
+                child,
                 stdin,
                 stdout: stdout.into(),
                 stderr: stderr.into(),
             }),
-            (pidfd, ..) => {
-                end(&mut process, pid, &children)?;
-                Err(pidfd.err().unwrap_or(io::ErrorKind::BrokenPipe.into()))
-            }
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 }
 
-/// Lets the child take on `ids` after the fork. The standard library's own way knows no supplementary groups.
-fn switch_user(command: &mut Command, ids: Ids) {
+/// Lets the child take on `ids` after the fork, and keep to `limits`. The standard library's own way knows no supplementary
+/// groups.
+fn switch_user(command: &mut Command, ids: Ids, limits: &Limits) {
+    let score = limits.command_oom_score.value.to_string();
     let switch = move || {
+        // First: another user may not write there.
+        protect::name_first(score.as_bytes())?;
         set_thread_groups(&ids.groups)?;
         set_thread_gid(ids.gid)?;
         set_thread_uid(ids.uid)?;
         Ok(())
     };
-    // SAFETY: runs between fork and exec, where only async-signal-safe calls are allowed: it makes three system calls
+    // SAFETY: runs between fork and exec, where only async-signal-safe calls are allowed: it makes system calls
     // and touches no lock and no allocator. The child has one thread there, so that thread's ids are the process's.
     unsafe { command.pre_exec(switch) };
+}
+
+/// Lets a child that was started keep to `limits`. Without a switch of users nothing of ours runs between fork and exec:
+/// the standard library then starts a program the fast way, without a copy of our memory. The child is busy loading its
+/// program meanwhile.
+fn confine(pid: Pid, limits: &Limits) {
+    protect::name_other_first(pid, limits.command_oom_score.value.to_string().as_bytes());
+    protect::limit_processes(pid, limits);
 }
 
 /// Lets `pipe` hold more, if the kernel allows it.
@@ -136,6 +155,45 @@ pub fn enlarge(pipe: &OwnedFd) {
 }
 
 impl Child {
+    /// Starts `command`, which must make it the leader of a process group of its own, lets it be what its `role` says and
+    /// enters it in `children`. Errors are those of the kernel.
+    pub fn spawn(command: &mut Command, role: Role<'_>, children: Arc<Children>) -> io::Result<Self> {
+        if let Role::Command {
+            ids: Some(ids),
+            limits,
+        } = role
+        {
+            switch_user(command, ids.clone(), limits);
+        }
+        let mut process = children.spawn(
+            || command.spawn(),
+            |process| Pid::from_raw(i32::try_from(process.id()).ok()?),
+        )?;
+        let pid = Pid::from_child(&process);
+        match role {
+            // It has done so itself.
+            Role::Command { ids: Some(_), .. } => {}
+            Role::Command { ids: None, limits } => confine(pid, limits),
+            Role::Helper => protect::name_other_first(pid, HELPER_OOM_SCORE),
+        }
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())
+            .map_err(io::Error::from)
+            .and_then(|pidfd| watch(pidfd, Interest::READABLE));
+        match pidfd {
+            Ok(pidfd) => Ok(Self {
+                process,
+                pid,
+                pidfd,
+                is_collected: false,
+                children,
+            }),
+            Err(e) => {
+                end(&mut process, pid, &children)?;
+                Err(e)
+            }
+        }
+    }
+
     /// Its process id, and that of its process group.
     pub fn pid(&self) -> Pid {
         self.pid

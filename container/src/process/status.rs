@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use sandbox_protocol::event::Exit;
 
 /// The exit code of a command that its timeout ended.
-const TIMED_OUT: i32 = 124;
+pub const TIMED_OUT: i32 = 124;
 
 /// The names of the signals from 1 on, as the kernel numbers them on every architecture that we build for.
 const SIGNALS: [&str; 31] = [

@@ -7,10 +7,11 @@ use rustix::io::{Errno, ioctl_fionbio, write};
 use tokio::io::Interest;
 
 use super::watched::watch;
+use crate::quota::Room;
 
 /// Writes `bytes` into `pipe` and closes it, in the background as far as the pipe does not take them at once. That its
-/// reader ends before it has read everything is no error.
-pub fn feed(pipe: OwnedFd, mut bytes: Vec<u8>) -> io::Result<()> {
+/// reader ends before it has read everything is no error. `room` is that of the bytes.
+pub fn feed(pipe: OwnedFd, mut bytes: Vec<u8>, room: Room) -> io::Result<()> {
     ioctl_fionbio(&pipe, true)?;
     match write(&pipe, &bytes) {
         Ok(written) if written == bytes.len() => return Ok(()),
@@ -21,6 +22,7 @@ pub fn feed(pipe: OwnedFd, mut bytes: Vec<u8>) -> io::Result<()> {
     }
     let pipe = watch(pipe, Interest::WRITABLE)?;
     tokio::spawn(async move {
+        let _room = room;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let written = pipe.async_io(Interest::WRITABLE, |pipe| Ok(write(pipe, rest)?));

@@ -6,13 +6,15 @@ use std::time::Duration;
 use sandbox_protocol::event::Exit;
 use sandbox_protocol::{ErrorBody, ErrorCode, Event};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::output::{Leftover, Outputs};
 use super::spawn::Child;
 use super::status;
 use super::tree::Tree;
 use crate::activity::Busy;
+use crate::quota::{Permit, Quota};
+use crate::session::turn::Turn;
 
 /// How long a command that timed out has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
@@ -33,12 +35,18 @@ pub struct Task {
     pub tree: Tree,
     /// What it writes.
     pub outputs: Outputs,
-    /// How long it may run.
-    pub timeout: Option<Duration>,
+    /// When its time is over.
+    pub over: Option<Instant>,
     /// Whether it goes on without its client.
     pub detached: bool,
     /// Counts the command while it runs.
     pub busy: Busy,
+    /// Its turn, if it belongs to a session.
+    pub turn: Option<Turn>,
+    /// Its place among those that run.
+    pub permit: Permit,
+    /// How many commands may leave children that hold their output.
+    pub in_background: Quota,
 }
 
 /// Why the command is over.
@@ -49,6 +57,8 @@ enum End {
     TimedOut(JoinHandle<()>),
     /// Its client left. Its tree is being ended.
     Abandoned(JoinHandle<()>),
+    /// Its session was deleted. Its tree is being ended.
+    Deleted(JoinHandle<()>),
 }
 
 impl Task {
@@ -56,19 +66,19 @@ impl Task {
     pub async fn run(mut self) {
         let started = Instant::now();
         match self.until_end().await {
-            End::Own => {
-                let exit = collect(self.child).map(status::ended);
-                let exit_code = exit.as_ref().map(|exit| exit.exit_code);
-                self.outputs.command_ended();
-                drop(self.busy);
-                self.outputs.forward_all().await;
-                let leftover = say(self.outputs, exit).await;
-                // The client comes before the operator.
-                log("command ended", started, exit_code);
-                leftover.drain().await;
+            End::Own => self.finish(started, "command ended").await,
+            End::Deleted(mut ending) => {
+                // What it did to the session nobody will see.
+                let ended = self.forward_until(Instant::now() + LAST_BREATH, &mut ending);
+                if !ended.await {
+                    let _ = ending.await;
+                    self.child.ended().await;
+                }
+                self.finish(started, "command ended: its session was deleted")
+                    .await;
             }
             End::TimedOut(mut ending) => {
-                let over = started + self.timeout.unwrap_or_default();
+                let over = self.over.unwrap_or(started);
                 let is_ended = self.forward_until(over + LAST_BREATH, &mut ending).await;
                 let status = if is_ended { self.child.status() } else { None };
                 let exit = status::timed_out(status);
@@ -83,8 +93,13 @@ impl Task {
                         self.child.ended().await;
                     }
                     collect(self.child);
+                    drop(self.turn);
                 };
-                let said = async { say(self.outputs, Some(exit)).await.drain().await };
+                let said = async {
+                    let leftover = say(self.outputs, Some(exit)).await;
+                    drop(self.permit);
+                    leftover.drain(&self.in_background).await;
+                };
                 tokio::join!(said, collected);
             }
             End::Abandoned(ending) => {
@@ -100,13 +115,38 @@ impl Task {
         }
     }
 
+    /// Says all that is left to say of a command that has ended.
+    async fn finish(mut self, started: Instant, what: &str) {
+        let exit = collect(self.child).map(status::ended);
+        let exit_code = exit.as_ref().map(|exit| exit.exit_code);
+        // Before the client knows of the end: its next command finds what this one did.
+        let unkept = self.turn.take().and_then(|turn| turn.keep().err());
+        self.outputs.command_ended();
+        drop(self.busy);
+        self.outputs.forward_all().await;
+        if let Some(words) = unkept {
+            self.outputs.say(&words).await;
+        }
+        let leftover = say(self.outputs, exit).await;
+        drop(self.permit);
+        // The client comes before the operator.
+        log(what, started, exit_code);
+        leftover.drain(&self.in_background).await;
+    }
+
     /// Forwards output until the command is over.
     async fn until_end(&mut self) -> End {
         let client_gone = self.outputs.client_gone();
         let over = async {
             let expired = async {
-                match self.timeout {
-                    Some(limit) => sleep(limit).await,
+                match self.over {
+                    Some(over) => sleep_until(over).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let deleted = async {
+                match &self.turn {
+                    Some(turn) => turn.session().deleted().await,
                     None => std::future::pending().await,
                 }
             };
@@ -117,6 +157,7 @@ impl Task {
                 () = expired => End::TimedOut(spawn_blocking(move || tree.end(GRACE))),
                 // With no grace: a command that is asked to end may take its time, and there is nobody left to read
                 // what it would say.
+                () = deleted => End::Deleted(spawn_blocking(move || tree.end(GRACE))),
                 () = client_gone, if !self.detached => End::Abandoned(spawn_blocking(move || tree.kill())),
             }
         };

@@ -41,7 +41,10 @@ pub struct Tree {
 #[derive(Debug, Clone)]
 enum Root {
     /// Whatever descends from `sandboxd`; orphans do, because it is their reaper.
-    Sandboxd,
+    Sandboxd {
+        /// What is left alone.
+        spared: Vec<Pid>,
+    },
     Command {
         leader: Pid,
         /// `NAME=value`.
@@ -62,14 +65,26 @@ impl Tree {
 
     /// Every process that `sandboxd` has ever started and that still runs.
     pub fn everything() -> Self {
-        Self { root: Root::Sandboxd }
+        Self::everything_but(Vec::new())
+    }
+
+    /// Every process that `sandboxd` has ever started and that still runs, apart from `spared`.
+    pub fn everything_but(spared: Vec<Pid>) -> Self {
+        Self {
+            root: Root::Sandboxd { spared },
+        }
     }
 
     /// Asks every process to end (SIGTERM), and kills what has not after `grace`.
     pub fn end(&self, grace: Duration) {
+        send(&self.living(), Signal::TERM);
+        self.kill_after(grace);
+    }
+
+    /// Waits until every process has ended, and kills what has not after `grace`.
+    pub fn kill_after(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         let mut pause = Duration::from_millis(1);
-        send(&self.living(), Signal::TERM);
         while !self.is_empty() {
             if Instant::now() >= deadline {
                 return self.kill();
@@ -121,9 +136,10 @@ impl Tree {
         let own = getpid();
         let mut members = HashSet::new();
         match &self.root {
-            Root::Sandboxd => {
+            Root::Sandboxd { spared } => {
                 members.insert(own);
                 add_descendants(&mut members, &all);
+                members.retain(|pid| !spared.contains(pid));
             }
             Root::Command { leader, cookie, ids } => {
                 members.extend(

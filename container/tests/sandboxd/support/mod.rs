@@ -1,6 +1,8 @@
 //! Starts `sandboxd` and looks at its processes.
 
 mod stream;
+mod terminal;
+mod tunnels;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use stream::{Output, Stream};
+pub use terminal::Terminal;
+pub use tunnels::Tunnels;
 
 /// Longer than anything takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +30,8 @@ pub struct Sandboxd {
     pub process: Child,
     pub address: SocketAddr,
     pub workspace: TempDir,
+    /// What it has logged.
+    pub log: Arc<Mutex<String>>,
 }
 
 impl Sandboxd {
@@ -57,8 +64,16 @@ impl Sandboxd {
                 break address.trim().parse().unwrap();
             }
         };
-        thread::spawn(move || std::io::copy(&mut log, &mut std::io::stderr()));
+        let kept = Arc::new(Mutex::new(lines));
+        let keeper = Arc::clone(&kept);
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                *keeper.lock().unwrap() += &(line + "\n");
+            }
+        });
         Self {
+            log: kept,
             process,
             address,
             workspace,
@@ -83,6 +98,42 @@ impl Sandboxd {
     /// Runs a command to its end.
     pub fn exec(&self, body: &Value) -> Output {
         self.begin(body).output()
+    }
+
+    /// Begins a command of a session.
+    pub fn begin_in(&self, session: &str, body: &Value) -> Stream {
+        let header = format!("session-id: {session}\r\n");
+        Stream::begin_with(self.connect(), &header, body.to_string().as_bytes())
+    }
+
+    /// Runs a command of a session to its end.
+    pub fn exec_in(&self, session: &str, body: &Value) -> Output {
+        self.begin_in(session, body).output()
+    }
+
+    /// Runs a command line in a session: what it writes to both outputs, and its exit code.
+    pub fn run_in(&self, session: &str, argv: &[&str]) -> (String, i32) {
+        let output = self.exec_in(session, &serde_json::json!({ "argv": argv }));
+        (output.text() + &output.stderr(), output.code())
+    }
+
+    /// Asks for a session to be made: the status and the body.
+    pub fn create_session(&self, body: &str) -> (u16, Value) {
+        let request = format!(
+            "POST /session HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        status_and_json(&self.raw_request(request.as_bytes()))
+    }
+
+    /// Deletes a session: the status and the body.
+    pub fn delete_session(&self, id: &str) -> (u16, Value) {
+        status_and_json(&self.request("DELETE", &format!("/session/{id}")))
+    }
+
+    /// How many descriptors `sandboxd` has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// The whole answer to a request without a body, headers in lower case first.
@@ -132,6 +183,11 @@ impl Drop for Sandboxd {
             self.process.wait().unwrap();
         }
     }
+}
+
+fn status_and_json((head, body): &(String, String)) -> (u16, Value) {
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
 }
 
 pub fn signal_process(pid: u32, signal: &str) {

@@ -41,10 +41,15 @@ pub struct Output {
 }
 
 impl Stream {
-    pub fn begin(mut connection: TcpStream, body: &[u8]) -> Self {
+    pub fn begin(connection: TcpStream, body: &[u8]) -> Self {
+        Self::begin_with(connection, "", body)
+    }
+
+    /// Begins a command, with more lines in the request's head.
+    pub fn begin_with(mut connection: TcpStream, headers: &str, body: &[u8]) -> Self {
         write!(
             connection,
-            "POST /exec HTTP/1.1\r\nhost: sandbox\r\ncontent-length: {}\r\n\r\n",
+            "POST /exec HTTP/1.1\r\nhost: sandbox\r\n{headers}content-length: {}\r\n\r\n",
             body.len()
         )
         .unwrap();
@@ -57,7 +62,7 @@ impl Stream {
         }
     }
 
-    fn read_head(&mut self) {
+    pub fn read_head(&mut self) {
         while !self.head.ends_with("\r\n\r\n") {
             assert_ne!(
                 self.reader.read_line(&mut self.head).unwrap(),

@@ -1,0 +1,83 @@
+//! Buckets as directories: `POST /mount` and `POST /unmount`.
+//!
+//! # Theory of operation
+//!
+//! s3fs does the work, one process a mount ([`daemon`]), started by `sandboxd` and by its user: root, where commands are
+//! not. It mounts the bucket on a [`stage`] that nobody else sees. Once the bucket answers there, the mount is bound to
+//! its [`point`], the directory that the client named, and the stage is taken down, with the credentials: s3fs read them
+//! when it started. So a command finds the credentials nowhere: not in a file, not in an environment, not in a command
+//! line, not in the memory of a process that it may look into.
+//!
+//! [`registry`] knows every mount by its path. A path is busy while something is being done to it, so nothing is done twice
+//! at a time. What is done runs to its end when its client leaves: there are no half mounts.
+//!
+//! A mount whose s3fs has died stays where it is, so that commands get errors instead of writing beside the bucket. It can
+//! be unmounted, and mounted anew.
+//!
+//! At a shutdown commands are ended first, so that what they have open is written, and mounts after them.
+
+pub mod daemon;
+pub mod keeper;
+pub mod mounts;
+pub mod point;
+pub mod registry;
+pub mod s3fs;
+pub mod stage;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use axum::{Json, Router};
+use sandbox_protocol::answer::Done;
+use sandbox_protocol::mount::MAX_BODY;
+use sandbox_protocol::{MountRequest, UnmountRequest, sandboxd};
+
+pub use keeper::Keeper;
+pub use mounts::Mounts;
+
+use crate::{Error, body};
+
+/// Serves [`sandboxd::MOUNT`] and [`sandboxd::UNMOUNT`].
+pub fn router<S: Clone + Send + Sync + 'static>(mounts: Arc<Mounts>) -> Router<S> {
+    Router::new()
+        .route(sandboxd::MOUNT, post(mount))
+        .route(sandboxd::UNMOUNT, post(unmount))
+        .with_state(mounts)
+}
+
+async fn mount(
+    State(mounts): State<Arc<Mounts>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Done>, Error> {
+    let (body, _room) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
+    let request = MountRequest::parse(&body)?;
+    to_its_end(Error::Mount, async move { mounts.mount(&request).await }).await
+}
+
+async fn unmount(
+    State(mounts): State<Arc<Mounts>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Done>, Error> {
+    let (body, _room) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
+    let request = UnmountRequest::parse(&body)?;
+    to_its_end(Error::Unmount, async move {
+        mounts.unmount(&request.mount_path).await
+    })
+    .await
+}
+
+/// Does `work` whether or not its client stays for it.
+async fn to_its_end(
+    lost: fn(String) -> Error,
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<Json<Done>, Error> {
+    match tokio::spawn(work).await {
+        Ok(done) => done.map(|()| Json(Done::default())),
+        Err(e) => Err(lost(e.to_string())),
+    }
+}

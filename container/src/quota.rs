@@ -1,0 +1,178 @@
+//! What keeps to a [`Limit`]: tables that hold so many of something, and the buffers, which share so many bytes.
+//!
+//! A table has a [`Quota`]; whatever enters the table takes a [`Permit`] and keeps it for as long as it is there. A
+//! quota that is used up refuses at once, with an error that names its variable: to wait would only move the queue.
+
+use std::sync::Arc;
+
+use sandbox_protocol::limits::Limit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Error;
+
+/// So many of something at a time.
+#[derive(Debug, Clone)]
+pub struct Quota {
+    free: Arc<Semaphore>,
+    what: &'static str,
+    limit: Limit,
+}
+
+/// A place in a table, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Quota {
+    /// A quota of as many `what`, in the plural, as `limit` says.
+    pub fn new(what: &'static str, limit: Limit) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(size(limit.value))),
+            what,
+            limit,
+        }
+    }
+
+    /// One of them. Error: there are as many as there may be.
+    pub fn take(&self) -> Result<Permit, Error> {
+        match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(permit) => Ok(Permit { _permit: permit }),
+            Err(_) => Err(self.refusal()),
+        }
+    }
+
+    /// The error that says that there are as many as there may be.
+    pub fn refusal(&self) -> Error {
+        Error::Limit {
+            what: self.what,
+            limit: self.limit,
+        }
+    }
+}
+
+/// What buffers are counted in, in bytes.
+const UNIT: u64 = 1024;
+
+/// The bytes that all buffers may hold together.
+#[derive(Debug, Clone)]
+pub struct Buffers {
+    free: Arc<Semaphore>,
+    limit: Limit,
+}
+
+/// Room for a buffer, until it is dropped. The default is none.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Room {
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Gives back what is more than `bytes`.
+    pub fn shrink(&mut self, bytes: u64) {
+        if let Some(permit) = &mut self.permit {
+            let spare = permit.num_permits().saturating_sub(size(bytes.div_ceil(UNIT)));
+            drop(permit.split(spare));
+        }
+    }
+}
+
+impl Default for Buffers {
+    /// As many bytes as there may be at all.
+    fn default() -> Self {
+        Self::new(Limit {
+            name: "",
+            value: u64::MAX,
+        })
+    }
+}
+
+impl Buffers {
+    /// As many bytes as `limit` says.
+    pub fn new(limit: Limit) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(size(limit.value / UNIT))),
+            limit,
+        }
+    }
+
+    /// Room for `bytes`. Error: the other buffers leave less.
+    pub fn take(&self, bytes: u64) -> Result<Room, Error> {
+        let mut room = Room::default();
+        self.grow(&mut room, bytes)?;
+        Ok(room)
+    }
+
+    /// Lets `room` be for at least `bytes` in all. Error: the other buffers leave less; the room stays as it is.
+    pub fn grow(&self, room: &mut Room, bytes: u64) -> Result<(), Error> {
+        let has = room.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = size(bytes.div_ceil(UNIT)).saturating_sub(has);
+        if more == 0 {
+            return Ok(());
+        }
+        let more = u32::try_from(more)
+            .ok()
+            .and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok())
+            .ok_or(Error::Limit {
+                what: "bytes in buffers",
+                limit: self.limit,
+            })?;
+        match &mut room.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
+
+fn size(value: u64) -> usize {
+    usize::try_from(value)
+        .unwrap_or(usize::MAX)
+        .min(Semaphore::MAX_PERMITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(value: u64) -> Limit {
+        Limit {
+            name: "SANDBOX_MAX_THINGS",
+            value,
+        }
+    }
+
+    #[test]
+    fn a_quota_refuses_by_name_and_takes_back() {
+        let quota = Quota::new("things at a time", limit(2));
+        let permits = [quota.take().unwrap(), quota.take().unwrap()];
+        let error = quota.take().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "too many things at a time: the limit is 2 (SANDBOX_MAX_THINGS)"
+        );
+        assert_eq!(error.parts().0, 503);
+        drop(permits);
+        let _permit = quota.take().unwrap();
+    }
+
+    #[test]
+    fn buffers_share_their_bytes() {
+        let buffers = Buffers::new(limit(4 * UNIT));
+        let mut one = buffers.take(1).unwrap();
+        let other = buffers.take(2 * UNIT).unwrap();
+        buffers.grow(&mut one, 2 * UNIT).unwrap();
+        buffers.grow(&mut one, UNIT).unwrap();
+        assert!(buffers.grow(&mut one, 2 * UNIT + 1).is_err());
+        assert!(buffers.take(1).is_err());
+        drop(other);
+        buffers.grow(&mut one, 4 * UNIT).unwrap();
+        one.shrink(2 * UNIT);
+        let other = buffers.take(2 * UNIT).unwrap();
+        drop((one, other));
+        let _all = buffers.take(4 * UNIT).unwrap();
+        assert!(buffers.take(u64::MAX).is_err());
+    }
+}

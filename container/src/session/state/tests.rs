@@ -1,0 +1,109 @@
+use super::super::dump::first_and_last;
+use super::*;
+
+const END: &str = "\0sandbox-end\0";
+
+/// A dump of bash in `cwd` with these variables, options and functions.
+fn bash(cwd: &str, variables: &str, options: &str, functions: &str) -> String {
+    format!("{cwd}\n\0{variables}\0\0\0set +o posix\n{options}\0{functions}\0{END}")
+}
+
+fn sh(cwd: &str, variables: &str) -> String {
+    format!("{cwd}\n\0{variables}{END}")
+}
+
+fn change(state: &State, before: &str, after: &str) -> State {
+    let said = format!("{before}{after}");
+    let (before, after) = first_and_last(said.as_bytes()).unwrap();
+    state.after(&before, &after, &base())
+}
+
+fn base() -> Env {
+    Env::from([("PATH".into(), "/bin".into())])
+}
+
+fn env(state: &State) -> Vec<(String, String)> {
+    let mut env = base();
+    state.apply_to(&mut env);
+    let text = |text: OsString| text.into_string().unwrap();
+    env.into_iter()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect()
+}
+
+fn new() -> State {
+    State::new("/w".into(), &BTreeMap::from([("A".into(), "1".into())]))
+}
+
+#[test]
+fn only_what_a_script_changed_is_taken_over() {
+    let found = "declare -x A=\"1\"\ndeclare -x PROFILE=\"p\"\ndeclare -x PATH=\"/bin\"\n";
+    let same = bash("/profile", found, "shopt -s x\n", "p () \n");
+    assert_eq!(change(&new(), &same, &same), new());
+    let left = "declare -x A=\"2\"\ndeclare -- B=\"3\"\ndeclare -x PROFILE=\"p\"\n";
+    let state = change(&new(), &same, &bash("/other", left, "shopt -u x\n", "q () \n"));
+    assert_eq!(state.cwd, Path::new("/other"));
+    assert_eq!(env(&state), [("A".into(), "2".into())], "PATH is unset");
+    assert_eq!(
+        String::from_utf8(state.variables_for_bash(&Env::new())).unwrap(),
+        "declare -x A=\"2\"\ndeclare -- B=\"3\"\nunset -v PATH\n"
+    );
+    assert_eq!(
+        String::from_utf8(state.variables_for_sh(&Env::from([("A".into(), "".into())]))).unwrap(),
+        "\nunset PATH\n"
+    );
+    assert_eq!(state.options_for_bash(), b"shopt -u x\n");
+    assert!(state.has_function("q") && !state.has_function("p") && !state.has_function(""));
+}
+
+#[test]
+fn a_shell_that_knows_less_leaves_the_rest() {
+    let left = "declare -ix A=\"1\"\ndeclare -a B=([0]=\"x\")\ndeclare -- C=\"c\"\n";
+    let state = change(&new(), &bash("/w", "", "", ""), &bash("/w", left, "", "f () \n"));
+    let found = "export A='1'\nexport PATH='/bin'\n";
+    assert_eq!(change(&state, &sh("/w", found), &sh("/w", found)), state);
+    let after = change(
+        &state,
+        &sh("/w", found),
+        &sh("/w", "export PATH='/bin'\nexport C='d'\n"),
+    );
+    assert_eq!(
+        env(&after),
+        [("C".into(), "d".into()), ("PATH".into(), "/bin".into())]
+    );
+    assert_eq!(
+        String::from_utf8(after.variables_for_bash(&Env::new())).unwrap(),
+        "declare -a B=([0]=\"x\")\ndeclare -x C='d'\n"
+    );
+    assert!(after.has_function("f"));
+}
+
+#[test]
+fn what_belongs_to_one_command_or_to_the_shell_is_not_kept() {
+    let own = "declare -x SANDBOX_EXEC_ID=\"7\"\ndeclare -x SHLVL=\"2\"\ndeclare -- _=\"x\"\ndeclare -i RANDOM=\"5\"\ndeclare -a BASH_ARGV=()\ndeclare -x PWD=\"/x\"\n";
+    let after = bash("/w", own, "set -o noexec\nset -o onecmd\n", "");
+    assert_eq!(change(&new(), &bash("/w", "", "", ""), &after), new());
+    assert_eq!(change(&new(), &after, &bash("/w", "", "", "")), new());
+}
+
+#[test]
+fn local_variables_are_not_kept() {
+    let before = bash("/w", "", "", "");
+    let inside = |depth: usize, locals: &str| {
+        let variables = "declare -- L=\"1\"\ndeclare -- G=\"2\"\ndeclare -x E=\"3\"\n";
+        format!("/w\n\0{variables}\0{depth}\0{locals}\0set +o posix\n\0\0{END}")
+    };
+    let kept = |after: &str| {
+        String::from_utf8(change(&new(), &before, after).variables_for_bash(&Env::new())).unwrap()
+    };
+    let one = kept(&inside(1, "declare -- L=\"1\"\n"));
+    assert!(
+        !one.contains("L=") && one.contains("G=") && one.contains("E="),
+        "{one}"
+    );
+    let two = kept(&inside(2, ""));
+    assert!(
+        !two.contains("L=") && !two.contains("G=") && two.contains("E="),
+        "{two}"
+    );
+}

@@ -1,0 +1,254 @@
+//! One `cloudflared`, from its start to its end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sandbox_protocol::tunnel::NamedTunnel;
+use sandbox_protocol::{Port, Tunnel};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::log::Log;
+use super::{metrics, program};
+use crate::pid1::Children;
+use crate::process::spawn::{Child, Role, Start};
+use crate::process::tree::{COOKIE, Tree};
+use crate::quota::Permit;
+
+/// How long a tunnel may take to open. Usually it is a few seconds; where a network lets no QUIC through, `cloudflared`
+/// first finds that out.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often it is asked meanwhile.
+const ASK: Duration = Duration::from_millis(100);
+
+/// How long `cloudflared` has between SIGTERM and SIGKILL, to finish what visitors are being sent.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the last words of one that ended are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Where a tunnel stands. It only ever moves on in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// `cloudflared` runs and is not connected yet.
+    Starting,
+    /// Visitors come through.
+    Open {
+        /// What the client is told.
+        tunnel: Tunnel,
+        /// Where `cloudflared` says what came through.
+        metrics: SocketAddr,
+    },
+    /// `cloudflared` has ended, and why.
+    Over(String),
+}
+
+impl Phase {
+    /// Whether the tunnel is gone.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Over(_))
+    }
+}
+
+/// A tunnel to open.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// `cloudflared`.
+    pub file: PathBuf,
+    /// The environment of the image.
+    pub base_env: &'a BTreeMap<OsString, OsString>,
+    /// What its processes are marked with.
+    pub cookie: String,
+    /// Where it leads.
+    pub port: Port,
+    /// The tunnel at Cloudflare; `None` makes a quick one.
+    pub named: Option<NamedTunnel>,
+}
+
+impl Plan<'_> {
+    /// Starts `cloudflared` and the task that owns it, with its place among the tunnels. Gives where it stands, and what
+    /// closes it by being dropped.
+    pub fn start(
+        self,
+        children: Arc<Children>,
+        permit: Permit,
+    ) -> io::Result<(watch::Receiver<Phase>, oneshot::Sender<()>)> {
+        let token = self.named.as_ref().map(|named| named.token.as_str());
+        let mut env = program::env(self.base_env, token);
+        env.insert(COOKIE.into(), self.cookie.clone().into());
+        let quick = self.named.is_none().then_some(self.port);
+        let start = Start {
+            program: &program::command(self.file, quick),
+            cwd: Path::new("/"),
+            env: &env,
+            role: Role::Helper,
+            piped_stdin: false,
+            files: None,
+        };
+        let started = start.spawn(children)?;
+        let (phase, phases) = watch::channel(Phase::Starting);
+        let (close, closed) = oneshot::channel();
+        let connector = Connector {
+            tree: Tree::of_command(started.child.pid(), &self.cookie, None),
+            child: started.child,
+            outputs: [
+                Some(pipe::Receiver::from_owned_fd(started.stdout)?),
+                Some(pipe::Receiver::from_owned_fd(started.stderr)?),
+            ],
+            log: Log::default(),
+            port: self.port,
+            named: self.named,
+            phase,
+            permit,
+        };
+        tokio::spawn(connector.run(closed));
+        Ok((phases, close))
+    }
+}
+
+/// The task that owns a `cloudflared`.
+#[derive(Debug)]
+struct Connector {
+    child: Child,
+    tree: Tree,
+    /// What it writes; `None` at the end.
+    outputs: [Option<pipe::Receiver>; 2],
+    log: Log,
+    port: Port,
+    named: Option<NamedTunnel>,
+    phase: watch::Sender<Phase>,
+    permit: Permit,
+}
+
+/// Why a tunnel is over.
+enum End {
+    Closed,
+    TooLate,
+    Ended,
+}
+
+impl Connector {
+    async fn run(mut self, closed: oneshot::Receiver<()>) {
+        let end = self.until_end(closed).await;
+        let tree = self.tree.clone();
+        // It fails only when the runtime stops.
+        let _ = spawn_blocking(move || tree.end(GRACE)).await;
+        self.child.ended().await;
+        let _ = timeout(LAST_WORDS, async {
+            while self.outputs.iter().any(Option::is_some) {
+                read(&mut self.outputs, &mut self.log).await;
+            }
+        })
+        .await;
+        let was_open = matches!(*self.phase.borrow(), Phase::Open { .. });
+        let token = self.named.as_ref().map(|named| named.token.as_str());
+        let said = self.log.words(token);
+        let status = self.child.collect().map_or("status lost".to_owned(), ended);
+        let words = match end {
+            End::Closed => "it was closed".to_owned(),
+            End::TooLate => format!(
+                "cloudflared was not connected after {} s: {said}",
+                PATIENCE.as_secs()
+            ),
+            End::Ended => format!("cloudflared ended ({status}): {said}"),
+        };
+        let port = self.port.get();
+        match end {
+            End::Closed => tracing::info!(port, "tunnel closed"),
+            _ if was_open => tracing::warn!(port, why = words, "tunnel lost"),
+            _ => tracing::warn!(port, why = words, "tunnel not opened"),
+        }
+        drop(self.permit);
+        self.phase.send_replace(Phase::Over(words));
+    }
+
+    async fn until_end(&mut self, mut closed: oneshot::Receiver<()>) -> End {
+        let deadline = Instant::now() + PATIENCE;
+        let mut ask = interval(ASK);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_open = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut closed => return End::Closed,
+                () = self.child.ended() => return End::Ended,
+                () = read(&mut self.outputs, &mut self.log) => {}
+                _ = ask.tick(), if !is_open => {
+                    if let Some(phase) = self.look().await {
+                        self.phase.send_replace(phase);
+                        is_open = true;
+                        tracing::info!(port = self.port.get(), "tunnel open");
+                    } else if Instant::now() >= deadline {
+                        return End::TooLate;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The open tunnel, once it is.
+    async fn look(&self) -> Option<Phase> {
+        let metrics = self.log.metrics?;
+        let (id, hostname, name) = match &self.named {
+            Some(named) => (named.id.clone(), named.hostname.clone(), Some(named.name.clone())),
+            None => (quick_id()?, self.log.host.clone()?, None),
+        };
+        metrics::is_ready(metrics).await.then(|| Phase::Open {
+            tunnel: Tunnel {
+                id,
+                port: self.port,
+                url: format!("https://{hostname}"),
+                hostname,
+                created_at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+                name,
+            },
+            metrics,
+        })
+    }
+}
+
+/// Reads what `cloudflared` writes next. Never returns once it writes no more. May be dropped at any time.
+async fn read(outputs: &mut [Option<pipe::Receiver>; 2], log: &mut Log) {
+    let [stdout, stderr] = outputs;
+    let bytes = tokio::select! {
+        bytes = next(stdout) => bytes,
+        bytes = next(stderr) => bytes,
+    };
+    log.push(&bytes);
+}
+
+async fn next(output: &mut Option<pipe::Receiver>) -> Vec<u8> {
+    let Some(pipe) = output else {
+        return pending().await;
+    };
+    let mut bytes = Vec::with_capacity(4096);
+    if !pipe.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+        *output = None;
+    }
+    bytes
+}
+
+/// An id that no other quick tunnel has, as far as anybody will notice.
+fn quick_id() -> Option<String> {
+    let random = crate::config::random_id().ok()?;
+    Some(format!("quick-{}", random.get(..8)?))
+}
+
+fn ended(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("signal {signal}"),
+        None => format!("exit code {}", status.code().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,106 @@
+//! What a `cloudflared` says about itself over HTTP on this machine.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The most that is read of an answer, in bytes. The metrics are some 20 KiB.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// Counts the requests that came through a tunnel.
+const TOTAL: &str = "cloudflared_tunnel_total_requests";
+
+/// How many requests are being answered, WebSockets included.
+const CONCURRENT: &str = "cloudflared_tunnel_concurrent_requests_per_tunnel";
+
+/// What came through a tunnel until now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests since it was opened.
+    pub total: u64,
+    /// Requests that are being answered.
+    pub concurrent: u64,
+}
+
+/// Whether the tunnel is connected to Cloudflare.
+pub async fn is_ready(address: SocketAddr) -> bool {
+    get(address, "/ready").await.is_ok_and(|answer| {
+        answer
+            .lines()
+            .next()
+            .is_some_and(|status| status.contains(" 200"))
+    })
+}
+
+/// What came through; `None` when `cloudflared` does not say.
+pub async fn traffic(address: SocketAddr) -> Option<Traffic> {
+    let answer = get(address, "/metrics").await.ok()?;
+    Some(parse(&answer))
+}
+
+/// The whole answer to a `GET`, head included. In HTTP/1.0 it ends with the connection and is in one piece.
+async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let asked = async {
+        let mut connection = TcpStream::connect(address).await?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    timeout(PATIENCE, asked).await?
+}
+
+/// Reads Prometheus' text format.
+fn parse(text: &str) -> Traffic {
+    Traffic {
+        total: sum(text, TOTAL),
+        concurrent: sum(text, CONCURRENT),
+    }
+}
+
+/// The sum of all samples of a metric: `name 12` or `name{label="…"} 1.2e+01`.
+fn sum(text: &str, metric: &str) -> u64 {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(metric)?;
+        let value = match rest.strip_prefix('{') {
+            Some(labels) => labels.rsplit_once('}')?.1,
+            None => rest.strip_prefix(' ')?,
+        };
+        value.split_ascii_whitespace().next()?.parse::<f64>().ok()
+    };
+    text.lines().filter_map(value).sum::<f64>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_summed_with_and_without_labels() {
+        let text = "\
+# HELP cloudflared_tunnel_total_requests Amount of requests proxied through all the tunnels
+# TYPE cloudflared_tunnel_total_requests counter
+cloudflared_tunnel_total_requests 1.2e+01
+cloudflared_tunnel_total_requests_other 99
+cloudflared_tunnel_concurrent_requests_per_tunnel{connection_id=\"0\"} 1
+cloudflared_tunnel_concurrent_requests_per_tunnel{connection_id=\"1\"} 2 1700000000
+cloudflared_tunnel_request_errors 7
+";
+        assert_eq!(
+            parse(text),
+            Traffic {
+                total: 12,
+                concurrent: 3
+            }
+        );
+        assert_eq!(parse("nothing of that"), Traffic::default());
+    }
+}

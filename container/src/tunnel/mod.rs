@@ -1,0 +1,235 @@
+//! Tunnels: ports of the sandbox under public addresses, by Cloudflare's `cloudflared`.
+//!
+//! # Theory of operation
+//!
+//! One `cloudflared` runs for each tunnel. From its start a [`connector`] owns it, a task that reads what it says ([`log`]),
+//! asks it whether it is connected ([`metrics`]), and ends it when the tunnel is closed. Everybody else sees the
+//! connector's [`Phase`]. A caller that goes away changes nothing: the tunnel opens all the same, and the next caller
+//! is given it.
+//!
+//! `cloudflared` runs as the user of `sandboxd`, never as the commands', who could otherwise read the token of a named
+//! tunnel in its environment.
+
+pub mod connector;
+pub mod log;
+pub mod metrics;
+pub mod program;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::future::join_all;
+use sandbox_protocol::tunnel::{MAX_BODY, NamedTunnel, OpenTunnel, TunnelName, conflict};
+use sandbox_protocol::{Invalid, Port, Tunnel, sandboxd};
+use serde::Deserialize;
+use tokio::sync::{oneshot, watch};
+
+use self::connector::{Phase, Plan};
+use self::metrics::Traffic;
+use crate::pid1::Children;
+use crate::quota::{Buffers, Quota};
+use crate::{Config, Error, body};
+
+/// The tunnels of a sandbox.
+#[derive(Debug)]
+pub struct Tunnels {
+    /// What `cloudflared` is started with.
+    env: BTreeMap<OsString, OsString>,
+    cloudflared: Option<PathBuf>,
+    /// What the cookies of its processes begin with.
+    instance: String,
+    last: AtomicU64,
+    children: Arc<Children>,
+    buffers: Buffers,
+    room: Quota,
+    open: Mutex<HashMap<Port, Handle>>,
+}
+
+/// A connector, as others see it. It closes the tunnel when it is dropped.
+#[derive(Debug)]
+struct Handle {
+    name: Option<TunnelName>,
+    phase: watch::Receiver<Phase>,
+    /// Its end closes the tunnel.
+    _close: oneshot::Sender<()>,
+    /// What had come through when somebody last asked.
+    seen: u64,
+}
+
+impl Tunnels {
+    /// No tunnels yet. Their processes will be entered in `children`; what asks for them takes room in `buffers`.
+    pub fn new(config: &Config, children: Arc<Children>, buffers: Buffers) -> Self {
+        Self {
+            env: config.user.env.clone(),
+            cloudflared: config.cloudflared.clone(),
+            instance: config.instance.clone(),
+            last: AtomicU64::new(0),
+            children,
+            buffers,
+            room: Quota::new("tunnels", config.limits.max_tunnels),
+            open: Mutex::default(),
+        }
+    }
+
+    /// The tunnel that leads to `port`, once it is open, if there is one.
+    async fn find(&self, port: Port) -> Option<Tunnel> {
+        let phase = self.handles().get(&port)?.phase.clone();
+        settled(phase).await.ok()
+    }
+
+    /// Opens a tunnel to `port`, unless one is open. Fails when that one has another name, or when it cannot be opened.
+    async fn open(&self, port: Port, named: Option<NamedTunnel>) -> Result<Tunnel, Error> {
+        let phase = self.begin(port, named)?;
+        settled(phase).await.map_err(Error::Tunnel)
+    }
+
+    fn begin(&self, port: Port, named: Option<NamedTunnel>) -> Result<watch::Receiver<Phase>, Error> {
+        let name = named.as_ref().map(|named| &named.name);
+        let mut handles = self.handles();
+        handles.retain(|_, handle| !handle.phase.borrow().is_over());
+        if let Some(handle) = handles.get(&port) {
+            return if handle.name.as_ref() == name {
+                Ok(handle.phase.clone())
+            } else {
+                Err(Error::Tunnel(conflict(port, handle.name.as_ref())))
+            };
+        }
+        let permit = self.room.take()?;
+        let (name, number) = (name.cloned(), self.last.fetch_add(1, Relaxed) + 1);
+        let plan = Plan {
+            file: program::find(self.cloudflared.as_deref()).map_err(Error::Tunnel)?,
+            base_env: &self.env,
+            cookie: format!("{}.tunnel.{number}", self.instance),
+            port,
+            named,
+        };
+        let (phase, close) = plan
+            .start(Arc::clone(&self.children), permit)
+            .map_err(|e| Error::Tunnel(format!("cloudflared could not be started: {e}")))?;
+        let handle = Handle {
+            name,
+            phase: phase.clone(),
+            _close: close,
+            seen: 0,
+        };
+        handles.insert(port, handle);
+        Ok(phase)
+    }
+
+    /// Closes the tunnel to `port`, if there is one, and waits until nothing of it is left.
+    async fn close(&self, port: Port) {
+        let handle = self.handles().remove(&port);
+        if let Some(Handle {
+            mut phase, _close, ..
+        }) = handle
+        {
+            drop(_close);
+            // An error says that the connector is gone.
+            let _ = phase.wait_for(Phase::is_over).await;
+        }
+    }
+
+    /// Whether a request has come through a tunnel since this was asked last, or is being answered.
+    pub async fn had_visitors(&self) -> bool {
+        let open: Vec<_> = self
+            .handles()
+            .iter()
+            .filter_map(|(port, handle)| match &*handle.phase.borrow() {
+                Phase::Open { tunnel, metrics } => Some((*port, tunnel.id.clone(), *metrics)),
+                _ => None,
+            })
+            .collect();
+        let asked = open.into_iter().map(async |(port, id, metrics)| {
+            let traffic = metrics::traffic(metrics).await;
+            traffic.is_some_and(|traffic| self.is_news(port, &id, traffic))
+        });
+        join_all(asked).await.contains(&true)
+    }
+
+    fn is_news(&self, port: Port, id: &str, traffic: Traffic) -> bool {
+        let mut handles = self.handles();
+        // Meanwhile the port may have got another tunnel.
+        let same = |handle: &&mut Handle| matches!(&*handle.phase.borrow(), Phase::Open { tunnel, .. } if tunnel.id == id);
+        let Some(handle) = handles.get_mut(&port).filter(same) else {
+            return true;
+        };
+        let more = traffic.total > handle.seen;
+        handle.seen = traffic.total;
+        more || traffic.concurrent > 0
+    }
+
+    fn handles(&self) -> MutexGuard<'_, HashMap<Port, Handle>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until a tunnel is open; the error says why it is not.
+async fn settled(mut phase: watch::Receiver<Phase>) -> Result<Tunnel, String> {
+    let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+    match settled.as_deref() {
+        Ok(Phase::Open { tunnel, .. }) => Ok(tunnel.clone()),
+        Ok(Phase::Over(words)) => Err(words.clone()),
+        // The connector always says how it ended, unless the runtime stops.
+        Ok(Phase::Starting) | Err(_) => Err("the sandbox is shutting down".into()),
+    }
+}
+
+/// Serves [`sandboxd::TUNNEL`].
+pub fn router<S: Clone + Send + Sync + 'static>(tunnels: Arc<Tunnels>) -> Router<S> {
+    Router::new()
+        .route(
+            &format!("{}{{port}}", sandboxd::TUNNEL),
+            get(find).post(open).delete(close),
+        )
+        .with_state(tunnels)
+}
+
+/// What a caller that has to prepare a named tunnel asks first.
+#[derive(Deserialize)]
+struct Wanted {
+    name: TunnelName,
+}
+
+/// Fails when the port has a tunnel with another name, or when there is no program to open one.
+async fn find(
+    State(tunnels): State<Arc<Tunnels>>,
+    Path(port): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Error> {
+    let port = Port::parse(&port)?;
+    match tunnels.find(port).await {
+        Some(tunnel) if tunnel.name.as_ref() == Some(&wanted.name) => Ok(Json(tunnel).into_response()),
+        Some(tunnel) => Err(Error::Tunnel(conflict(port, tunnel.name.as_ref()))),
+        None => {
+            program::find(tunnels.cloudflared.as_deref()).map_err(Error::Tunnel)?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+    }
+}
+
+async fn open(
+    State(tunnels): State<Arc<Tunnels>>,
+    Path(port): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Tunnel>, Error> {
+    let port = Port::parse(&port)?;
+    let (body, _room) = body::read(&headers, body, MAX_BODY, &tunnels.buffers).await?;
+    let open: OpenTunnel =
+        serde_json::from_slice(&body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
+    Ok(Json(tunnels.open(port, open.named).await?))
+}
+
+async fn close(State(tunnels): State<Arc<Tunnels>>, Path(port): Path<String>) -> Result<StatusCode, Error> {
+    tunnels.close(Port::parse(&port)?).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,104 @@
+//! What an archive says of its directories, kept until all is in its place: what is put into a directory changes its
+//! time, and may need a mode that it will not have.
+//!
+//! Kept in a file, as an archive may have more directories than memory has room for.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, openat};
+use rustix::io::Errno;
+
+use super::descent::{Descent, pin};
+use super::reader::Member;
+
+/// The bits of a mode that a directory may get.
+const MODE: u32 = 0o1777;
+
+/// Written to the end first, then read from the beginning.
+pub(super) struct Directories {
+    file: BufWriter<File>,
+}
+
+impl Directories {
+    /// Keeps its records in `file`, which is empty and can be read, too.
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file: BufWriter::new(file),
+        }
+    }
+
+    /// Notes what `member` says of the directory with these names.
+    pub(super) fn note(&mut self, names: &[&[u8]], member: &Member) -> Result<(), Errno> {
+        let path = names.join(&b'/');
+        let length = u32::try_from(path.len()).map_err(|_| Errno::NAMETOOLONG)?;
+        let (seconds, nanoseconds) = member.mtime;
+        let mut write = || {
+            self.file.write_all(&(member.mode & MODE).to_ne_bytes())?;
+            self.file.write_all(&seconds.to_ne_bytes())?;
+            self.file.write_all(&nanoseconds.to_ne_bytes())?;
+            self.file.write_all(&length.to_ne_bytes())?;
+            self.file.write_all(&path)
+        };
+        write().map_err(|e: io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+    }
+
+    /// Gives the directories below `root` their modes and times, in the order of the archive. What a command has put
+    /// in the place of one meanwhile is left as it is.
+    pub(super) fn apply(self, root: OwnedFd) -> io::Result<()> {
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        let mut records = BufReader::new(file);
+        let mut tree = Descent::new(root);
+        while let Some(mode) = read_mode(&mut records)? {
+            let seconds = i64::from_ne_bytes(read(&mut records)?);
+            let nanoseconds = u32::from_ne_bytes(read(&mut records)?);
+            let mut path = vec![0; u32::from_ne_bytes(read(&mut records)?) as usize];
+            records.read_exact(&mut path)?;
+            let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+            let names: Vec<_> = names.collect();
+            let Ok(directory) = tree.go(&names, pin) else {
+                continue;
+            };
+            let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let settle = || {
+                let directory = openat(directory, ".", open, Mode::empty())?;
+                futimens(&directory, &modified((seconds, nanoseconds)))?;
+                fchmod(&directory, Mode::from_raw_mode(mode))
+            };
+            // One of another owner, if the server is not root.
+            let _: Result<(), Errno> = settle();
+        }
+        Ok(())
+    }
+}
+
+/// The first field of the next record; `None` when there is none.
+fn read_mode(records: &mut impl Read) -> io::Result<Option<u32>> {
+    match read(records) {
+        Ok(mode) => Ok(Some(u32::from_ne_bytes(mode))),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn read<const N: usize>(records: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut field = [0; N];
+    records.read_exact(&mut field)?;
+    Ok(field)
+}
+
+/// A time of modification as the kernel takes it; the time of the last access stays.
+pub(super) fn modified((seconds, nanoseconds): (i64, u32)) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: seconds,
+            tv_nsec: nanoseconds.into(),
+        },
+    }
+}

@@ -1,0 +1,275 @@
+//! What is left out of an archive: the patterns of `tar --exclude ./PATTERN`, matched as GNU tar matches them.
+//!
+//! A pattern is matched against a whole name like `./a/b`; what is below a name that matches is left out with it. `*`
+//! and `?` match slashes too, and a backslash takes a character for itself. (A pattern that begins with `./` can match
+//! nowhere but at the beginning, so tar's matching after every slash makes no difference.)
+
+use std::collections::HashSet;
+
+/// The patterns of one request.
+#[derive(Debug, Default)]
+pub(super) struct Excludes {
+    /// Those without wildcards, which are usual: looked up, so that their number does not matter.
+    names: HashSet<Vec<u8>>,
+    patterns: Vec<Vec<Token>>,
+}
+
+/// A part of a pattern.
+#[derive(Debug)]
+enum Token {
+    Byte(u8),
+    /// `?`
+    AnyCharacter,
+    /// `*`
+    AnyText,
+    /// `[…]`
+    Set {
+        negated: bool,
+        members: Vec<Member>,
+    },
+}
+
+/// What a set holds.
+#[derive(Debug)]
+enum Member {
+    Range(char, char),
+    Class(fn(&char) -> bool),
+}
+
+impl Excludes {
+    /// Patterns without their leading `./`.
+    pub(super) fn new(patterns: &[String]) -> Self {
+        let mut excludes = Self::default();
+        for pattern in patterns {
+            let tokens = parse(pattern);
+            let literal = |token: &Token| match token {
+                Token::Byte(byte) => Some(*byte),
+                _ => None,
+            };
+            match tokens.iter().map(literal).collect() {
+                Some(name) => drop(excludes.names.insert(name)),
+                None => excludes.patterns.push(tokens),
+            }
+        }
+        excludes
+    }
+
+    /// Whether `name`, without its leading `./`, is left out.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.names.contains(name) || self.patterns.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+fn parse(pattern: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = pattern;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        let (token, left) = match c {
+            '*' => (Some(Token::AnyText), after),
+            '?' => (Some(Token::AnyCharacter), after),
+            '[' => match parse_set(after) {
+                Some((set, left)) => (Some(set), left),
+                None => (Some(Token::Byte(b'[')), after),
+            },
+            _ => (None, after),
+        };
+        rest = left;
+        if let Some(token) = token {
+            tokens.push(token);
+            continue;
+        }
+        let mut literal = c;
+        if c == '\\' {
+            // At the end of a pattern there is nothing to take: such a pattern matches nothing, as NUL is in no name.
+            literal = rest.chars().next().unwrap_or('\0');
+            rest = rest.get(literal.len_utf8()..).unwrap_or_default();
+        }
+        let mut buffer = [0; 4];
+        tokens.extend(literal.encode_utf8(&mut buffer).bytes().map(Token::Byte));
+    }
+    tokens
+}
+
+/// Parses what follows a `[`; `None` when no `]` ends it: then the `[` is one.
+fn parse_set(text: &str) -> Option<(Token, &str)> {
+    let (negated, mut rest) = match text.strip_prefix(['!', '^']) {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let mut members = Vec::new();
+    loop {
+        if let Some(left) = rest.strip_prefix(']')
+            && !members.is_empty()
+        {
+            return Some((Token::Set { negated, members }, left));
+        }
+        if let Some((name, left)) = rest.strip_prefix("[:").and_then(|rest| rest.split_once(":]")) {
+            members.push(Member::Class(class(name)?));
+            rest = left;
+            continue;
+        }
+        let (first, left) = set_character(rest)?;
+        rest = left;
+        let mut last = first;
+        if let Some(left) = rest.strip_prefix('-')
+            && !left.starts_with(']')
+        {
+            (last, rest) = set_character(left)?;
+        }
+        members.push(Member::Range(first, last));
+    }
+}
+
+fn set_character(text: &str) -> Option<(char, &str)> {
+    let mut chars = text.strip_prefix('\\').unwrap_or(text).chars();
+    let c = chars.next()?;
+    Some((c, chars.as_str()))
+}
+
+fn class(name: &str) -> Option<fn(&char) -> bool> {
+    Some(match name {
+        "alpha" => |c| c.is_alphabetic(),
+        "digit" => char::is_ascii_digit,
+        "alnum" => |c| c.is_alphanumeric(),
+        "upper" => |c| c.is_uppercase(),
+        "lower" => |c| c.is_lowercase(),
+        "space" => |c| c.is_whitespace(),
+        "blank" => |c| matches!(c, ' ' | '\t'),
+        "punct" => char::is_ascii_punctuation,
+        "cntrl" => |c| c.is_control(),
+        "xdigit" => char::is_ascii_hexdigit,
+        "graph" => |c| !c.is_control() && !c.is_whitespace(),
+        "print" => |c| !c.is_control(),
+        _ => return None,
+    })
+}
+
+/// Whether the whole of `name` matches. Where it fails after a `*`, that `*` takes one byte more; only the last one
+/// needs to be tried, so the time is at most the product of both lengths.
+fn matches(pattern: &[Token], name: &[u8]) -> bool {
+    let (mut tokens, mut left) = (pattern, name);
+    let mut star = None;
+    loop {
+        match tokens.split_first() {
+            Some((Token::AnyText, after)) => {
+                star = Some((after, left));
+                tokens = after;
+                continue;
+            }
+            Some((token, after)) => {
+                if let Some(rest) = token.strip(left) {
+                    (tokens, left) = (after, rest);
+                    continue;
+                }
+            }
+            None if left.is_empty() => return true,
+            None => {}
+        }
+        let Some((after, from)) = star else {
+            return false;
+        };
+        let Some((_, from)) = from.split_first() else {
+            return false;
+        };
+        star = Some((after, from));
+        (tokens, left) = (after, from);
+    }
+}
+
+impl Token {
+    /// What is left of `text` without what this matches at its beginning.
+    fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        if let Self::Byte(byte) = self {
+            return text.strip_prefix(&[*byte]);
+        }
+        let (c, rest) = first_character(text)?;
+        let matched = match self {
+            Self::Set { negated, members } => members.iter().any(|member| member.contains(c)) != *negated,
+            Self::Byte(_) | Self::AnyCharacter | Self::AnyText => true,
+        };
+        matched.then_some(rest)
+    }
+}
+
+impl Member {
+    fn contains(&self, c: char) -> bool {
+        match self {
+            Self::Range(first, last) => (*first..=*last).contains(&c),
+            Self::Class(contains) => contains(&c),
+        }
+    }
+}
+
+/// The first character; a byte that begins none is one of its own, that no set names.
+fn first_character(text: &[u8]) -> Option<(char, &[u8])> {
+    let first = text.utf8_chunks().next()?;
+    let (c, length) = match first.valid().chars().next() {
+        Some(c) => (c, c.len_utf8()),
+        None => (char::REPLACEMENT_CHARACTER, 1),
+    };
+    Some((c, text.get(length..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(pattern: &str, names: &[&str]) -> Vec<String> {
+        let excludes = Excludes::new(&[pattern.to_owned()]);
+        let names = names.iter().filter(|name| excludes.contains(name.as_bytes()));
+        names.map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn names_and_wildcards() {
+        let names = [
+            "a",
+            "a/b",
+            "abc",
+            "x.log",
+            "d/x.log",
+            ".hid",
+            "x[1]",
+            "x1",
+            "é",
+            "st*r",
+            "back\\slash",
+        ];
+        for (pattern, expected) in [
+            ("a", &["a"][..]),
+            ("a/", &[]),
+            ("/a", &[]),
+            ("a*", &["a", "a/b", "abc"]),
+            ("a?b", &["a/b"]),
+            ("*.log", &["x.log", "d/x.log"]),
+            ("**.log", &["x.log", "d/x.log"]),
+            ("*", &names),
+            ("?", &["a", "é"]),
+            ("[[:alpha:]]", &["a", "é"]),
+            ("[!a-z]*", &[".hid", "é"]),
+            ("[]a]", &["a"]),
+            ("[^b-z.é]", &["a"]),
+            ("x[1]", &["x1"]),
+            ("x\\[1\\]", &["x[1]"]),
+            ("x[[]1]", &["x[1]"]),
+            ("x[", &[]),
+            ("st\\*r", &["st*r"]),
+            ("back\\slash", &[]),
+            ("back\\\\slash", &["back\\slash"]),
+            ("a\\", &[]),
+            ("é", &["é"]),
+            ("*a*a*a*a*a*a*a*a*b", &[]),
+        ] {
+            assert_eq!(excluded(pattern, &names), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_characters() {
+        let excludes = Excludes::new(&["a?b".to_owned(), "*z".to_owned()]);
+        assert!(excludes.contains(b"a\xffb"));
+        assert!(excludes.contains(b"\xff\xfez"));
+        assert!(!excludes.contains(b"a\xff\xfeb"));
+    }
+}

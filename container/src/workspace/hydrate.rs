@@ -1,0 +1,121 @@
+//! `hydrate`: an archive over the workspace.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, PoisonError};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use sandbox_protocol::Invalid;
+use sandbox_protocol::answer::Done;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Archives;
+use super::directories::Directories;
+use super::input::{self, Block, Received};
+use super::merge::Merge;
+use super::reader::{Members, damaged};
+use super::staging::Staging;
+use super::unpack::Unpacker;
+use crate::body::{PIECE, Upload};
+use crate::error::Error;
+use crate::memory;
+
+/// How many pieces of a body may wait.
+const WAITING: usize = 2;
+/// How many bytes of a body are held: besides those that wait a piece that is received and one that is unpacked.
+const HELD: usize = (WAITING + 2) * PIECE;
+
+/// Answers `POST` with `{"ok":true}` once all of the archive is in the workspace.
+pub(super) async fn hydrate(
+    State(archives): State<Arc<Archives>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Done>, Error> {
+    let mut upload = Upload::new(body, archives.buffers.clone(), HELD);
+    // Also when the client leaves.
+    let _release = Release;
+    match receive(archives, &headers, &mut upload).await {
+        Ok(()) => Ok(Json(Done::default())),
+        Err(e) => {
+            upload.refuse(&headers);
+            Err(e)
+        }
+    }
+}
+
+struct Release;
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        memory::release_soon();
+    }
+}
+
+/// Hands the body to a thread that unpacks it. Whatever ends this early, a client that left included, ends the thread,
+/// as its input then breaks off.
+async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Upload) -> Result<(), Error> {
+    upload.announced(headers)?;
+    let permit = archives.under_way.take()?;
+    let (sender, blocks) = mpsc::channel(WAITING);
+    let (done, mut outcome) = oneshot::channel();
+    // A thread of its own: a client that stalls would hold one of the pool that all other requests share.
+    std::thread::Builder::new()
+        .name("hydrate".into())
+        .spawn(move || {
+            let unpacked = unpack(&archives, Received::new(blocks));
+            drop(permit);
+            // Fails when the client left: then nobody waits for it.
+            let _ = done.send(unpacked);
+        })
+        .map_err(Error::Write)?;
+    let lost = |_| Error::Write(io::Error::other("the thread that unpacks is lost"));
+    loop {
+        let received = tokio::select! {
+            // It has refused the archive.
+            ended = &mut outcome => return ended.map_err(lost)?,
+            received = upload.next_piece() => received,
+        };
+        let block = match received {
+            Ok(Some(bytes)) => Block::Bytes(bytes),
+            Ok(None) => Block::End,
+            Err(e) => {
+                // First what was unpacked, so that it is gone before the client hears of the error.
+                drop(sender);
+                let _ = outcome.await;
+                return Err(e);
+            }
+        };
+        let is_last = matches!(block, Block::End);
+        // Fails when the thread has ended, which then has the reason.
+        if sender.send(block).await.is_err() || is_last {
+            return outcome.await.map_err(lost)?;
+        }
+    }
+}
+
+/// Unpacks the body beside the workspace, all of it, then moves that in.
+fn unpack(archives: &Archives, body: Received) -> Result<(), Error> {
+    let unreadable = |e: io::Error| damaged(&e.to_string());
+    let Some(archive) = input::unpacked(body).map_err(unreadable)? else {
+        return Err(Invalid::request("Empty tar payload").into());
+    };
+    let write = |errno: rustix::io::Errno| Error::Write(errno.into());
+    let staging = Staging::create(&archives.place).map_err(write)?;
+    let tree = staging.tree().map_err(write)?;
+    let directories = Directories::new(staging.file().map_err(write)?);
+    let mut members = Members::new(archive);
+    let unpacker = Unpacker::new(tree.as_fd(), directories, archives.owner).map_err(write)?;
+    let directories = unpacker.unpack(&mut members)?;
+    members.finish()?;
+
+    // One at a time: two archives with the same names end up as one after the other, not as a mixture.
+    let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let (tree, workspace) = (tree.as_fd(), archives.place.workspace());
+    Merge::new(archives.owner).check(tree, workspace)?;
+    Merge::new(archives.owner).run(tree, workspace)?;
+    let workspace = workspace.try_clone_to_owned().map_err(Error::Write)?;
+    directories.apply(workspace).map_err(Error::Write)
+}

@@ -1,0 +1,16 @@
+//! `persist` and `hydrate` of a real `sandboxd`: real files, real archives, GNU tar on the other side.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod archive;
+mod broken;
+mod changing;
+mod concurrent;
+mod exclude;
+mod hydrate;
+mod merge;
+mod mounts;
+mod persist;
+mod refused;
+mod resources;
+mod support;

@@ -1,0 +1,97 @@
+//! Disks that are full, have no inodes left or cannot be written, each made for the test in a mount namespace.
+
+use std::process::{Command, Stdio};
+
+use sandbox_protocol::{ErrorBody, ErrorCode};
+use serde_json::json;
+
+use crate::support::{Sandboxd, sandboxd_path};
+
+/// A `sandboxd` whose workspace, its last argument, is a file system of its own in memory, with these options. `None`:
+/// nothing can be mounted here.
+fn start(options: &str) -> Option<Sandboxd> {
+    let script = format!(
+        "for workspace; do :; done; mount -t tmpfs -o {options} none \"$workspace\" && exec \"$0\" \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount"]);
+    let mut probe = Command::new("unshare");
+    probe.args([
+        "--map-root-user",
+        "--mount",
+        "mount",
+        "-t",
+        "tmpfs",
+        "none",
+        "/mnt",
+    ]);
+    if !probe
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("skipped: no file system can be mounted here");
+        return None;
+    }
+    command
+        .args(["sh", "-c", &script])
+        .arg(sandboxd_path())
+        .args(["--listen", "127.0.0.1:0"]);
+    Some(Sandboxd::start_command(command, |_| {}))
+}
+
+fn put(sandboxd: &Sandboxd, name: &str, bytes: &[u8]) -> (String, Option<ErrorBody>) {
+    let head = format!(
+        "PUT /file/workspace/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        bytes.len()
+    );
+    let (head, body) = sandboxd.raw_request(&[head.as_bytes(), bytes].concat());
+    (head, serde_json::from_str(&body).ok())
+}
+
+fn assert_no_space((head, error): (String, Option<ErrorBody>)) {
+    assert!(head.starts_with("http/1.1 507"), "{head}{error:?}");
+    assert_eq!(error.unwrap().code, ErrorCode::NoSpace);
+}
+
+fn sh(sandboxd: &Sandboxd, script: &str) -> String {
+    sandboxd.exec(&json!({"argv": ["sh", "-c", script]})).text()
+}
+
+#[test]
+fn a_full_disk() {
+    let Some(sandboxd) = start("size=2m") else { return };
+    assert!(put(&sandboxd, "file", b"old").0.starts_with("http/1.1 200"));
+    assert_no_space(put(&sandboxd, "file", &vec![b'x'; 4 << 20]));
+    assert_eq!(sh(&sandboxd, "ls -A; cat file"), "file\nold");
+    // As when a command has filled it.
+    assert!(sh(&sandboxd, "head -c 4000000 /dev/zero 2>&1 >filler; echo; ls").contains("filler"));
+    assert_no_space(put(&sandboxd, "file", b"new"));
+    assert_eq!(sh(&sandboxd, "cat file; rm filler"), "old");
+    assert!(put(&sandboxd, "file", b"new").0.starts_with("http/1.1 200"));
+}
+
+#[test]
+fn no_inodes() {
+    let Some(sandboxd) = start("size=2m,nr_inodes=8") else {
+        return;
+    };
+    assert!(put(&sandboxd, "file", b"old").0.starts_with("http/1.1 200"));
+    sh(&sandboxd, "for n in 1 2 3 4 5 6 7 8; do : >$n; done");
+    assert_no_space(put(&sandboxd, "new", b"x"));
+    assert_no_space(put(&sandboxd, "file", b"new"));
+    assert_no_space(put(&sandboxd, "new/directory/file", b"new"));
+    assert_eq!(sh(&sandboxd, "cat file; rm 1 2 3"), "old");
+    assert!(put(&sandboxd, "file", b"new").0.starts_with("http/1.1 200"));
+}
+
+#[test]
+fn a_workspace_that_is_read_only() {
+    let Some(sandboxd) = start("ro") else { return };
+    let (head, error) = put(&sandboxd, "file", b"x");
+    let error = error.unwrap();
+    assert!(head.starts_with("http/1.1 502"), "{head}");
+    assert_eq!(error.code, ErrorCode::WorkspaceArchiveWriteError);
+    assert!(error.error.contains("Read-only file system"), "{error:?}");
+    assert_eq!(sh(&sandboxd, "echo well"), "well\n");
+}
