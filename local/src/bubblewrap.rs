@@ -70,10 +70,22 @@ const CAPABILITIES: [&str; 7] = [
     "CAP_SETUID",
 ];
 
+/// What `sandboxd` keeps besides, to mount buckets, where the machine has FUSE: to mount, and to keep just that from
+/// commands.
+const MOUNTING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
+
+/// What a file system in a process is reached by.
+const FUSE: &str = "/dev/fuse";
+
+/// Where `sandboxd` finds the workspace with room beside it on the same mount, to unpack archives in.
+const VOLUME: &str = "/run/volume";
+
 /// Directories of a sandbox's own: the name below the sandbox's directory on the machine, the path inside, the mode.
-pub const OWN_DIRECTORIES: [(&str, &str, u32); 4] = [
-    ("workspace", sandbox_protocol::path::WORKSPACE, 0o755),
+pub const OWN_DIRECTORIES: [(&str, &str, u32); 6] = [
+    ("volume", VOLUME, 0o700),
+    ("volume/workspace", sandbox_protocol::path::WORKSPACE, 0o755),
     ("home", HOME, 0o755),
+    ("mnt", "/mnt", 0o755),
     ("tmp", "/tmp", 0o1777),
     ("var-tmp", "/var/tmp", 0o1777),
 ];
@@ -106,10 +118,12 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
     args.add(["--die-with-parent", "--new-session"]);
     args.add(["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]);
     args.add(["--info-fd", &info_fd.to_string()]);
-    if rustix::process::geteuid().is_root() {
+    let is_root = rustix::process::geteuid().is_root();
+    let mounts = is_root && Path::new(FUSE).exists();
+    if is_root {
         args.add(["--cap-drop", "ALL"]);
-        for capability in CAPABILITIES {
-            args.add(["--cap-add", capability]);
+        for capability in CAPABILITIES.iter().chain(MOUNTING.iter().filter(|_| mounts)) {
+            args.add(["--cap-add", *capability]);
         }
     }
 
@@ -131,6 +145,9 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
         args.add([OsStr::new("--ro-bind-try"), path.as_os_str(), path.as_os_str()]);
     }
     args.add(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]);
+    if mounts {
+        args.add(["--dev-bind", FUSE, FUSE]);
+    }
     for path in KERNEL_CONTROLS {
         args.add(["--ro-bind-try", path, path]);
     }
@@ -149,7 +166,11 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
     ]);
     // What bubblewrap mounts all this on lies in memory and would be writable.
     args.add(["--remount-ro", "/"]);
-    args.add(["--chdir", sandbox_protocol::path::WORKSPACE, "--", SANDBOXD]);
+    args.add(["--chdir", sandbox_protocol::path::WORKSPACE]);
+    args.add(["--", SANDBOXD, "--volume", VOLUME]);
+    if mounts {
+        args.add(["--reserve-mounting"]);
+    }
     args.0
 }
 

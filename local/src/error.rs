@@ -26,6 +26,9 @@ pub enum Error {
     /// The sandbox did not come up. The text says how its processes ended and what they wrote last.
     #[error("the sandbox could not be started: {0}")]
     Boot(String),
+    /// As many sandboxes run as may.
+    #[error("{0} sandboxes run here, and no more may at a time")]
+    Full(usize),
     /// `sandbox-local` is about to end.
     #[error("the local runtime is shutting down")]
     ShuttingDown,
@@ -55,6 +58,7 @@ impl Error {
             Self::NoRoute => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
             Self::NoBubblewrap | Self::Boot(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SandboxUnavailable),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::CapacityExceeded),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SandboxUnavailable),
             Self::StateDir { .. } | Self::Locked { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use sandbox_protocol::sandboxd;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
@@ -43,6 +44,8 @@ pub struct Launched {
     /// Where `sandboxd` listens. Connections wait there until it accepts them, and are refused once it has ended:
     /// no one else has the socket.
     pub address: SocketAddr,
+    /// What its requests must show; empty: nothing.
+    pub secret: String,
     /// Copies what both of them write to standard error; gives the end of it when both have ended.
     pub log: JoinHandle<String>,
 }
@@ -64,6 +67,7 @@ pub async fn launch(
 ) -> io::Result<Launched> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
+    let secret = env.get(sandboxd::SECRET_ENV).cloned().unwrap_or_default();
     let (info, info_writer) = io::pipe()?;
     let (log, log_writer) = io::pipe()?;
 
@@ -94,6 +98,7 @@ pub async fn launch(
             .ok()
             .map(|info| info.child_pid),
         address,
+        secret,
         log,
     })
 }

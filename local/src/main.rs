@@ -1,4 +1,4 @@
-//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS]`
+//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N]`
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS]
+sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N]
 
 Runs sandboxes as bubblewrap process trees that share this machine's network: for development, not for untrusted code.
 When it is ready it prints one line of JSON, {\"url\": …}; whoever knows the URL can run commands here.
@@ -26,7 +26,8 @@ On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes what they kept.
 
   --sandboxd PATH      the program that serves each sandbox
   --state-dir DIR      where sandboxes keep their files (default: .sandbox-local); one sandbox-local at a time
-  --listen ADDRESS     address and port to listen on (default: 127.0.0.1:0, a free port)";
+  --listen ADDRESS     address and port to listen on (default: 127.0.0.1:0, a free port)
+  --max-sandboxes N    how many may run at a time; one more is refused, as the platform does (default: no limit)";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -34,6 +35,7 @@ struct Flags {
     sandboxd: PathBuf,
     state_dir: PathBuf,
     listen: SocketAddr,
+    max_sandboxes: Option<usize>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,7 +72,11 @@ async fn run() -> Result<(), Failure> {
         signal(SignalKind::hangup())?,
     ];
 
-    let runtime = Runtime::new(programs, StateDir::open(&flags.state_dir).await?);
+    let runtime = Runtime::new(
+        programs,
+        StateDir::open(&flags.state_dir).await?,
+        flags.max_sandboxes,
+    );
     let secret = secret()?;
     let url = format!("http://{}/{secret}", listener.local_addr()?);
     let app = http::router(runtime.clone(), &secret);
@@ -92,12 +98,14 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
     let mut sandboxd: Option<OsString> = None;
     let mut state_dir = OsString::from(".sandbox-local");
     let mut listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut max_sandboxes = None;
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Long("sandboxd") => sandboxd = Some(parser.value()?),
             Long("state-dir") => state_dir = parser.value()?,
             Long("listen") => listen = parser.value()?.parse()?,
+            Long("max-sandboxes") => max_sandboxes = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected().into()),
         }
@@ -106,6 +114,7 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
         sandboxd: sandboxd.ok_or("--sandboxd PATH is missing")?.into(),
         state_dir: state_dir.into(),
         listen,
+        max_sandboxes,
     }))
 }
 

@@ -18,6 +18,7 @@ use crate::supervision::Supervision;
 pub struct Runtime {
     programs: Programs,
     state: StateDir,
+    max_sandboxes: Option<usize>,
     boots: Mutex<Boots>,
 }
 
@@ -29,11 +30,12 @@ struct Boots {
 }
 
 impl Runtime {
-    /// A runtime without sandboxes.
-    pub fn new(programs: Programs, state: StateDir) -> Arc<Self> {
+    /// A runtime without sandboxes, in which `max_sandboxes` may run at a time.
+    pub fn new(programs: Programs, state: StateDir, max_sandboxes: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             programs,
             state,
+            max_sandboxes,
             boots: Mutex::default(),
         })
     }
@@ -41,7 +43,7 @@ impl Runtime {
     /// Starts the sandbox, unless it runs, and waits until it answers. Of many starts at once, the first decides the
     /// boot and all get it. A sandbox that is about to end is waited for and started again, with an empty disk.
     ///
-    /// Errors: [`Error::Boot`], [`Error::ShuttingDown`].
+    /// Errors: [`Error::Boot`], [`Error::Full`], [`Error::ShuttingDown`].
     pub async fn start(self: &Arc<Self>, id: &SandboxId, start: Start) -> Result<Status, Error> {
         loop {
             let boot = self.latest_or_new(id, &start)?;
@@ -126,6 +128,14 @@ impl Runtime {
         }
         if let Some(boot) = boots.latest.get(id).filter(|boot| !boot.phase().is_over()) {
             return Ok(boot.clone());
+        }
+        let running = boots
+            .latest
+            .values()
+            .filter(|boot| !boot.phase().is_over())
+            .count();
+        if let Some(max) = self.max_sandboxes.filter(|max| running >= *max) {
+            return Err(Error::Full(max));
         }
         let (boot, supervision) = Boot::new(start.boot_id.clone());
         let boot = Arc::new(boot);

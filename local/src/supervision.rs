@@ -91,7 +91,7 @@ impl Supervision {
         launched: &mut Launched,
         process: Option<&Handle>,
     ) -> io::Result<(ExitStatus, Option<io::Error>)> {
-        let ready = timeout(START_DEADLINE, answers(launched.address));
+        let ready = timeout(START_DEADLINE, answers(launched.address, launched.secret.clone()));
         tokio::pin!(ready);
         let mut starting = true;
         let mut silence = None;
@@ -137,12 +137,13 @@ impl Supervision {
     }
 }
 
-/// Waits for one answer of `sandboxd`. Its socket takes the connection before it does, so that nothing is polled.
-async fn answers(address: SocketAddr) -> io::Result<()> {
+/// Waits for one answer of `sandboxd`, which is shown its secret. Its socket takes the connection before it does, so that nothing is polled.
+async fn answers(address: SocketAddr, secret: String) -> io::Result<()> {
     let mut connection = TcpStream::connect(address).await?;
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n",
-        sandboxd::HEALTH
+        "GET {} HTTP/1.1\r\nHost: sandbox\r\n{}: {secret}\r\nConnection: close\r\n\r\n",
+        sandboxd::HEALTH,
+        sandboxd::SECRET_HEADER
     );
     connection.write_all(request.as_bytes()).await?;
     let mut status = [0; 12];

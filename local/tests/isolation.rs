@@ -1,5 +1,7 @@
 //! What a command in a sandbox sees of the machine and of other sandboxes.
 
+use std::path::Path;
+
 use crate::support::{self, Local, sh};
 
 #[tokio::test]
@@ -70,14 +72,77 @@ async fn the_environment_and_the_open_files_of_the_machine_stay_outside() {
     let local = Local::spawn(command);
     let boot = local.boot("a", "boot-env").await;
 
-    let environment = sh(&boot, "env; tr '\\0' '\\n' </proc/1/environ").await;
+    let environment = sh(
+        &boot,
+        "env; cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'",
+    )
+    .await;
     assert!(
         environment.contains("GREETING=hello") && !environment.contains("hunter2"),
         "{environment}"
     );
     let outside =
-        "ls -l /proc/1/fd | grep -v -e pipe: -e socket: -e anon_inode -e /dev/null -e /workspace -e ^total";
+        "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -e '->' | grep -v -e pipe: -e /dev/null -e /proc/";
     assert_eq!(sh(&boot, outside).await, "");
+    // sandboxd has descriptors and an environment that lead further, and lets nobody look.
+    let refused = "for f in environ maps fd/0; do cat /proc/1/$f 2>&1; done | grep -c 'Permission denied'";
+    assert_eq!(sh(&boot, refused).await, "3");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // But the machine's root.
+    let sandboxd = format!("/proc/{}", support::sandboxd_process("boot-env"));
+    let environment = std::fs::read_to_string(format!("{sandboxd}/environ")).unwrap();
+    assert!(
+        environment.contains("GREETING=hello") && !environment.contains("hunter2"),
+        "{environment}"
+    );
+    let own = [
+        "pipe:",
+        "socket:",
+        "anon_inode:",
+        "/dev/null",
+        "/workspace",
+        "/run/volume",
+    ];
+    for entry in std::fs::read_dir(format!("{sandboxd}/fd")).unwrap() {
+        let Ok(file) = std::fs::read_link(entry.unwrap().path()) else {
+            continue;
+        };
+        assert!(
+            own.iter().any(|own| file.to_str().unwrap().starts_with(own)),
+            "{file:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_right_to_mount_is_sandboxds_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let local = Local::start(state.path());
+    let boot = local.boot("a", "boot-mount").await;
+    let status = sh(&boot, "cat /proc/1/status").await;
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:\t"))
+        .unwrap();
+    let may_mount = u64::from_str_radix(capabilities, 16).unwrap() & 1 << 21 != 0;
+    let has_fuse = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    assert_eq!(may_mount, has_fuse, "{capabilities}");
+    for attempt in [
+        "mount -t tmpfs none /mnt",
+        "umount /workspace",
+        "mount -o remount,rw /usr",
+        "unshare --mount true",
+        "nsenter --target 1 --mount true",
+        "setpriv --inh-caps +sys_admin --ambient-caps +sys_admin unshare --mount true",
+    ] {
+        let output = sh(&boot, &format!("{attempt} && echo it worked")).await;
+        assert!(!output.contains("it worked"), "{attempt}: {output}");
+    }
+    if may_mount {
+        assert_eq!(sh(&boot, "cat /proc/1/environ 2>/dev/null").await, "");
+    }
 }
 
 #[tokio::test]

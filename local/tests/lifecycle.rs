@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Local, command, entries, eventually, get, processes, sandboxd_process, sh, signal};
+use crate::support::{
+    Local, command, entries, eventually, get, processes, sandboxd_process, sandboxd_program, sh, signal,
+};
 use reqwest::StatusCode;
 use sandbox_protocol::local::Status;
 use sandbox_protocol::{ErrorBody, ErrorCode, sandboxd};
@@ -201,4 +203,25 @@ async fn a_boot_that_fails_says_why() {
         "{}",
         error.error
     );
+}
+
+#[tokio::test]
+async fn no_more_run_than_may_and_what_ends_makes_room() {
+    let state = tempfile::tempdir().unwrap();
+    let mut limited = command(sandboxd_program(), state.path());
+    limited.args(["--max-sandboxes", "2"]);
+    let local = Local::spawn(limited);
+    local.boot("a", "boot-first").await;
+    local.boot("b", "boot-second").await;
+    let refused = local.try_start("c", "boot-third").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body: ErrorBody = refused.json().await.unwrap();
+    assert_eq!(body.code, ErrorCode::CapacityExceeded);
+    assert_eq!(
+        local.boot("a", "boot-again").await.boot_id,
+        "boot-first",
+        "what runs needs no room"
+    );
+    local.destroy("a").await;
+    local.boot("c", "boot-third").await;
 }
