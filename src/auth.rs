@@ -44,7 +44,8 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-async fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
+/// The SHA-256 digest of `text`.
+pub async fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
     let bytes = js_sys::Uint8Array::from(text.as_bytes());
     let digest = crypto()?
         .subtle()

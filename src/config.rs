@@ -1,16 +1,27 @@
 //! The Worker's variables: name, type, default and error of each. Read anew for every request.
 
+mod mount;
+mod tunnel;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sandbox_protocol::limits;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
+use sandbox_protocol::sandboxd::CLOUDFLARED_ENV;
 use worker::Env;
 
 use crate::duration;
 use crate::error::ApiError;
 use crate::pool::PoolConfig;
 
+pub use mount::MountConfig;
+pub use tunnel::TunnelConfig;
+
 /// The Durable Object binding of the sandboxes.
 pub const SANDBOX_BINDING: &str = "Sandbox";
+/// The binding of the static assets: the OpenAPI document and its explorer.
+pub const ASSETS_BINDING: &str = "ASSETS";
 /// The Durable Object binding of the warm pool.
 pub const POOL_BINDING: &str = "WarmPool";
 
@@ -19,15 +30,24 @@ pub const POOL_BINDING: &str = "WarmPool";
 pub struct Config {
     /// `SANDBOX_API_KEY` (secret, text; default: none): what callers must show.
     pub api_key: Option<String>,
-    /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the most bytes of one uploaded file.
+    /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the most bytes of one uploaded file or archive.
     pub max_upload_bytes: Option<u64>,
     /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): how long a start may take.
     pub start_timeout: Duration,
     /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): how long a sandbox is idle before it is put
     /// to sleep. `None`: never.
     pub sleep_after: Option<Duration>,
+    /// `CLOUDFLARE_…`
+    pub tunnel: TunnelConfig,
+    /// `SANDBOX_CLOUDFLARED` (path inside the sandbox; default: none): the program that connects tunnels, where it is
+    /// not in one of the image's system directories.
+    pub cloudflared: Option<String>,
+    /// `R2_…`, `AWS_…`
+    pub mount: MountConfig,
     /// `WARM_POOL_…`
     pub pool: PoolConfig,
+    /// The limits of `sandboxd` that are set here ([`limits::ALL`], whole numbers): variables that it starts with.
+    pub limits: BTreeMap<String, String>,
     /// `SANDBOX_RUNTIME_URL` (URL; default: none): where `sandbox-local` answers. Only `npm start` and tests set it.
     pub runtime_url: Option<String>,
 }
@@ -65,14 +85,34 @@ impl Config {
                     .ok_or_else(|| parsed("SANDBOX_SLEEP_AFTER", "a duration like 10m, or never", text))?,
             ),
         };
+        let mut limits = BTreeMap::new();
+        for variable in limits::ALL {
+            if let Some(text) = var(variable.name) {
+                variable.parse(&text).map_err(ApiError::NotConfigured)?;
+                limits.insert(variable.name.to_owned(), text);
+            }
+        }
         Ok(Self {
+            limits,
             api_key: var("SANDBOX_API_KEY"),
             max_upload_bytes,
             start_timeout,
             sleep_after,
+            tunnel: TunnelConfig::from_vars(var),
+            cloudflared: var(CLOUDFLARED_ENV),
+            mount: MountConfig::from_vars(var)?,
             pool: PoolConfig::from_vars(var)?,
             runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
         })
+    }
+
+    /// The environment that `sandboxd` is started with, the boot id aside.
+    pub fn sandboxd_env(&self) -> BTreeMap<String, String> {
+        let mut env = self.limits.clone();
+        if let Some(path) = &self.cloudflared {
+            env.insert(CLOUDFLARED_ENV.to_owned(), path.clone());
+        }
+        env
     }
 }
 
@@ -95,7 +135,11 @@ mod tests {
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
             sleep_after: Some(Duration::from_secs(600)),
+            tunnel: TunnelConfig::from_vars(|_| None),
+            cloudflared: None,
+            mount: MountConfig::default(),
             pool: PoolConfig::from_vars(|_| None).unwrap(),
+            limits: BTreeMap::new(),
             runtime_url: None,
         };
         assert_eq!(config(&[]).unwrap(), expected);
@@ -109,7 +153,10 @@ mod tests {
             ("MAX_UPLOAD_BYTES", "10"),
             ("SANDBOX_START_TIMEOUT", "500ms"),
             ("SANDBOX_SLEEP_AFTER", "2h"),
+            ("CLOUDFLARE_API_TOKEN", "t"),
+            ("SANDBOX_CLOUDFLARED", "/opt/cloudflared"),
             ("WARM_POOL_TARGET", "3"),
+            ("SANDBOX_MAX_COMMANDS", "7"),
             ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
         ]);
         let expected = Config {
@@ -117,7 +164,11 @@ mod tests {
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
             sleep_after: Some(Duration::from_secs(7200)),
+            tunnel: TunnelConfig::from_vars(|name| (name == "CLOUDFLARE_API_TOKEN").then(|| "t".into())),
+            cloudflared: Some("/opt/cloudflared".into()),
+            mount: MountConfig::default(),
             pool: PoolConfig::from_vars(|name| (name == "WARM_POOL_TARGET").then(|| "3".into())).unwrap(),
+            limits: [("SANDBOX_MAX_COMMANDS".to_owned(), "7".to_owned())].into(),
             runtime_url: Some("http://127.0.0.1:1/secret".into()),
         };
         assert_eq!(set.unwrap(), expected);
@@ -133,6 +184,7 @@ mod tests {
             "MAX_UPLOAD_BYTES",
             "SANDBOX_START_TIMEOUT",
             "SANDBOX_SLEEP_AFTER",
+            "SANDBOX_MAX_COMMANDS",
             "WARM_POOL_TARGET",
         ] {
             let error = config(&[(name, "much")]).unwrap_err();

@@ -1,5 +1,6 @@
 //! One request from start to end: resolve, authorise, dispatch, log.
 
+use sandbox_protocol::query;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
@@ -70,11 +71,17 @@ async fn guard_and_dispatch(
     let config = Config::from_env(env);
     if resolved.guarded {
         let config = config.as_ref().map_err(Clone::clone)?;
-        let authorization = request.headers().get("authorization")?;
+        let mut authorization = request.headers().get("authorization")?;
+        if authorization.is_none() {
+            authorization = in_query(&resolved.route, url);
+        }
         auth::authorize(config, authorization.as_deref(), url).await?;
     }
     match resolved.route.clone()? {
         Route::Health => api::health::health(env, config),
+        Route::OpenApi => api::openapi::document(env, &request).await,
+        Route::Explorer => api::openapi::explorer(env, &request).await,
+        Route::ExplorerFile(file) => api::openapi::explorer_file(env, file, &request).await,
         Route::PoolStats => api::pool::stats(env).await,
         Route::PrimePool => api::pool::prime(env, &config?).await,
         Route::ShutdownPrewarmed => api::pool::shutdown_prewarmed(env).await,
@@ -82,8 +89,27 @@ async fn guard_and_dispatch(
         Route::Destroy(id) => api::sandbox::destroy(env, &id).await,
         Route::Running(id) => api::sandbox::running(env, &id).await,
         Route::Exec(id) => api::exec::exec(env, &id, request).await,
+        Route::Pty(id) => api::pty::pty(env, &id, request).await,
+        Route::CreateSession(id) => api::session::create(env, &id, request).await,
+        Route::DeleteSession(id, session) => api::session::delete(env, &id, &session, request).await,
+        Route::OpenTunnel(id, port) => api::tunnel::open(env, &id, port, request).await,
+        Route::CloseTunnel(id, port) => api::tunnel::close(env, &id, port, request).await,
+        Route::Mount(id) => api::mount::mount(env, &config?, &id, request).await,
+        Route::Unmount(id) => api::mount::unmount(env, &id, request).await,
         Route::ReadFile(id, path) => api::file::read(env, &id, &path, request).await,
+        Route::Persist(id) => api::workspace::persist(env, &id, request).await,
+        Route::Hydrate(id) => api::workspace::hydrate(env, &config?, &id, request).await,
         Route::WriteFile(id, path) => api::file::write(env, &config?, &id, &path, request).await,
+    }
+}
+
+/// The key where a browser shows it, which can choose the headers neither of a WebSocket nor of a page that it opens.
+fn in_query(route: &Result<Route, ApiError>, url: &str) -> Option<String> {
+    let parameter = |name| query::value(url::query(url), name).unwrap_or_default();
+    match route {
+        Ok(Route::Pty(_)) => parameter("authorization"),
+        Ok(Route::OpenApi | Route::Explorer) => parameter("token").map(|key| format!("Bearer {key}")),
+        _ => None,
     }
 }
 

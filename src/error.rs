@@ -20,6 +20,12 @@ pub enum ApiError {
         /// The most bytes allowed.
         limit: u64,
     },
+    /// A tunnel cannot be opened or closed; the text says why.
+    Tunnel(String),
+    /// A bucket cannot be mounted.
+    Mount(String),
+    /// The runtime of this deployment cannot do it.
+    NotSupported(String),
     /// The sandbox cannot be reached now; trying again may help.
     Unavailable(String),
     /// The platform has no room for another sandbox now.
@@ -45,6 +51,9 @@ impl ApiError {
             Self::NotFound => (404, ErrorCode::NotFound),
             Self::MethodNotAllowed(_) => (405, ErrorCode::MethodNotAllowed),
             Self::TooLarge { .. } => (413, ErrorCode::PayloadTooLarge),
+            Self::Tunnel(_) => (502, ErrorCode::TunnelError),
+            Self::Mount(_) => (502, ErrorCode::MountError),
+            Self::NotSupported(_) => (501, ErrorCode::NotSupported),
             Self::Unavailable(_) => (503, ErrorCode::SandboxUnavailable),
             Self::Capacity(_) => (503, ErrorCode::CapacityExceeded),
             Self::Rate(_) => (429, ErrorCode::RateLimited),
@@ -61,7 +70,10 @@ impl ApiError {
             Self::NotFound => "no such route".to_owned(),
             Self::MethodNotAllowed(allow) => format!("method not allowed; this route takes {allow}"),
             Self::TooLarge { limit } => format!("payload too large: the limit is {limit} bytes"),
+            Self::Tunnel(text) => format!("tunnel failed: {text}"),
+            Self::Mount(text) => format!("mount failed: {text}"),
             Self::NotConfigured(text)
+            | Self::NotSupported(text)
             | Self::Capacity(text)
             | Self::Rate(text)
             | Self::Unavailable(text)
@@ -139,6 +151,11 @@ mod tests {
                 ApiError::Unavailable("x".into()),
                 503,
                 r#"{"error":"x","code":"sandbox_unavailable"}"#,
+            ),
+            (
+                ApiError::Tunnel("x".into()),
+                502,
+                r#"{"error":"tunnel failed: x","code":"tunnel_error"}"#,
             ),
             (
                 ApiError::NotConfigured("x".into()),

@@ -1,6 +1,6 @@
 //! Method and path → [`Route`]: the whole API on one screen.
 
-use sandbox_protocol::{Invalid, SandboxId, WorkspacePath};
+use sandbox_protocol::{Invalid, Port, SandboxId, SessionId, WorkspacePath};
 
 use crate::error::ApiError;
 
@@ -9,6 +9,12 @@ use crate::error::ApiError;
 pub enum Route {
     /// `GET /health`
     Health,
+    /// `GET /v1/openapi.json`
+    OpenApi,
+    /// `GET /v1/openapi.html`, `GET /v1/openapi`
+    Explorer,
+    /// `GET /explorer/{file}`: a file that the explorer loads.
+    ExplorerFile(ExplorerFile),
     /// `GET /v1/pool/stats`
     PoolStats,
     /// `POST /v1/pool/prime`
@@ -21,12 +27,70 @@ pub enum Route {
     Destroy(SandboxId),
     /// `POST /v1/sandbox/{id}/exec`
     Exec(SandboxId),
+    /// `GET /v1/sandbox/{id}/pty`
+    Pty(SandboxId),
     /// `GET|HEAD /v1/sandbox/{id}/file/{path}`
     ReadFile(SandboxId, WorkspacePath),
     /// `PUT /v1/sandbox/{id}/file/{path}`
     WriteFile(SandboxId, WorkspacePath),
+    /// `GET|POST /v1/sandbox/{id}/persist`
+    Persist(SandboxId),
+    /// `POST /v1/sandbox/{id}/hydrate`
+    Hydrate(SandboxId),
     /// `GET /v1/sandbox/{id}/running`
     Running(SandboxId),
+    /// `POST /v1/sandbox/{id}/session`
+    CreateSession(SandboxId),
+    /// `DELETE /v1/sandbox/{id}/session/{sid}`
+    DeleteSession(SandboxId, SessionId),
+    /// `POST /v1/sandbox/{id}/tunnel/{port}`
+    OpenTunnel(SandboxId, Port),
+    /// `DELETE /v1/sandbox/{id}/tunnel/{port}`
+    CloseTunnel(SandboxId, Port),
+    /// `POST /v1/sandbox/{id}/mount`
+    Mount(SandboxId),
+    /// `POST /v1/sandbox/{id}/unmount`
+    Unmount(SandboxId),
+}
+
+/// A file of the explorer, the same on every bridge: a browser loads it without the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplorerFile {
+    /// Swagger UI.
+    Library,
+    /// Swagger UI's style.
+    LibraryStyle,
+    /// What sets Swagger UI up for this API.
+    Script,
+    /// What this API adds to Swagger UI's style.
+    Style,
+    /// The licenses of Swagger UI and what is in it, which go where it goes.
+    Licenses,
+}
+
+impl ExplorerFile {
+    const ALL: [Self; 5] = [
+        Self::Library,
+        Self::LibraryStyle,
+        Self::Script,
+        Self::Style,
+        Self::Licenses,
+    ];
+
+    /// The path, in URLs as among the static assets.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Library => "/explorer/swagger-ui-bundle.js",
+            Self::LibraryStyle => "/explorer/swagger-ui.css",
+            Self::Script => "/explorer/explorer.js",
+            Self::Style => "/explorer/explorer.css",
+            Self::Licenses => "/explorer/swagger-ui-bundle.js.LICENSE.txt",
+        }
+    }
+
+    fn from_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.path() == path)
+    }
 }
 
 /// Where a request goes, told in the order in which it is checked: the id's form (the error of [`resolve`]), then the
@@ -54,7 +118,13 @@ pub fn resolve(method: &str, path: &str) -> Result<Resolved, Invalid> {
     let Some(rest) = path.strip_prefix("/v1/") else {
         return Ok(match path {
             "/health" => open("/health", allow(method, "GET, HEAD", || Ok(Route::Health))),
-            _ => open("unknown", Err(ApiError::NotFound)),
+            _ => match ExplorerFile::from_path(path) {
+                Some(file) => open(
+                    "/explorer/{file}",
+                    allow(method, "GET", || Ok(Route::ExplorerFile(file))),
+                ),
+                None => open("unknown", Err(ApiError::NotFound)),
+            },
         });
     };
     let Some(rest) = rest.strip_prefix("sandbox/").filter(|rest| !rest.is_empty()) else {
@@ -82,6 +152,8 @@ pub fn resolve(method: &str, path: &str) -> Result<Resolved, Invalid> {
 fn outside_sandboxes(method: &str, rest: &str) -> (&'static str, Result<Route, ApiError>) {
     match rest {
         "sandbox" | "sandbox/" => ("/v1/sandbox", allow(method, "POST", || Ok(Route::Create))),
+        "openapi.json" => ("/v1/openapi.json", allow(method, "GET", || Ok(Route::OpenApi))),
+        "openapi.html" | "openapi" => ("/v1/openapi.html", allow(method, "GET", || Ok(Route::Explorer))),
         "pool/stats" => ("/v1/pool/stats", allow(method, "GET", || Ok(Route::PoolStats))),
         "pool/prime" => ("/v1/pool/prime", allow(method, "POST", || Ok(Route::PrimePool))),
         "pool/shutdown-prewarmed" => (
@@ -106,16 +178,59 @@ fn in_sandbox(
             "/v1/sandbox/{id}/exec",
             allow(method, "POST", || Ok(Route::Exec(id))),
         ),
+        Some("persist") => (
+            "/v1/sandbox/{id}/persist",
+            allow(method, "GET, POST", || Ok(Route::Persist(id))),
+        ),
+        Some("hydrate") => (
+            "/v1/sandbox/{id}/hydrate",
+            allow(method, "POST", || Ok(Route::Hydrate(id))),
+        ),
+        Some("pty") => (
+            "/v1/sandbox/{id}/pty",
+            allow(method, "GET", || Ok(Route::Pty(id))),
+        ),
         Some("running") => (
             "/v1/sandbox/{id}/running",
             allow(method, "GET", || Ok(Route::Running(id))),
         ),
+        Some("session" | "session/") => (
+            "/v1/sandbox/{id}/session",
+            allow(method, "POST", || Ok(Route::CreateSession(id))),
+        ),
+        Some("mount") => (
+            "/v1/sandbox/{id}/mount",
+            allow(method, "POST", || Ok(Route::Mount(id))),
+        ),
+        Some("unmount") => (
+            "/v1/sandbox/{id}/unmount",
+            allow(method, "POST", || Ok(Route::Unmount(id))),
+        ),
         Some("file") => file(method, id, ""),
-        Some(operation) => match operation.strip_prefix("file/") {
-            Some(path) => file(method, id, path),
-            None => ("/v1/sandbox/{id}/unknown", Err(ApiError::NotFound)),
+        Some(operation) => match operation.split_once('/') {
+            Some(("file", path)) => file(method, id, path),
+            Some(("session", session)) => (
+                "/v1/sandbox/{id}/session/{sid}",
+                allow(method, "DELETE", || {
+                    Ok(Route::DeleteSession(id, SessionId::parse(session)?))
+                }),
+            ),
+            Some(("tunnel", port)) => tunnel(method, id, port),
+            _ => ("/v1/sandbox/{id}/unknown", Err(ApiError::NotFound)),
         },
     }
+}
+
+fn tunnel(method: &str, id: SandboxId, port: &str) -> (&'static str, Result<Route, ApiError>) {
+    let route = allow(method, "POST, DELETE", || {
+        let port = Port::parse(port)?;
+        Ok(if method == "POST" {
+            Route::OpenTunnel(id, port)
+        } else {
+            Route::CloseTunnel(id, port)
+        })
+    });
+    ("/v1/sandbox/{id}/tunnel/{port}", route)
 }
 
 fn file(method: &str, id: SandboxId, encoded: &str) -> (&'static str, Result<Route, ApiError>) {
@@ -143,137 +258,4 @@ fn allow(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> SandboxId {
-        SandboxId::parse(text).unwrap()
-    }
-
-    fn path(text: &str) -> WorkspacePath {
-        WorkspacePath::parse("path", text).unwrap()
-    }
-
-    #[test]
-    fn every_route() {
-        for (method, at, route) in [
-            ("GET", "/health", Route::Health),
-            ("HEAD", "/health", Route::Health),
-            ("GET", "/v1/pool/stats", Route::PoolStats),
-            ("POST", "/v1/pool/prime", Route::PrimePool),
-            ("POST", "/v1/pool/shutdown-prewarmed", Route::ShutdownPrewarmed),
-            ("POST", "/v1/sandbox", Route::Create),
-            ("POST", "/v1/sandbox/", Route::Create),
-            ("DELETE", "/v1/sandbox/abc", Route::Destroy(id("abc"))),
-            ("POST", "/v1/sandbox/abc/exec", Route::Exec(id("abc"))),
-            ("GET", "/v1/sandbox/abc/running", Route::Running(id("abc"))),
-            (
-                "GET",
-                "/v1/sandbox/abc/file/workspace/a%20b",
-                Route::ReadFile(id("abc"), path("a b")),
-            ),
-            (
-                "HEAD",
-                "/v1/sandbox/abc/file/workspace/a",
-                Route::ReadFile(id("abc"), path("a")),
-            ),
-            (
-                "PUT",
-                "/v1/sandbox/abc/file//workspace/a/../b",
-                Route::WriteFile(id("abc"), path("b")),
-            ),
-        ] {
-            let resolved = resolve(method, at).unwrap();
-            assert_eq!(resolved.route, Ok(route), "{method} {at}");
-            assert_eq!(resolved.guarded, at != "/health", "{at}");
-        }
-    }
-
-    #[test]
-    fn a_bad_id_is_refused_before_anything_else() {
-        for at in [
-            "/v1/sandbox/ABC/exec",
-            "/v1/sandbox/a.b",
-            "/v1/sandbox/a%20b/nothing",
-            "/v1/sandbox//exec",
-        ] {
-            assert_eq!(
-                resolve("PATCH", at).unwrap_err().message(),
-                "Invalid sandbox ID format",
-                "{at}"
-            );
-        }
-        let long = format!("/v1/sandbox/{}/running", "a".repeat(129));
-        assert_eq!(resolve("GET", &long).unwrap_err().status(), 400);
-    }
-
-    #[test]
-    fn unknown_places_under_v1_are_guarded_and_others_are_not() {
-        for (at, guarded) in [
-            ("/", false),
-            ("/sandbox/abc/exec", false),
-            ("/v1", false),
-            ("/v1/", true),
-            ("/v1/other", true),
-            ("/v1/pool", true),
-            ("/v1/pool/stats/more", true),
-            ("/v1/sandbox/abc/exec/more", true),
-            ("/v1/sandbox/abc/nothing", true),
-            ("/health/", false),
-        ] {
-            let resolved = resolve("GET", at).unwrap();
-            assert_eq!(
-                (resolved.route, resolved.guarded),
-                (Err(ApiError::NotFound), guarded),
-                "{at}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_wrong_method_names_the_right_ones() {
-        for (method, at, allowed) in [
-            ("POST", "/health", "GET, HEAD"),
-            ("GET", "/v1/sandbox", "POST"),
-            ("POST", "/v1/pool/stats", "GET"),
-            ("GET", "/v1/pool/prime", "POST"),
-            ("DELETE", "/v1/pool/shutdown-prewarmed", "POST"),
-            ("GET", "/v1/sandbox/abc", "DELETE"),
-            ("GET", "/v1/sandbox/abc/exec", "POST"),
-            ("DELETE", "/v1/sandbox/abc/file/workspace/a", "GET, HEAD, PUT"),
-            ("POST", "/v1/sandbox/abc/running", "GET"),
-        ] {
-            assert_eq!(
-                resolve(method, at).unwrap().route,
-                Err(ApiError::MethodNotAllowed(allowed)),
-                "{method} {at}"
-            );
-        }
-    }
-
-    #[test]
-    fn paths_outside_the_workspace_are_403_and_malformed_ones_400() {
-        for (at, status) in [
-            ("workspace/../etc/passwd", 403),
-            ("etc/passwd", 403),
-            ("main.py", 403),
-            ("", 400),
-            ("workspace/a%2Fb", 400),
-            ("workspace/a%00b", 400),
-        ] {
-            let route = resolve("GET", &format!("/v1/sandbox/abc/file/{at}"))
-                .unwrap()
-                .route;
-            assert_eq!(route.unwrap_err().parts().0, status, "{at}");
-        }
-        assert_eq!(
-            resolve("GET", "/v1/sandbox/abc/file")
-                .unwrap()
-                .route
-                .unwrap_err()
-                .parts()
-                .0,
-            400
-        );
-    }
-}
+mod tests;

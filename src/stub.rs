@@ -43,16 +43,13 @@ pub async fn fetch(
         .map_err(|_| ApiError::Internal(format!("the {binding} object gave no response")))
 }
 
-/// A `POST` that is given up after `patience`.
-pub fn impatient_post(patience: Duration, body: Option<&str>) -> RequestInit {
+/// A request that is given up after `patience`.
+pub fn impatient(method: &str, patience: Duration) -> RequestInit {
     let init = RequestInit::new();
-    init.set_method("POST");
+    init.set_method(method);
     init.set_signal(Some(&AbortSignal::timeout_with_u32(
         u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
     )));
-    if let Some(body) = body {
-        init.set_body(&JsValue::from(body));
-    }
     init
 }
 

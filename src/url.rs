@@ -18,6 +18,19 @@ pub fn path(url: &str) -> &str {
     rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
 }
 
+/// The path with the query behind it, without the fragment.
+pub fn path_and_query(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split('#').next().unwrap_or("");
+    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+}
+
+/// The query, without its `?`; empty when there is none.
+pub fn query(url: &str) -> &str {
+    let url = url.split('#').next().unwrap_or("");
+    url.split_once('?').map_or("", |(_, query)| query)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +44,22 @@ mod tests {
             ("https://host?q=/v1", "/"),
         ] {
             assert_eq!(path(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn queries_stay_encoded() {
+        for (url, both, query) in [
+            (
+                "http://object/persist?a=%2F&b=?c#d?e",
+                "/persist?a=%2F&b=?c",
+                "a=%2F&b=?c",
+            ),
+            ("http://object/persist#a?b", "/persist", ""),
+            ("http://object/persist?", "/persist?", ""),
+            ("http://object", "/", ""),
+        ] {
+            assert_eq!((path_and_query(url), super::query(url)), (both, query), "{url}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `GET /health`
 
-use serde_json::json;
+use sandbox_protocol::answer::{Done, Unhealthy};
 use web_sys::Response;
 use worker::Env;
 
@@ -16,12 +16,13 @@ pub fn health(env: &Env, config: Result<Config, ApiError>) -> Result<Response, A
         .filter(|name| env.durable_object(name).is_err())
         .collect();
     if missing.is_empty() {
-        return response::json(200, &json!({ "ok": true }));
+        return response::json(200, &Done::default());
     }
     let error = ApiError::NotConfigured(format!("bindings are missing: {}", missing.join(", ")));
-    let body = error.body();
-    response::json(
-        503,
-        &json!({ "ok": false, "missing": missing, "error": body.error, "code": body.code }),
-    )
+    let unhealthy = Unhealthy {
+        ok: false,
+        missing,
+        error: error.body(),
+    };
+    response::json(503, &unhealthy)
 }

@@ -3,7 +3,15 @@
 pub mod exec;
 pub mod file;
 pub mod health;
+pub mod mount;
+pub mod openapi;
 pub mod pool;
+pub mod pty;
 pub mod sandbox;
+pub mod session;
+pub mod tunnel;
+pub mod workspace;
 
+mod body;
 mod object;
+mod upload;

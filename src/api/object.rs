@@ -4,6 +4,7 @@ use sandbox_protocol::{ObjectCall, SandboxId};
 use web_sys::{Headers, Request, RequestInit, Response};
 use worker::Env;
 
+use super::body;
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
 use crate::stub;
@@ -33,6 +34,18 @@ pub async fn forward(
         init.set_body(body);
     }
     fetch(env, id, path, &init).await
+}
+
+/// Hands a JSON body that was checked to the object of `id`, for `sandboxd`, as [`forward`] does.
+pub async fn forward_json(
+    env: &Env,
+    id: &SandboxId,
+    path: &str,
+    request: &Request,
+    json: &str,
+) -> Result<Response, ApiError> {
+    let headers = body::json_headers()?;
+    forward(env, id, path, request, &headers, Some(&json.into())).await
 }
 
 async fn fetch(env: &Env, id: &SandboxId, path: &str, init: &RequestInit) -> Result<Response, ApiError> {

@@ -1,6 +1,6 @@
 //! `GET /v1/pool/stats`, `POST /v1/pool/prime`, `POST /v1/pool/shutdown-prewarmed`
 
-use serde_json::json;
+use sandbox_protocol::answer::Done;
 use web_sys::Response;
 use worker::Env;
 
@@ -18,11 +18,11 @@ pub async fn prime(env: &Env, config: &Config) -> Result<Response, ApiError> {
     if config.pool.is_on() {
         pool::client::prime(env).await?;
     }
-    response::json(200, &json!({ "ok": true }))
+    response::json(200, &Done::default())
 }
 
 /// 200 `{"ok":true}` once the warm sandboxes were stopped. A pool that is on fills up again at its next look.
 pub async fn shutdown_prewarmed(env: &Env) -> Result<Response, ApiError> {
     pool::client::shutdown_prewarmed(env).await?;
-    response::json(200, &json!({ "ok": true }))
+    response::json(200, &Done::default())
 }

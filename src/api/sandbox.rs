@@ -1,7 +1,7 @@
 //! `POST /v1/sandbox`, `DELETE /v1/sandbox/{id}`, `GET /v1/sandbox/{id}/running`
 
+use sandbox_protocol::answer::SandboxCreated;
 use sandbox_protocol::{ObjectCall, SandboxId};
-use serde_json::json;
 use web_sys::Response;
 use worker::Env;
 
@@ -22,7 +22,8 @@ pub async fn create(env: &Env, config: &Config) -> Result<Response, ApiError> {
         Some(id) => id,
         None => new_id::new_id()?,
     };
-    response::json(200, &json!({ "id": id.as_str() }))
+    let id = id.as_str().to_owned();
+    response::json(200, &SandboxCreated { id })
 }
 
 /// 204, whether or not there was anything to destroy.

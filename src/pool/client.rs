@@ -112,7 +112,8 @@ async fn send(
     patience: Duration,
     body: &impl Serialize,
 ) -> Result<String, ApiError> {
-    let init = stub::impatient_post(patience, Some(&serde_json::to_string(body)?));
+    let init = stub::impatient("POST", patience);
+    init.set_body(&serde_json::to_string(body)?.into());
     let response = stub::fetch(env, POOL_BINDING, POOL_NAME, call.path(), &init).await?;
     let text = stub::text(response.text()).await?;
     if response.ok() {

@@ -171,7 +171,7 @@ impl Pool {
     }
 
     async fn ask(&self, id: &SandboxId, call: ObjectCall, patience: Duration) -> Result<String, ErrorBody> {
-        let init = stub::impatient_post(patience, None);
+        let init = stub::impatient("POST", patience);
         let answer = async {
             let response = stub::fetch(&self.env, SANDBOX_BINDING, id.as_str(), call.path(), &init).await?;
             let text = stub::text(response.text()).await?;

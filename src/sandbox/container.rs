@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Object, Promise, Reflect};
-use sandbox_protocol::sandboxd;
+use sandbox_protocol::{SandboxId, sandboxd};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, RequestInit, Response};
@@ -14,10 +14,14 @@ use web_sys::{Request, RequestInit, Response};
 use super::lifecycle::Boot;
 use super::platform_error::{self, Kind};
 use super::runtime::Ended;
+use super::secret::Secrets;
 use crate::error::ApiError;
 
 /// What requests to `sandboxd` are addressed to. Only the path counts: the port is chosen by the handle.
 const ORIGIN: &str = "http://sandboxd";
+
+/// The platform takes no label value of more bytes.
+const LONGEST_LABEL: usize = 64;
 
 /// SIGTERM.
 const TERMINATE: i32 = 15;
@@ -57,17 +61,21 @@ extern "C" {
 }
 
 /// One container.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ContainerRuntime {
     handle: Handle,
+    id: SandboxId,
+    secrets: Secrets,
 }
 
 impl ContainerRuntime {
-    /// The container attached to the object whose state this is, if the deployment attaches one.
-    pub fn of(state: &worker::State) -> Option<Self> {
+    /// The container attached to the object of the sandbox `id`, whose state this is, if the deployment attaches one.
+    pub fn of(state: &worker::State, id: &SandboxId) -> Option<Self> {
         let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
         container.is_object().then(|| Self {
             handle: container.unchecked_into(),
+            id: id.clone(),
+            secrets: Secrets::new(state.storage()),
         })
     }
 
@@ -76,15 +84,20 @@ impl ContainerRuntime {
         self.handle.running()
     }
 
-    /// Starts it with the environment of `sandboxd`. It must not be running.
-    pub fn start(&self, boot_id: &str, env: &BTreeMap<String, String>) -> Result<(), ApiError> {
-        let variables = Object::new();
-        for (name, value) in env {
-            Reflect::set(&variables, &name.into(), &value.into())?;
-        }
-        Reflect::set(&variables, &sandboxd::BOOT_ID_ENV.into(), &boot_id.into())?;
+    /// Starts it with the environment of `sandboxd`, and with labels by which an operator finds it in the platform's own
+    /// logs and metrics. It must not be running.
+    pub fn start(&self, boot: &Boot, env: &BTreeMap<String, String>) -> Result<(), ApiError> {
+        let own = [
+            (sandboxd::BOOT_ID_ENV, boot.id.as_str()),
+            (sandboxd::SECRET_ENV, boot.secret.text()),
+        ];
+        let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let id = self.id.as_str();
+        let id = id.get(..LONGEST_LABEL).unwrap_or(id);
+        let labels = [("sandbox", id), ("boot_id", &boot.id)];
         let options = Object::new();
-        Reflect::set(&options, &"env".into(), &variables)?;
+        Reflect::set(&options, &"env".into(), &object(env.chain(own))?)?;
+        Reflect::set(&options, &"labels".into(), &object(labels)?)?;
         Reflect::set(&options, &"enableInternet".into(), &true.into())?;
         self.handle
             .start(&options)
@@ -92,11 +105,12 @@ impl ContainerRuntime {
     }
 
     /// How a request to its `sandboxd` is addressed.
-    pub fn boot(boot_id: String) -> Boot {
-        Boot {
+    pub async fn boot(&self, boot_id: String) -> Result<Boot, ApiError> {
+        Ok(Boot {
+            secret: self.secrets.of(&boot_id).await?,
             id: boot_id,
             origin: ORIGIN.to_owned(),
-        }
+        })
     }
 
     /// The platform's own net, below ours: it stops the container after so long without a connection.
@@ -143,9 +157,18 @@ impl ContainerRuntime {
     /// See [`super::runtime::Runtime::fetch`].
     pub async fn fetch(&self, boot: &Boot, path: &str, init: &RequestInit) -> Result<Response, JsValue> {
         let request = Request::new_with_str_and_init(&format!("{}{path}", boot.origin), init)?;
+        boot.secret.sign(&request)?;
         let port = self.handle.get_tcp_port(sandboxd::PORT)?;
         JsFuture::from(port.fetch(&request)?).await?.dyn_into()
     }
+}
+
+fn object<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<JsValue, JsValue> {
+    let object = Object::new();
+    for (name, value) in entries {
+        Reflect::set(&object, &name.into(), &value.into())?;
+    }
+    Ok(object.into())
 }
 
 /// An error that the platform threw.

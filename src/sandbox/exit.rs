@@ -38,6 +38,7 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
         Ok(ended) => {
             core.lifecycle.borrow_mut().exited(&boot.id);
             core.log("exit", Some(&boot.id), &ended.words);
+            core.abandon_tunnels(Some(boot.id.clone()));
             let need = core.lifecycle.borrow().need();
             // The end of an older boot is no news of the sandbox.
             if !matches!(need, Need::Use(now) if now.id != boot.id) {

@@ -12,6 +12,8 @@
 //!   then counts for nothing.
 //! - News of one boot never changes what is known of another.
 
+use super::secret::Secret;
+
 /// A `sandboxd` that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
@@ -19,6 +21,8 @@ pub struct Boot {
     pub id: String,
     /// Where its requests go: the start of a URL, without a slash at the end.
     pub origin: String,
+    /// What its requests show.
+    pub secret: Secret,
 }
 
 /// What is known.
@@ -145,6 +149,7 @@ mod tests {
         Boot {
             id: id.to_owned(),
             origin: format!("http://{id}"),
+            secret: Secret::default(),
         }
     }
 

@@ -2,43 +2,63 @@
 
 use std::collections::BTreeMap;
 
-use sandbox_protocol::SandboxId;
 use sandbox_protocol::local::{self, Start, Status};
+use sandbox_protocol::{ErrorBody, ErrorCode, SandboxId, sandboxd};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, Request, RequestInit, Response};
+use worker::Storage;
 
 use super::lifecycle::Boot;
 use super::runtime::{Ended, global_fetch};
+use super::secret::Secrets;
 use crate::error::ApiError;
 
 /// One sandbox of `sandbox-local`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LocalRuntime {
     /// The sandbox's URL at `sandbox-local`.
     url: String,
+    secrets: Secrets,
 }
 
 impl LocalRuntime {
-    /// The sandbox `id` of the `sandbox-local` at `runtime_url`.
-    pub fn new(runtime_url: &str, id: &SandboxId) -> Self {
+    /// The sandbox `id` of the `sandbox-local` at `runtime_url`, of the object with this storage.
+    pub fn new(runtime_url: &str, id: &SandboxId, storage: Storage) -> Self {
         Self {
+            secrets: Secrets::new(storage),
             url: format!("{runtime_url}{}", local::sandbox_path(id)),
         }
     }
 
     /// See [`super::runtime::Runtime::inspect`].
     pub async fn inspect(&self) -> Result<Option<Boot>, ApiError> {
-        Ok(boot_of(self.call("GET", "", None).await?).ok())
+        match self.call("GET", "", None).await?.running {
+            Some(boot) => Ok(Some(self.boot(boot).await?)),
+            None => Ok(None),
+        }
     }
 
     /// See [`super::runtime::Runtime::start`].
-    pub async fn start(&self, boot_id: String, env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
+    pub async fn start(&self, boot_id: String, mut env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
+        let secret = self.secrets.of(&boot_id).await?;
+        env.insert(sandboxd::SECRET_ENV.to_owned(), secret.text().to_owned());
         let start = Start { boot_id, env };
-        let status = self
+        let mut status = self
             .call("POST", "", Some(&serde_json::to_string(&start)?))
             .await?;
-        boot_of(status).map_err(|ended| ended.error())
+        match status.running.take() {
+            Some(boot) => self.boot(boot).await,
+            None => Err(ended(status).error()),
+        }
+    }
+
+    async fn boot(&self, boot: local::Boot) -> Result<Boot, ApiError> {
+        Ok(Boot {
+            secret: self.secrets.of(&boot.boot_id).await?,
+            id: boot.boot_id,
+            origin: format!("http://{}", boot.address),
+        })
     }
 
     /// See [`super::runtime::Runtime::terminate`].
@@ -59,11 +79,9 @@ impl LocalRuntime {
 
     /// See [`super::runtime::Runtime::fetch`].
     pub async fn fetch(&self, boot: &Boot, path: &str, init: &RequestInit) -> Result<Response, JsValue> {
-        global_fetch(&Request::new_with_str_and_init(
-            &format!("{}{path}", boot.origin),
-            init,
-        )?)
-        .await
+        let request = Request::new_with_str_and_init(&format!("{}{path}", boot.origin), init)?;
+        boot.secret.sign(&request)?;
+        global_fetch(&request).await
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Result<Status, ApiError> {
@@ -94,20 +112,12 @@ impl LocalRuntime {
             .as_string()
             .unwrap_or_default();
         if response.ok() {
-            Ok(text)
-        } else {
-            Err(ApiError::StartFailed(format!("sandbox-local: {text}")))
+            return Ok(text);
         }
-    }
-}
-
-fn boot_of(status: Status) -> Result<Boot, Ended> {
-    match status.running {
-        Some(boot) => Ok(Boot {
-            id: boot.boot_id,
-            origin: format!("http://{}", boot.address),
-        }),
-        None => Err(ended(status)),
+        Err(match serde_json::from_str::<ErrorBody>(&text) {
+            Ok(body) if body.code == ErrorCode::CapacityExceeded => ApiError::Capacity(body.error),
+            _ => ApiError::StartFailed(format!("sandbox-local: {text}")),
+        })
     }
 }
 

@@ -14,16 +14,19 @@ mod local;
 mod platform_error;
 mod relay;
 mod runtime;
+mod secret;
 mod sleep;
 mod start;
+mod tunnel;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use sandbox_protocol::answer::Running;
 use sandbox_protocol::pool::News;
-use sandbox_protocol::{ObjectCall, SandboxId, event};
+use sandbox_protocol::{ObjectCall, SandboxId, event, sandboxd};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
@@ -33,12 +36,14 @@ use worker_macros::durable_object;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::new_id::new_uuid;
 use crate::pool;
 use crate::response;
 use crate::url;
 use exit::Exit;
 use lifecycle::{Boot, Lifecycle, Need};
 use runtime::Runtime;
+use tunnel::Tunnels;
 
 /// The Durable Object class.
 #[durable_object(alarm)]
@@ -64,6 +69,7 @@ struct Core {
     exit: RefCell<Option<(String, Exit)>>,
     /// Counts the requests that were handed on.
     uses: Cell<u64>,
+    tunnels: Tunnels,
 }
 
 impl DurableObject for Sandbox {
@@ -113,6 +119,7 @@ impl Sandbox {
             transition: RefCell::default(),
             exit: RefCell::default(),
             uses: Cell::default(),
+            tunnels: Tunnels::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());
         Ok(core)
@@ -122,12 +129,11 @@ impl Sandbox {
 impl Core {
     async fn answer(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         let url = request.url();
-        let path = url::path(&url);
-        match ObjectCall::from_path(path) {
-            Some(ObjectCall::Running) => response::json(
-                200,
-                &json!({ "running": self.runtime.inspect().await?.is_some() }),
-            ),
+        match ObjectCall::from_path(url::path(&url)) {
+            Some(ObjectCall::Running) => {
+                let running = self.runtime.inspect().await?.is_some();
+                response::json(200, &Running { running })
+            }
             Some(ObjectCall::Warm) => {
                 self.boot().await?;
                 response::empty(204)
@@ -136,7 +142,10 @@ impl Core {
                 self.destroy().await?;
                 response::empty(204)
             }
-            None => self.forward(path, request).await,
+            None => match sandboxd::tunnel_port(url::path(&url)) {
+                Some(port) => self.tunnel(port, request).await,
+                None => self.forward(url::path_and_query(&url), request).await,
+            },
         }
     }
 
@@ -177,9 +186,10 @@ impl Core {
             match need {
                 Need::Use(boot) => return Ok(boot),
                 Need::Start { look_first } => {
+                    let boot_id = new_uuid()?;
                     let ticket = self.lifecycle.borrow_mut().start_began();
                     self.clone()
-                        .begin(start::start(self.clone(), ticket, look_first).boxed_local())
+                        .begin(start::start(self.clone(), ticket, look_first, boot_id).boxed_local())
                         .await?;
                 }
                 Need::Wait => {
@@ -196,16 +206,31 @@ impl Core {
         let ticket = self.lifecycle.borrow_mut().destroy_began();
         let core = self.clone();
         let destroying = async move {
+            let boot_id = core.running_boot_id().await;
             let result = core.runtime.destroy().await;
             core.lifecycle.borrow_mut().end_ended(ticket, result.is_ok());
             if result.is_ok() {
                 core.report(News::Stopped);
+                core.abandon_tunnels(None);
             }
             let failure = result.as_ref().err().map(|e| e.body().error);
-            core.log("destroy", None, failure.as_deref().unwrap_or_default());
+            core.log(
+                "destroy",
+                boot_id.as_deref(),
+                failure.as_deref().unwrap_or_default(),
+            );
             result
         };
         self.begin(destroying.boxed_local()).await
+    }
+
+    /// The boot that runs, as far as that is known; for the log.
+    async fn running_boot_id(&self) -> Option<String> {
+        if let Some((id, exit)) = &*self.exit.borrow() {
+            return exit.peek().is_none().then(|| id.clone());
+        }
+        let boot = self.runtime.inspect().await.ok().flatten();
+        boot.map(|boot| boot.id)
     }
 
     /// Makes a transition the one that others wait for, and waits for it. It goes on by itself when the request that

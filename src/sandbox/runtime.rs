@@ -8,7 +8,7 @@ use sandbox_protocol::SandboxId;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
+use web_sys::{Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
 use worker::{State, Storage};
 
 use super::container::ContainerRuntime;
@@ -57,9 +57,9 @@ impl Runtime {
     /// The runtime that the configuration chooses for the sandbox `id`.
     pub fn new(config: &Config, state: &State, id: &SandboxId) -> Result<Self, ApiError> {
         if let Some(url) = &config.runtime_url {
-            return Ok(Self::Local(LocalRuntime::new(url, id)));
+            return Ok(Self::Local(LocalRuntime::new(url, id, state.storage())));
         }
-        let container = ContainerRuntime::of(state).ok_or_else(|| {
+        let container = ContainerRuntime::of(state, id).ok_or_else(|| {
             ApiError::NotConfigured(format!(
                 "there is nothing to run sandboxes on: no container is attached to the Sandbox object, and {RUNTIME_URL_VAR} is not set"
             ))
@@ -71,17 +71,16 @@ impl Runtime {
     pub async fn inspect(&self) -> Result<Option<Boot>, ApiError> {
         match self {
             Self::Container(container, _) if !container.is_running() => Ok(None),
-            Self::Container(_, storage) => {
+            Self::Container(container, storage) => {
                 let id = storage.get::<String>(BOOT_ID_KEY).await?;
-                Ok(Some(ContainerRuntime::boot(id.unwrap_or_default())))
+                Ok(Some(container.boot(id.unwrap_or_default()).await?))
             }
             Self::Local(local) => local.inspect().await,
         }
     }
 
-    /// Starts `sandboxd` with a boot id. When one runs already, that one is given back.
-    pub async fn start(&self, boot_id: String) -> Result<Boot, ApiError> {
-        let env = BTreeMap::new();
+    /// Starts `sandboxd` with a boot id and further environment. When one runs already, that one is given back.
+    pub async fn start(&self, boot_id: String, env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
         match self {
             Self::Container(container, storage) => {
                 if let Some(boot) = self.inspect().await? {
@@ -89,8 +88,9 @@ impl Runtime {
                 }
                 // Before the start: an object that is evicted right after it must find the boot that runs.
                 storage.put(BOOT_ID_KEY, &boot_id).await?;
-                container.start(&boot_id, &env)?;
-                Ok(ContainerRuntime::boot(boot_id))
+                let boot = container.boot(boot_id).await?;
+                container.start(&boot, &env)?;
+                Ok(boot)
             }
             Self::Local(local) => local.start(boot_id, env).await,
         }
@@ -139,14 +139,6 @@ impl Runtime {
             Self::Local(local) => local.fetch(boot, path, init).await,
         }
     }
-}
-
-/// A request that is given up after `patience`.
-pub fn impatient_get(patience: Duration) -> RequestInit {
-    let init = RequestInit::new();
-    init.set_method("GET");
-    init.set_signal(Some(&AbortSignal::timeout_with_u32(patience.as_millis() as u32)));
-    init
 }
 
 /// The runtime's global `fetch`.

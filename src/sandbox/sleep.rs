@@ -9,14 +9,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use sandbox_protocol::{Activity, sandboxd};
-use wasm_bindgen_futures::JsFuture;
 use worker::Delay;
 
 use super::Core;
 use super::lifecycle::{Boot, Need};
-use super::runtime::impatient_get;
+use super::secret::Secret;
 use crate::error::ApiError;
-use crate::pool;
+use crate::{pool, stub};
 
 /// How long `sandboxd` has to end its commands and itself after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -47,29 +46,41 @@ pub async fn prepare(core: &Core) {
     set_alarm(core, after).await;
 }
 
-/// The alarm.
+/// The alarm. It is for tunnels too: what a boot that ended left at Cloudflare is taken away by it.
 pub async fn alarm(core: &Rc<Core>) {
-    let Some(after) = core.config.sleep_after else {
-        return;
-    };
+    let next = [look(core).await, core.sweep_tunnels().await];
+    if let Some(next) = next.into_iter().flatten().min() {
+        set_alarm(core, next).await;
+    }
+}
+
+/// Puts the sandbox to sleep if it is idle, and says when to look again.
+async fn look(core: &Rc<Core>) -> Option<Duration> {
+    let after = core.config.sleep_after?;
     match core.find(after).await {
-        Ok((Finding::Absent, _)) => {}
-        Ok((Finding::Awake(next), _)) => set_alarm(core, next).await,
+        Ok((Finding::Absent, _)) => None,
+        Ok((Finding::Awake(next), _)) => Some(next),
         Ok((Finding::Idle, boot)) => {
-            if let Err(e) = core.sleep(&boot).await {
-                core.log("sleep failed", Some(&boot.id), &e.body().error);
-                set_alarm(core, after).await;
-            }
+            let e = core.sleep(&boot).await.err()?;
+            core.log("sleep failed", Some(&boot.id), &e.body().error);
+            Some(after)
         }
         Err(e) => {
             core.log("sleep put off", None, &e.body().error);
-            set_alarm(core, after).await;
+            Some(after)
         }
     }
 }
 
-async fn set_alarm(core: &Core, after: Duration) {
-    if let Err(e) = core.storage.set_alarm(after.max(SOON)).await {
+/// Makes the alarm come after this time, unless it comes earlier anyway.
+pub async fn set_alarm(core: &Core, after: Duration) {
+    let after = after.max(SOON);
+    let due = js_sys::Date::now() + after.as_millis() as f64;
+    let is_earlier = core.storage.get_alarm().await;
+    if matches!(is_earlier, Ok(Some(earlier)) if earlier as f64 <= due) {
+        return;
+    }
+    if let Err(e) = core.storage.set_alarm(after).await {
         core.log("alarm lost", None, &e.to_string());
     }
 }
@@ -80,6 +91,7 @@ impl Core {
         let absent = Boot {
             id: String::new(),
             origin: String::new(),
+            secret: Secret::default(),
         };
         let need = self.lifecycle.borrow().need();
         let boot = match need {
@@ -95,13 +107,9 @@ impl Core {
         let uses = self.uses.get();
         let response = self
             .runtime
-            .fetch(&boot, sandboxd::ACTIVITY, &impatient_get(PATIENCE))
+            .fetch(&boot, sandboxd::ACTIVITY, &stub::impatient("GET", PATIENCE))
             .await?;
-        let text = JsFuture::from(response.text()?)
-            .await?
-            .as_string()
-            .unwrap_or_default();
-        let activity: Activity = serde_json::from_str(&text)?;
+        let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
         let mut finding = judge(&activity, after);
         if finding == Finding::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
             finding = Finding::Awake(after);

@@ -13,10 +13,10 @@ use super::container::Failure;
 use super::exit::Exit;
 use super::lifecycle::{Boot, Ticket};
 use super::platform_error::Kind;
-use super::runtime::{Ended, impatient_get};
+use super::runtime::Ended;
 use super::{Core, sleep};
 use crate::error::ApiError;
-use crate::new_id::new_uuid;
+use crate::stub;
 
 /// The first pause between two tries; each is half as long again as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -39,10 +39,15 @@ impl<E: Into<ApiError>> From<E> for GivenUp {
     }
 }
 
-/// Brings the sandbox up and tells the lifecycle how it went.
-pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(), ApiError> {
+/// Brings the sandbox up, as the boot `boot_id` unless one runs already, and tells the lifecycle how it went.
+pub async fn start(
+    core: Rc<Core>,
+    ticket: Ticket,
+    look_first: bool,
+    boot_id: String,
+) -> Result<(), ApiError> {
     let began = js_sys::Date::now();
-    let result = bring_up(&core, ticket, look_first).await;
+    let result = bring_up(&core, ticket, look_first, &boot_id).await;
     let took_ms = js_sys::Date::now() - began;
     match &result {
         Ok(boot) => {
@@ -50,11 +55,14 @@ pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(
             core.report(News::Started);
             sleep::prepare(&core).await;
         }
-        Err(e) => core.log(
-            "start failed",
-            None,
-            &format!("{} after {took_ms} ms", e.body().error),
-        ),
+        Err(e) => {
+            let message = match e {
+                ApiError::Capacity(_) => "capacity",
+                _ => "start failed",
+            };
+            let detail = format!("{} after {took_ms} ms", e.body().error);
+            core.log(message, Some(&boot_id), &detail);
+        }
     }
     core.lifecycle
         .borrow_mut()
@@ -62,7 +70,12 @@ pub async fn start(core: Rc<Core>, ticket: Ticket, look_first: bool) -> Result<(
     result.map(drop)
 }
 
-async fn bring_up(core: &Rc<Core>, ticket: Ticket, look_first: bool) -> Result<Boot, ApiError> {
+async fn bring_up(
+    core: &Rc<Core>,
+    ticket: Ticket,
+    look_first: bool,
+    boot_id: &str,
+) -> Result<Boot, ApiError> {
     if look_first && let Some(boot) = core.runtime.inspect().await? {
         let exit = core.watch(&boot);
         match wait_until_ready(core, ticket, &boot, &exit).await {
@@ -72,7 +85,10 @@ async fn bring_up(core: &Rc<Core>, ticket: Ticket, look_first: bool) -> Result<B
             Err(GivenUp::Ended(_)) => {}
         }
     }
-    let boot = core.runtime.start(new_uuid()?).await?;
+    let boot = core
+        .runtime
+        .start(boot_id.to_owned(), core.config.sandboxd_env())
+        .await?;
     core.log("start", Some(&boot.id), "");
     let exit = core.watch(&boot);
     match wait_until_ready(core, ticket, &boot, &exit).await {
@@ -88,7 +104,11 @@ async fn wait_until_ready(core: &Core, ticket: Ticket, boot: &Boot, exit: &Exit)
     let deadline = js_sys::Date::now() + core.config.start_timeout.as_millis() as f64;
     let mut pause = FIRST_PAUSE;
     loop {
-        let failure = match core.runtime.fetch(boot, HEALTH, &impatient_get(ONE_TRY)).await {
+        let failure = match core
+            .runtime
+            .fetch(boot, HEALTH, &stub::impatient("GET", ONE_TRY))
+            .await
+        {
             Ok(response) if is_of(&response, boot)? => return Ok(()),
             Ok(response) => format!("something else answers, with {}", response.status()),
             Err(thrown) => refusal(&thrown)?,

@@ -1,0 +1,23 @@
+//! `POST /v1/sandbox/{id}/tunnel/{port}`, `DELETE /v1/sandbox/{id}/tunnel/{port}`
+
+use sandbox_protocol::tunnel::MAX_BODY;
+use sandbox_protocol::{Port, SandboxId, TunnelRequest, sandboxd};
+use web_sys::{Headers, Request, Response};
+use worker::Env;
+
+use super::{body, object};
+use crate::error::ApiError;
+
+/// 200 with the [`sandbox_protocol::Tunnel`], the one that is open if there is one; 502 `tunnel_error` with the reason
+/// when it cannot be opened.
+pub async fn open(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
+    let wanted = TunnelRequest::parse(&body::read(&request, MAX_BODY).await?)?;
+    let json = serde_json::to_string(&wanted)?;
+    object::forward_json(env, id, &sandboxd::tunnel_url(port), &request, &json).await
+}
+
+/// 204 once there is no tunnel, whether or not there was one. Starts nothing.
+pub async fn close(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
+    let path = sandboxd::tunnel_url(port);
+    object::forward(env, id, &path, &request, &Headers::new()?, None).await
+}
