@@ -1,0 +1,67 @@
+//! What is measured, in the order of the table: first what needs no bridge, while none runs.
+
+mod archives;
+mod breakdown;
+mod clients;
+mod daemon;
+mod files;
+mod host;
+mod host_pty;
+mod latency;
+mod life;
+mod memory;
+mod processes;
+mod pty;
+mod sandboxd;
+mod size;
+mod stdout;
+mod tar_stream;
+mod warm;
+
+use crate::bench::Bench;
+use crate::line::Line;
+use crate::series::Miss;
+
+/// Measures every line that was asked for. The error is that of a bridge that does not work at all.
+pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
+    size::measure(bench);
+    let fork_exec = host::measure(bench).await;
+    if std::env::var_os("BASE_URL").is_none() {
+        sandboxd::measure(bench, fork_exec).await;
+    }
+    let of_bridges: [&[&Line]; 10] = [
+        &latency::LINES,
+        &breakdown::LINES,
+        &memory::LINES,
+        &clients::LINES,
+        &stdout::LINES,
+        &files::LINES,
+        &archives::LINES,
+        &pty::LINES,
+        &life::LINES,
+        &warm::LINES,
+    ];
+    if !of_bridges.iter().any(|lines| bench.wants(lines)) {
+        return Ok(());
+    }
+    bench.open().await?;
+    // Single requests first, on a quiet bridge; memory before what makes heaps large, so that it grows or it does not. The
+    // warm pool last: its bridge stays until the end.
+    latency::measure(bench).await;
+    breakdown::measure(bench).await;
+    memory::measure(bench).await;
+    clients::measure(bench).await;
+    stdout::measure(bench).await;
+    files::measure(bench).await;
+    archives::measure(bench).await;
+    pty::measure(bench).await;
+    life::measure(bench).await;
+    warm::measure(bench).await;
+    for side in &bench.sides {
+        // It would go with a bridge that was started here; any other is left as it was found.
+        if let Err(miss) = side.destroy(&side.sandbox).await {
+            eprintln!("bench: DELETE of {}: {miss}", side.sandbox);
+        }
+    }
+    Ok(())
+}
