@@ -5,12 +5,13 @@ use sandbar_tests::client::assert_error;
 
 use crate::client;
 
-const GUARDED: [(&str, &str); 6] = [
+const GUARDED: [(&str, &str); 7] = [
     ("POST", "/v1/sandbox"),
     ("DELETE", "/v1/sandbox/abc"),
     ("POST", "/v1/sandbox/abc/exec"),
     ("GET", "/v1/sandbox/abc/file/workspace/a"),
     ("PUT", "/v1/sandbox/abc/file/workspace/a"),
+    ("GET", "/v1/sandbox/abc/pty"),
     ("GET", "/v1/sandbox/abc/running"),
 ];
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{bridge, eventually, sandbox};
 
 /// Whether the shared bridge runs containers here; says so when a test is left out.
-fn on_containers() -> bool {
+pub fn on_containers() -> bool {
     let on = bridge().has_containers;
     if !on {
         eprintln!("skipped: the sandboxes of this bridge are not containers of this machine");

@@ -2,18 +2,38 @@
 
 mod auth;
 mod bad_input;
+mod bucket;
+mod capacity;
+mod clients;
 mod config;
 mod container;
 mod exec;
 mod exec_end;
 mod exec_stream;
+mod explorer;
 mod file;
 mod file_bad;
+mod guide;
 mod lifecycle;
+mod mount;
+mod mounted;
+mod mounted_alone;
+mod mounted_end;
+mod openapi;
 mod pool;
+mod properties;
+mod pty;
+mod pty_end;
 mod quickstart;
+mod restart;
 mod routes;
+mod security;
+mod session;
 mod sleep;
+mod tunnel;
+mod tunnel_named;
+mod workspace;
+mod workspace_bad;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -7,10 +7,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use sandbar_tests::bridge::project_root;
 use sandbar_tests::client::assert_error;
+use sandbar_tests::kill::kill_sandboxd;
 use sandbar_tests::{Bridge, Client, Sandbox};
 use serde_json::{Value, json};
 
-use crate::exec_end::kill_sandboxd;
 use crate::{client, eventually};
 
 /// So long that whatever happens sooner did not wait for it.
@@ -171,7 +171,7 @@ async fn pool(target: usize, vars: &[(&str, &str)]) -> Client {
 }
 
 /// Waits until the pool says that there are so many.
-async fn has(client: &Client, warm: usize, assigned: usize) {
+pub async fn has(client: &Client, warm: usize, assigned: usize) {
     eventually(&format!("{warm} warm and {assigned} assigned"), || async {
         let stats = stats(client).await;
         let expected = json!([warm, assigned, warm + assigned]);
@@ -180,7 +180,7 @@ async fn has(client: &Client, warm: usize, assigned: usize) {
     .await;
 }
 
-async fn stats(client: &Client) -> Value {
+pub async fn stats(client: &Client) -> Value {
     let response = client
         .request(Method::GET, "/v1/pool/stats")
         .send()
@@ -190,7 +190,7 @@ async fn stats(client: &Client) -> Value {
     response.json().await.unwrap()
 }
 
-async fn prime(client: &Client) {
+pub async fn prime(client: &Client) {
     assert_eq!(post(client, "prime").await, json!({ "ok": true }));
 }
 

@@ -1,15 +1,15 @@
 //! The bridge under test.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Once, mpsc};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::str::FromStr;
+use std::sync::Once;
 
 use serde_json::Value;
+
+use crate::served::{Log, launch};
 
 /// Where a bridge answers, and its key.
 #[derive(Debug, Clone)]
@@ -22,11 +22,15 @@ pub struct Bridge {
     pub is_local: bool,
     /// Whether its sandboxes are containers of this machine's Docker engine.
     pub has_containers: bool,
+    /// What it has said, if it was started here.
+    pub log: Log,
+    /// The process it was started as here: all its other processes descend from this one.
+    pub pid: Option<u32>,
 }
 
-/// What runs the sandboxes of a bridge that is started here: `SANDBAR_RUNTIME`, `local` or `container`.
+/// What runs the sandboxes of a bridge that is started here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runtime {
+pub enum Runtime {
     /// Process trees of this machine, by `npm start`.
     Local,
     /// Containers by Docker, by `npm run dev`.
@@ -34,11 +38,18 @@ enum Runtime {
 }
 
 impl Runtime {
-    fn from_env() -> Self {
-        match env::var("SANDBAR_RUNTIME").as_deref() {
-            Err(_) | Ok("local") => Self::Local,
-            Ok("container") => Self::Container,
-            Ok(other) => panic!("SANDBAR_RUNTIME is local or container, not {other:?}"),
+    /// The one that `SANDBAR_RUNTIME` names: `local`, the default, or `container`.
+    pub fn from_env() -> Self {
+        env::var("SANDBAR_RUNTIME").map_or(Self::Local, |name| {
+            name.parse().unwrap_or_else(|e| panic!("SANDBAR_RUNTIME: {e}"))
+        })
+    }
+
+    /// The name that it is chosen by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Container => "container",
         }
     }
 
@@ -50,73 +61,105 @@ impl Runtime {
     }
 }
 
+impl FromStr for Runtime {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Local, Self::Container]
+            .into_iter()
+            .find(|runtime| runtime.name() == name)
+            .ok_or_else(|| format!("a runtime is local or container, not {name:?}"))
+    }
+}
+
 impl Bridge {
     /// The bridge that `BASE_URL` names, or else one started here.
     pub fn from_env() -> Self {
         match env::var("BASE_URL") {
-            Ok(url) => Self {
-                url: url.trim_end_matches('/').to_owned(),
-                key: env::var("SANDBOX_API_KEY").unwrap_or_default(),
-                is_local: false,
-                has_containers: false,
-            },
+            Ok(url) => Self::at(&url, env::var("SANDBOX_API_KEY").unwrap_or_default()),
             Err(_) => Self::start(&[]),
+        }
+    }
+
+    /// A bridge that runs somewhere.
+    pub fn at(url: &str, key: String) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            key,
+            is_local: false,
+            has_containers: false,
+            log: Log::default(),
+            pid: None,
         }
     }
 
     /// Starts a bridge of its own with Worker variables on top of the usual ones. It ends with this process.
     pub fn start(vars: &[(&str, &str)]) -> Self {
-        let runtime = Runtime::from_env();
-        let (port, key) = (free_port(), "test-key.0123456789");
-        let mut command = Command::new(runtime.script());
-        command.env("PORT", port.to_string()).env("SANDBOX_API_KEY", key);
-        add_vars(&mut command, vars);
-        Self {
-            url: Self::launch(command, port),
-            key: key.to_owned(),
-            is_local: runtime == Runtime::Local,
-            has_containers: runtime == Runtime::Container,
-        }
+        Self::start_on(Runtime::from_env(), vars)
+    }
+
+    /// [`Self::start`] with a runtime of the caller's choice.
+    pub fn start_on(runtime: Runtime, vars: &[(&str, &str)]) -> Self {
+        Self::start_by(runtime, &[], &[], vars)
+    }
+
+    /// Starts a bridge of its own on which so many sandboxes may run at a time, where the runtime is the local one: under
+    /// `wrangler dev` nothing limits containers.
+    pub fn start_limited(max_sandboxes: &str, vars: &[(&str, &str)]) -> Self {
+        let env = [("MAX_SANDBOXES", max_sandboxes)];
+        Self::start_by(Runtime::from_env(), &env, &[], vars)
     }
 
     /// Starts a bridge of its own whose sandboxes are containers of another image.
     pub fn start_image(dockerfile: &str, vars: &[(&str, &str)]) -> Self {
-        let (port, key) = (free_port(), "test-key.0123456789");
-        let directory = env::temp_dir().join(format!("sandbar-image-{port}"));
-        std::fs::create_dir_all(&directory).expect("a directory");
+        let directory = new_directory("image");
         std::fs::write(directory.join("Dockerfile"), dockerfile).expect("a Dockerfile");
         let mut config = wrangler_config();
         config["containers"][0]["image"] = "./Dockerfile".into();
-        let path = directory.join("wrangler.json");
-        std::fs::write(&path, config.to_string()).expect("a config");
-        let mut command = Command::new("scripts/dev");
+        let config = write_config(&directory, &config);
+        Self::start_by(Runtime::Container, &[], &["--config", &config], vars)
+    }
+
+    /// Starts a bridge of its own whose Worker is restarted, as by a deploy, by writing to the file that this gives.
+    pub fn start_restartable(vars: &[(&str, &str)]) -> (Self, PathBuf) {
+        build_worker();
+        let directory = new_directory("restart");
+        for name in ["index.js", "index_bg.wasm"] {
+            let built = project_root().join("build").join(name);
+            std::fs::copy(built, directory.join(name)).expect("a copy of the Worker");
+        }
+        let mut config = wrangler_config();
+        config["main"] = "index.js".into();
+        let config = write_config(&directory, &config);
+        let bridge = Self::start_by(Runtime::from_env(), &[], &["--config", &config], vars);
+        (bridge, directory.join("index.js"))
+    }
+
+    fn start_by(runtime: Runtime, env: &[(&str, &str)], arguments: &[&str], vars: &[(&str, &str)]) -> Self {
+        let (port, key) = (free_port(), "test-key.0123456789");
+        let mut command = Command::new(runtime.script());
         command
             .env("PORT", port.to_string())
             .env("SANDBOX_API_KEY", key)
-            .arg("--config")
-            .arg(path);
+            .envs(env.iter().copied())
+            .args(arguments);
         add_vars(&mut command, vars);
+        let log = Log::default();
+        let (url, pid) = launch(command, port, &log);
         Self {
-            url: Self::launch(command, port),
+            url,
             key: key.to_owned(),
-            is_local: false,
-            has_containers: true,
+            is_local: runtime == Runtime::Local,
+            has_containers: runtime == Runtime::Container,
+            log,
+            pid: Some(pid),
         }
     }
 
     /// Starts the Worker alone, as somebody deploys it who has configured nothing but `vars`: no key, nothing to run
     /// sandboxes on. `config` takes the place of wrangler.jsonc.
     pub fn start_bare(config: &Path, vars: &[(&str, &str)]) -> Self {
-        static BUILD: Once = Once::new();
-        BUILD.call_once(|| {
-            let built = Command::new("scripts/build-worker")
-                .current_dir(project_root())
-                .status();
-            assert!(
-                built.is_ok_and(|status| status.success()),
-                "scripts/build-worker failed"
-            );
-        });
+        build_worker();
         let port = free_port();
         let mut command = Command::new("node_modules/.bin/wrangler");
         command.args([
@@ -137,33 +180,30 @@ impl Bridge {
             .env("PATH", format!("{}:{path}", tools.display()))
             .env("WRANGLER_SEND_METRICS", "false");
         add_vars(&mut command, vars);
+        let log = Log::default();
+        let (url, pid) = launch(command, port, &log);
         Self {
-            url: Self::launch(command, port),
+            url,
             key: String::new(),
             is_local: true,
             has_containers: false,
+            log,
+            pid: Some(pid),
         }
     }
+}
 
-    /// Runs `command`, which serves a bridge on `port`, until this process ends; gives its URL once it answers.
-    fn launch(mut command: Command, port: u16) -> String {
-        command.current_dir(project_root());
-        let (ended, end) = mpsc::channel();
-        // The parent-death signal comes when the THREAD that started the child ends: this one lasts as long as the
-        // process, which a test's thread does not.
-        std::thread::spawn(move || ended.send(keep(command)));
-        let deadline = Instant::now() + Duration::from_secs(600);
-        while !answers(port) {
-            if let Ok(output) = end.recv_timeout(Duration::from_millis(100)) {
-                panic!("the bridge did not start:\n{output}");
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the bridge did not start within 10 minutes"
-            );
-        }
-        format!("http://localhost:{port}")
-    }
+fn build_worker() {
+    static BUILD: Once = Once::new();
+    BUILD.call_once(|| {
+        let built = Command::new("scripts/build-worker")
+            .current_dir(project_root())
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "scripts/build-worker failed"
+        );
+    });
 }
 
 fn add_vars(command: &mut Command, vars: &[(&str, &str)]) {
@@ -172,56 +212,16 @@ fn add_vars(command: &mut Command, vars: &[(&str, &str)]) {
     }
 }
 
-/// Whether something speaks HTTP on a port of this machine.
-fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(("localhost", port))?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1"))
+fn new_directory(purpose: &str) -> PathBuf {
+    let directory = env::temp_dir().join(format!("sandbar-{purpose}-{}", free_port()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
 }
 
-/// Runs a bridge to its end; gives what it said.
-fn keep(mut command: Command) -> String {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    // SAFETY: prctl is async-signal-safe and touches nothing of the parent.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
-            Ok(())
-        });
-    }
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(e) => return format!("{command:?}: {e}"),
-    };
-    let stderr = child.stderr.take();
-    let errors = std::thread::spawn(move || stderr.map(collect));
-    let said = child.stdout.take().map(collect).unwrap_or_default();
-    let _ = child.wait();
-    said + &errors.join().ok().flatten().unwrap_or_default()
-}
-
-/// Reads to the end and keeps the beginning. `SANDBAR_TEST_LOG` shows all of it.
-fn collect(output: impl Read) -> String {
-    let show = env::var_os("SANDBAR_TEST_LOG").is_some();
-    let mut kept = String::new();
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
-        if show {
-            eprintln!("{line}");
-        }
-        if kept.len() < 16 * 1024 {
-            kept.push_str(&line);
-            kept.push('\n');
-        }
-    }
-    kept
+fn write_config(directory: &Path, config: &Value) -> String {
+    let path = directory.join("wrangler.json");
+    std::fs::write(&path, config.to_string()).expect("a config");
+    path.to_str().expect("UTF-8").to_owned()
 }
 
 /// The project's wrangler.jsonc, with its paths absolute.
@@ -233,11 +233,10 @@ pub fn wrangler_config() -> Value {
         .collect();
     let mut config: Value =
         serde_json::from_str(&without_comments).expect("JSON with comments on lines of their own");
-    config["main"] = project_root()
-        .join("build/index.js")
-        .to_str()
-        .expect("UTF-8")
-        .into();
+    let absolute = |path: &str| Value::from(project_root().join(path).to_str().expect("UTF-8"));
+    config["main"] = absolute("build/index.js");
+    config["assets"]["directory"] = absolute("assets");
+    config["containers"][0]["image"] = absolute("Dockerfile");
     config
 }
 

@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::bridge::Bridge;
+use crate::documented;
 use crate::sse::{Events, Finished};
 
 /// A client with the bridge's key.
@@ -23,6 +24,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(30))
+            // Sooner than the server closes an idle connection: a request sent at that moment would be lost.
+            .pool_idle_timeout(Duration::from_secs(1))
             .no_proxy()
             .build()
             .expect("an HTTP client");
@@ -111,6 +114,12 @@ impl Sandbox {
         self.exec(&json!({ "argv": ["sh", "-c", script] })).await
     }
 
+    /// A `POST` of JSON; `rest` begins with a slash.
+    pub async fn post(&self, rest: &str, body: &Value) -> Response {
+        let request = self.request(Method::POST, rest).json(body);
+        request.send().await.expect("an answer")
+    }
+
     /// `PUT file`; `encoded` is the path as it stands in the URL.
     pub async fn put(&self, encoded: &str, bytes: impl Into<reqwest::Body>) -> Response {
         self.request(Method::PUT, &format!("/file/{encoded}"))
@@ -159,8 +168,14 @@ impl Sandbox {
     }
 }
 
-/// Asserts that a response is an error of the contract's form; gives its text.
+/// Asserts that a response is an error of the contract's form, and one that the OpenAPI document knows; gives its text.
 pub async fn assert_error(response: Response, status: u16, code: &str) -> String {
+    let path = response.url().path();
+    let documented = documented::knows(path, status, code);
+    assert!(
+        documented,
+        "{path} has no {status} {code} in the OpenAPI document"
+    );
     let got = response.status().as_u16();
     let kind = response
         .headers()

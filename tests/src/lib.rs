@@ -5,10 +5,16 @@
 
 pub mod bridge;
 pub mod client;
+pub mod cloudflare;
 pub mod docker;
+pub mod documented;
+pub mod kill;
 pub mod raw;
+pub mod served;
 pub mod sse;
+pub mod terminal;
 
-pub use bridge::Bridge;
+pub use bridge::{Bridge, Runtime};
 pub use client::{Client, Sandbox};
 pub use sse::Finished;
+pub use terminal::Terminal;

@@ -1,0 +1,58 @@
+//! The clients of docs/clients.md, run as they stand there.
+
+use std::process::Stdio;
+
+use sandbar_tests::bridge::project_root;
+use tokio::process::Command;
+
+use crate::bridge;
+
+/// The first fenced block of a language in docs/clients.md.
+fn block(language: &str) -> String {
+    let page = std::fs::read_to_string(project_root().join("docs/clients.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("\n```{language}\n")).unwrap();
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
+
+/// Runs a client, which does what every one does and prints what comes of it.
+async fn run(command: &mut Command) {
+    let output = command
+        .env("SANDBOX_URL", &bridge().url)
+        .env("SANDBOX_API_KEY", &bridge().key)
+        // It would report what it does to its maker.
+        .env("OPENAI_AGENTS_DISABLE_TRACING", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    for promised in [
+        "hello from linux",
+        "3",
+        "hello, file ü",
+        "running: true",
+        "destroyed",
+    ] {
+        assert!(
+            text.contains(promised),
+            "{promised:?} is not in\n{text}\n{errors}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn openai_agents_in_python() {
+    let mut python = Command::new("python3");
+    python.args(["-c", &block("python")]);
+    run(python.env("PYTHONPATH", project_root().join(".tools/python"))).await;
+}
+
+#[tokio::test]
+async fn openai_agents_in_javascript() {
+    let mut node = Command::new(project_root().join("node_modules/.bin/node"));
+    node.args(["--input-type=module", "-e", &block("js")]);
+    run(node.current_dir(project_root().join("tests"))).await;
+}
