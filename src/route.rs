@@ -170,7 +170,8 @@ fn in_sandbox(
     operation: Option<&str>,
 ) -> (&'static str, Result<Route, ApiError>) {
     match operation {
-        None | Some("") => (
+        // Not with a slash behind it: clients make that of a segment of dots, so that "session/.." would destroy a sandbox.
+        None => (
             "/v1/sandbox/{id}",
             allow(method, "DELETE", || Ok(Route::Destroy(id))),
         ),

@@ -118,6 +118,7 @@ fn unknown_places_under_v1_are_guarded_and_others_are_not() {
         ("/v1/pool/stats/more", true),
         ("/v1/sandbox/abc/exec/more", true),
         ("/v1/sandbox/abc/nothing", true),
+        ("/v1/sandbox/abc/", true),
         ("/v1/sandbox/abc/tunnel", true),
         ("/health/", false),
     ] {
