@@ -10,9 +10,6 @@ use super::ZEROS;
 use super::reader::{Kind, Members, truncated};
 use super::unpack::Failure;
 
-/// The fewest bytes that are looked at: a block of most file systems. Bodies come in blocks of a few of those.
-const HOLE: usize = 4096;
-
 /// Writes the data of the current member, of `kind`, to `file`, which is empty. Long zeros become holes, so that a sparse
 /// file is one again that was not one in the archive.
 pub(super) fn write<R: BufRead>(file: &File, kind: &Kind, members: &mut Members<R>) -> Result<(), Failure> {
@@ -63,12 +60,11 @@ fn copy<R: BufRead>(
     Ok(written)
 }
 
-/// Whether a block is large enough to matter, and all zeros.
+/// Whether a block, which may be as short as a body's sender made it, is all zeros.
 fn is_hole(block: &[u8]) -> bool {
-    block.len() >= HOLE
-        && block
-            .chunks(ZEROS.len())
-            .all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+    block
+        .chunks(ZEROS.len())
+        .all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
 }
 
 fn write_at(file: &File, mut offset: u64, mut block: &[u8]) -> Result<(), Errno> {

@@ -1,9 +1,11 @@
 //! Archives of other tools over an empty workspace.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 
+use futures_util::stream;
 use tar::EntryType;
 use tempfile::TempDir;
 
@@ -64,6 +66,19 @@ async fn sparse_files_of_gnu_tar_and_holes() {
         let blocks = fs::metadata(sandboxd.inside("sparse")).unwrap().blocks();
         assert!(blocks * 512 < 24 << 20, "{args:?}: {blocks} blocks");
     }
+    // However small the pieces are that a body comes in.
+    let sandboxd = Sandboxd::start();
+    let archive = gnu_tar(source.path(), &["-cf", "-", "."], b"");
+    let pieces: Vec<_> = archive
+        .chunks(4089)
+        .map(|piece| Ok::<_, io::Error>(piece.to_vec()))
+        .collect();
+    sandboxd
+        .hydrate(reqwest::Body::wrap_stream(stream::iter(pieces)))
+        .await;
+    assert_eq!(snapshot(&sandboxd.inside("")), expected);
+    let blocks = fs::metadata(sandboxd.inside("sparse")).unwrap().blocks();
+    assert!(blocks * 512 < 24 << 20, "{blocks} blocks");
     let sandboxd = Sandboxd::start();
     let old = ["-cf", "-", "-S", "--format", "posix", "--sparse-version=0.1", "."];
     let (status, _, text) = sandboxd.refusal(gnu_tar(source.path(), &old, b"")).await;
