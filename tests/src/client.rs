@@ -189,3 +189,9 @@ pub async fn assert_error(response: Response, status: u16, code: &str) -> String
     assert_eq!(kind, "application/json");
     body["error"].as_str().expect("a text").to_owned()
 }
+
+/// Whether a response is none of the bridge's: the proxy that `wrangler dev` puts in front of a Worker makes a 500 of its
+/// own of an answer that came while the request was still sent.
+pub fn lost_by_proxy(status: u16, text: &str) -> bool {
+    status == 500 && text.contains("Network connection lost") && text.contains("miniflare")
+}
