@@ -34,6 +34,8 @@ pub async fn answer(request: Request, env: &Env) -> Response {
     let started = js_sys::Date::now();
     let method = request.method();
     let url = request.url();
+    // The handle; the method of this name would tee the body.
+    let refused = Clone::clone(&request);
     let (resolved, result) = match route::resolve(&method, url::path(&url)) {
         Ok(resolved) => {
             let result = guard_and_dispatch(&resolved, request, &url, env).await;
@@ -41,6 +43,9 @@ pub async fn answer(request: Request, env: &Env) -> Response {
         }
         Err(invalid) => (None, Err(invalid.into())),
     };
+    if result.is_err() {
+        api::body::discard(&refused).await;
+    }
     let error = result.as_ref().err().map(|e| e.body().error);
     let response = result
         .or_else(|e| response::error(&e))

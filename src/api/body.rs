@@ -1,11 +1,22 @@
 //! Small bodies: read to check them before a sandbox is woken.
 
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::select;
+use js_sys::{Reflect, Uint8Array};
 use sandbox_protocol::Invalid;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStreamDefaultReader, Request};
+use worker::Delay;
 
 use crate::error::ApiError;
+
+/// How much of a refused request's body is read, in bytes.
+const REST: u32 = 1 << 20;
+/// For how long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The headers of a JSON body.
 pub fn json_headers() -> Result<Headers, ApiError> {
@@ -21,17 +32,43 @@ pub async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, ApiError> 
     };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
-    loop {
-        // The client broke off: the answer will hardly reach it, but the log should not call this a fault of ours.
-        let broken = |_| ApiError::from(Invalid::request("the request's body broke off"));
-        let chunk = JsFuture::from(reader.read()).await.map_err(broken)?;
-        if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
-            return Ok(body);
-        }
-        let bytes: js_sys::Uint8Array = js_sys::Reflect::get(&chunk, &"value".into())?.unchecked_into();
+    // The client broke off: the answer will hardly reach it, but the log should not call this a fault of ours.
+    let broken = |_| ApiError::from(Invalid::request("the request's body broke off"));
+    while let Some(bytes) = next(&reader).await.map_err(broken)? {
         if body.len() + bytes.length() as usize > limit {
-            return Err(ApiError::TooLarge { limit: limit as u64 });
+            let refusal = ApiError::TooLarge { limit: limit as u64 };
+            reader.release_lock();
+            return Err(refusal);
         }
         body.extend_from_slice(&bytes.to_vec());
     }
+    Ok(body)
+}
+
+/// Reads on in the body of a request that is refused, at most [`REST`] bytes and for [`PATIENCE`]: the runtime closes the
+/// connection of a client that still sends, and some clients then see that and not the answer.
+pub async fn discard(request: &Request) {
+    let Some(stream) = request.body().filter(|stream| !stream.locked()) else {
+        return;
+    };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let reading = async {
+        let mut left = REST;
+        while let Ok(Some(bytes)) = next(&reader).await {
+            left = left.saturating_sub(bytes.length());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    select(pin!(reading), pin!(Delay::from(PATIENCE))).await;
+}
+
+/// The next bytes; `None` at the end.
+async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+    let chunk = JsFuture::from(reader.read()).await?;
+    if Reflect::get(&chunk, &"done".into())?.is_truthy() {
+        return Ok(None);
+    }
+    Ok(Some(Reflect::get(&chunk, &"value".into())?.unchecked_into()))
 }

@@ -1,5 +1,6 @@
 //! The operations, one file a resource.
 
+pub mod body;
 pub mod exec;
 pub mod file;
 pub mod health;
@@ -12,6 +13,5 @@ pub mod session;
 pub mod tunnel;
 pub mod workspace;
 
-mod body;
 mod object;
 mod upload;
