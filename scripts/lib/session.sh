@@ -6,6 +6,8 @@ session=
 announcer=
 # A command that end_session runs when the processes have ended.
 at_end=:
+# What tells the processes to end.
+end_signal=TERM
 
 # Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session.
 begin_session() {
@@ -71,7 +73,7 @@ end_session() {
   trap - EXIT
   [ -z "$announcer" ] || kill "$announcer" 2>/dev/null || true
   for process in $processes; do
-    kill -s TERM "$process" 2>/dev/null || true
+    kill -s "$end_signal" "$process" 2>/dev/null || true
     tries=150
     while kill -0 "$process" 2>/dev/null && [ $tries -gt 0 ]; do
       tries=$((tries - 1))
@@ -85,13 +87,9 @@ end_session() {
   exit "$1"
 }
 
-# serve [WRANGLER OPTION…]: runs `wrangler dev` on the session's port, says how to call it, and waits until the session
-# ends.
+# serve COMMAND…: runs what serves the bridge on the session's port, says how to call it, and waits until the session ends.
 serve() {
-  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true WRANGLER_WRITE_LOGS=false
-  export WRANGLER_REGISTRY_PATH="$session/registry" CLOUDFLARE_CF_FETCH_ENABLED=false
-  run wrangler dev --ip localhost --port "$port" --inspector-port 0 --show-interactive-dev-session=false \
-    --env-file "$session/variables" --persist-to "$session/state" "$@"
+  run "$@"
   node scripts/lib/announce.mjs "http://localhost:$port" 3<<END &
 $key
 END
@@ -105,4 +103,12 @@ END
     done
     pause 1
   done
+}
+
+# serve_by_wrangler [OPTION…]: serves it by `wrangler dev`.
+serve_by_wrangler() {
+  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true WRANGLER_WRITE_LOGS=false
+  export WRANGLER_REGISTRY_PATH="$session/registry" CLOUDFLARE_CF_FETCH_ENABLED=false
+  serve wrangler dev --ip localhost --port "$port" --inspector-port 0 --show-interactive-dev-session=false \
+    --env-file "$session/variables" --persist-to "$session/state" "$@"
 }

@@ -82,7 +82,7 @@ async fn every_sandbox_that_runs_for_a_client_counts() {
 
 #[tokio::test]
 async fn warm_sandboxes_can_be_shut_down_and_come_back() {
-    let client = pool(2, &[]).await;
+    let client = pool_of(Bridge::start_scheduled, 2, &[]).await;
     let taken = client.create().await;
     has(&client, 2, 1).await;
     assert_eq!(post(&client, "shutdown-prewarmed").await, json!({ "ok": true }));
@@ -158,13 +158,21 @@ async fn the_pool_is_guarded_by_the_key() {
 
 /// A client of a bridge whose pool is full.
 async fn pool(target: usize, vars: &[(&str, &str)]) -> Client {
+    pool_of(Bridge::start, target, vars).await
+}
+
+async fn pool_of(
+    start: impl FnOnce(&[(&str, &str)]) -> Bridge,
+    target: usize,
+    vars: &[(&str, &str)],
+) -> Client {
     let target_text = target.to_string();
     let mut all = vec![
         ("WARM_POOL_TARGET", target_text.as_str()),
         ("WARM_POOL_REFRESH_INTERVAL", AN_HOUR),
     ];
     all.extend(vars);
-    let client = Client::new(&Bridge::start(&all));
+    let client = Client::new(&start(&all));
     prime(&client).await;
     has(&client, target, 0).await;
     client

@@ -103,6 +103,11 @@ impl Bridge {
         Self::start_by(runtime, &[], &[], vars)
     }
 
+    /// Starts a bridge of its own that `wrangler dev` serves on either runtime, with its `/cdn-cgi/handler/scheduled`.
+    pub fn start_scheduled(vars: &[(&str, &str)]) -> Self {
+        Self::start_by(Runtime::from_env(), &[], &["--test-scheduled"], vars)
+    }
+
     /// Starts a bridge of its own on which so many sandboxes may run at a time, where the runtime is the local one: under
     /// `wrangler dev` nothing limits containers.
     pub fn start_limited(max_sandboxes: &str, vars: &[(&str, &str)]) -> Self {

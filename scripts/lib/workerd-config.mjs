@@ -1,0 +1,120 @@
+// node workerd-config.mjs PORT DIRECTORY VARIABLES [--config FILE] [--var NAME:VALUE]…: prints how `workerd` by itself serves
+// what wrangler.jsonc describes, without wrangler's proxies, inspector and log, which cost most of a request under `wrangler
+// dev`. It is to be a file of DIRECTORY, where state goes too. The Worker's variables are those of wrangler.jsonc, then those of the env file VARIABLES,
+// then --var. Exits with 3 and says why if only wrangler can serve it.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+
+const [port, directory, variables, ...options] = process.argv.slice(2);
+
+const only_wrangler = (why) => {
+  console.error(`served by \`wrangler dev\`, which is slower: ${why}`);
+  process.exit(3);
+};
+
+let file = "wrangler.jsonc";
+const overrides = {};
+while (options.length > 0) {
+  const option = options.shift();
+  const value = options.shift() ?? "";
+  const colon = value.indexOf(":");
+  if (option === "--config") file = value;
+  else if (option === "--var" && colon > 0) overrides[value.slice(0, colon)] = value.slice(colon + 1);
+  else only_wrangler(`${option} is an option of wrangler`);
+}
+
+// Comments are on lines of their own.
+const text = readFileSync(file, "utf8").replace(/^\s*\/\/.*$/gm, "");
+const config = JSON.parse(text);
+const served = [
+  "$schema", "name", "main", "compatibility_date", "compatibility_flags", "durable_objects", "assets", "migrations",
+  "triggers", "containers", "vars", "observability",
+];
+const rest = Object.keys(config).filter((key) => !served.includes(key));
+if (rest.length > 0) only_wrangler(`${file} has ${rest.join(", ")}`);
+const at = (path) => resolve(dirname(file), path);
+
+const fromFile = readFileSync(variables, "utf8")
+  .split("\n")
+  .filter((line) => line.includes("="))
+  .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]);
+const vars = { ...config.vars, ...Object.fromEntries(fromFile), ...overrides };
+
+// A text of Cap'n Proto, which knows C's escapes.
+const quoted = (value) =>
+  `"${[...Buffer.from(String(value))]
+    .map((byte) => (byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
+      ? String.fromCharCode(byte)
+      : `\\x${byte.toString(16).padStart(2, "0")}`))
+    .join("")}"`;
+// A file's bytes. Cap'n Proto takes an absolute path for one of its own library.
+const embed = (path) => `embed ${quoted(relative(directory, path))}`;
+const list = (items) => `[${items.join(", ")}]`;
+
+const types = {
+  css: "text/css; charset=utf-8", html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8",
+  json: "application/json", txt: "text/plain; charset=utf-8",
+};
+const root = at(config.assets.directory);
+const assets = readdirSync(root, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => join(entry.parentPath, entry.name))
+  .map((path) => ({
+    path,
+    name: path.slice(root.length),
+    type: types[path.split(".").pop()] ?? "application/octet-stream",
+    etag: `"${createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 32)}"`,
+  }));
+// What the platform does with static assets, as far as the Worker asks for it.
+const assetsWorker = `
+${assets.map((_, i) => `import file${i} from "./file${i}";`).join("\n")}
+const files = { ${assets.map(({ name, type, etag }, i) => `${JSON.stringify(name)}: { type: ${JSON.stringify(type)}, etag: ${JSON.stringify(etag)}, body: file${i} }`).join(", ")} };
+export default { fetch(request) {
+  const file = files[new URL(request.url).pathname];
+  if (file === undefined) return new Response(null, { status: 404 });
+  const headers = { "content-type": file.type, etag: file.etag };
+  if (request.headers.get("if-none-match") === file.etag) return new Response(null, { status: 304, headers });
+  return new Response(file.body, { headers });
+} };`;
+
+const main = at(config.main);
+const wasm = join(dirname(main), "index_bg.wasm");
+if (!existsSync(wasm)) only_wrangler(`there is no ${wasm}`);
+const objects = config.durable_objects.bindings;
+mkdirSync(join(directory, "objects"), { recursive: true });
+
+const date = quoted(config.compatibility_date);
+const bindings = [
+  ...Object.entries(vars).map(([name, value]) => `(name = ${quoted(name)}, text = ${quoted(value)})`),
+  ...objects.map(({ name, class_name }) => `(name = ${quoted(name)}, durableObjectNamespace = ${quoted(class_name)})`),
+  `(name = ${quoted(config.assets.binding)}, service = "assets")`,
+];
+console.log(`using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "bridge", worker = .bridge),
+    (name = "assets", worker = .assets),
+    (name = "objects", disk = (path = ${quoted(resolve(directory, "objects"))}, writable = true)),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+  ],
+  sockets = [(name = "http", address = ${quoted(`localhost:${port}`)}, http = (), service = "bridge")],
+);
+const bridge :Workerd.Worker = (
+  modules = [
+    (name = "index.js", esModule = ${embed(main)}),
+    (name = "./index_bg.wasm", wasm = ${embed(wasm)}),
+  ],
+  compatibilityDate = ${date},
+  compatibilityFlags = ${list(config.compatibility_flags.map(quoted))},
+  bindings = ${list(bindings)},
+  durableObjectNamespaces = ${list(objects.map(({ class_name }) => `(className = ${quoted(class_name)}, uniqueKey = ${quoted(class_name)}, enableSql = true)`))},
+  durableObjectStorage = (localDisk = "objects"),
+);
+const assets :Workerd.Worker = (
+  modules = [
+    (name = "assets.js", esModule = ${quoted(assetsWorker)}),
+    ${assets.map(({ path }, i) => `(name = "./file${i}", data = ${embed(path)}),`).join("\n    ")}
+  ],
+  compatibilityDate = ${date},
+);`);
