@@ -15,6 +15,7 @@
 //! event; what its children in the background write later is thrown away, without ever making them wait.
 
 pub mod output;
+pub mod pipe;
 pub mod program;
 pub mod refusal;
 pub mod scan;
