@@ -56,6 +56,7 @@ pub fn router(
         Arc::clone(&children),
         Arc::clone(&tracker),
         Arc::clone(&sessions),
+        buffers.clone(),
     );
     let processes = Processes::new(
         config,

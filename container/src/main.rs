@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn run(flags: Flags) -> io::Result<()> {
     let config = Config::from_env(flags.workspace, flags.volume)?;
     let limits = config.limits;
-    protect::this_process(&limits)?;
+    protect::this_process(&config)?;
     // SAFETY: nothing else runs yet that could read or change the environment.
     unsafe { env::remove_var(SECRET_ENV) };
     let number = |limit: Limit| usize::try_from(limit.value).unwrap_or(usize::MAX);

@@ -15,6 +15,8 @@ use rustix::process::{
 };
 use sandbox_protocol::Limits;
 
+use crate::Config;
+
 /// What is taken off the chance of `sandboxd` to be ended when memory runs out, where it may.
 const OWN_OOM_SCORE: &str = "-900";
 
@@ -22,10 +24,14 @@ const OWN_OOM_SCORE: &str = "-900";
 const FILES: u64 = 65_536;
 
 /// Sees to all of it for this process, before there are others.
-pub fn this_process(limits: &Limits) -> io::Result<()> {
+pub fn this_process(config: &Config) -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    // It needs CAP_SYS_RESOURCE, which containers usually lack.
-    let _ = fs::write("/proc/self/oom_score_adj", OWN_OOM_SCORE);
+    if config.user.ids.is_some() {
+        // Only where a command names itself before it executes its program. Elsewhere that comes a moment late, and what
+        // the program has forked by then must not be as safe as this: with the same score, the larger one goes.
+        // It needs CAP_SYS_RESOURCE, which containers usually lack.
+        let _ = fs::write("/proc/self/oom_score_adj", OWN_OOM_SCORE);
+    }
     let files = getrlimit(Resource::Nofile);
     if files.current.is_some_and(|current| current < FILES) {
         let current = files.maximum.map_or(FILES, |hard| hard.min(FILES));
@@ -39,7 +45,7 @@ pub fn this_process(limits: &Limits) -> io::Result<()> {
     }
     if getuid().is_root() {
         // Inherited by every command. The kernel does not hold root to it, so not sandboxd either.
-        let _ = setrlimit(Resource::Nproc, processes(limits));
+        let _ = setrlimit(Resource::Nproc, processes(&config.limits));
     }
     Ok(())
 }

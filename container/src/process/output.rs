@@ -3,25 +3,18 @@
 //! Bytes are read only when there is room for the event that they become, so a client that does not read makes the
 //! command wait in its `write`, and `sandboxd` holds a few events of each command at most.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
-use rustix::io::ioctl_fionread;
-use rustix::pipe::{SpliceFlags, splice};
 use sandbox_protocol::Event;
 use sandbox_protocol::event::{MAX_OUTPUT, OutputStream};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
-use super::watched::watch;
-use super::{spawn, text};
+use super::pipe::Output;
+use super::text;
 use crate::quota::{Buffers, Quota, Room};
 
 /// The most that is read at once, in bytes.
@@ -36,9 +29,6 @@ const LARGE_ROOM: u64 = 1280 * 1024;
 
 /// How soon the pipes of a command that leaves nobody are at their end.
 const MOMENT: Duration = Duration::from_millis(50);
-
-/// How long the beginning of a character waits for its end.
-const CARRY: Duration = Duration::from_millis(50);
 
 /// Both outputs of a command, and the stream of events that they go to.
 #[derive(Debug)]
@@ -62,10 +52,10 @@ impl Leftover {
     /// of the others are closed.
     pub async fn drain(mut self, quota: &Quota) {
         for output in &mut self.0 {
-            output.left = usize::MAX;
+            output.everything_counts();
         }
         let mut drained = std::pin::pin!(async {
-            while self.0.iter().any(|output| output.open) {
+            while self.0.iter().any(Output::is_held) {
                 discard(&mut self.0).await;
             }
         });
@@ -78,19 +68,6 @@ impl Leftover {
             Err(e) => tracing::warn!(error = %e, "processes in the background lose their output"),
         }
     }
-}
-
-#[derive(Debug)]
-struct Output {
-    pipe: AsyncFd<OwnedFd>,
-    stream: OutputStream,
-    /// The beginning of a character whose end has not been read yet.
-    carried: Vec<u8>,
-    /// When `carried` is sent all the same.
-    send_carried: Option<Instant>,
-    /// How many more bytes count: after the command's end, what follows is not its own.
-    left: usize,
-    open: bool,
 }
 
 impl Outputs {
@@ -117,12 +94,7 @@ impl Outputs {
 
     /// The command has ended: only what it has written until now counts.
     pub fn command_ended(&mut self) {
-        for output in &mut self.outputs {
-            output.left = ioctl_fionread(output.pipe.get_ref())
-                .ok()
-                .and_then(|unread| usize::try_from(unread).ok())
-                .unwrap_or_default();
-        }
+        self.outputs.iter_mut().for_each(Output::command_ended);
     }
 
     /// Sends the next of the output, when there is some and when there is room for it. Without a client it is thrown
@@ -150,7 +122,7 @@ impl Outputs {
             // There is much to read. Where other commands have taken all the room, it is read in small pieces.
             *large = buffers.take(LARGE_ROOM).ok();
             if large.is_some() {
-                spawn::enlarge(output.pipe.get_ref());
+                output.enlarge();
                 room.reserve_exact(LARGE_READ);
             }
         } else if room.capacity() == 0 {
@@ -209,120 +181,4 @@ async fn discard(outputs: &mut [Output; 2]) {
         () = stderr.ready() => stderr,
     };
     output.discard();
-}
-
-impl Output {
-    fn new(pipe: OwnedFd, stream: OutputStream) -> io::Result<Self> {
-        Ok(Self {
-            pipe: watch(pipe, Interest::READABLE)?,
-            stream,
-            carried: Vec::new(),
-            send_carried: None,
-            left: usize::MAX,
-            open: true,
-        })
-    }
-
-    fn is_open(&self) -> bool {
-        self.open && self.left > 0
-    }
-
-    fn is_wanted(&self) -> bool {
-        !self.carried.is_empty() || self.is_open()
-    }
-
-    /// Resolves when [`read`](Self::read) has something to do, if it ever will.
-    async fn ready(&self) {
-        let carried_is_due = async {
-            match self.send_carried {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        if !self.is_open() {
-            if self.carried.is_empty() {
-                std::future::pending::<()>().await;
-            }
-            return;
-        }
-        tokio::select! {
-            // It fails only when the runtime stops.
-            _ = self.pipe.readable() => {}
-            () = carried_is_due => {}
-        }
-    }
-
-    /// What can be sent now, read into `room`.
-    fn read<'a>(&mut self, room: &'a mut Vec<u8>) -> &'a [u8] {
-        room.append(&mut self.carried);
-        let is_fresh = self.is_open() && self.read_pipe(room);
-        let is_due = self.send_carried.is_some_and(|at| at <= Instant::now());
-        if self.is_open() && (is_fresh || !is_due) {
-            let whole = room.len() - text::incomplete_tail(room);
-            self.carried
-                .extend_from_slice(room.get(whole..).unwrap_or_default());
-            room.truncate(whole);
-        }
-        if is_fresh || self.carried.is_empty() {
-            self.send_carried = (!self.carried.is_empty()).then(|| Instant::now() + CARRY);
-        }
-        room
-    }
-
-    /// Appends to `room` what its capacity allows; whether that was anything.
-    fn read_pipe(&mut self, room: &mut Vec<u8>) -> bool {
-        let before = room.len();
-        let read = |pipe: &OwnedFd| Ok(rustix::io::read(pipe, spare_capacity(room))?);
-        let read = self.pipe.try_io(Interest::READABLE, read);
-        let counted = self.count(read);
-        room.truncate(before + counted);
-        counted > 0
-    }
-
-    /// Throws away what is in the pipe.
-    fn discard(&mut self) {
-        self.carried.clear();
-        self.send_carried = None;
-        let splice = |pipe: &OwnedFd| {
-            Ok(splice(
-                pipe,
-                None,
-                null()?,
-                None,
-                usize::MAX >> 1,
-                SpliceFlags::NONBLOCK,
-            )?)
-        };
-        let gone = self.pipe.try_io(Interest::READABLE, splice);
-        self.count(gone);
-    }
-
-    /// How many of the bytes that were read count.
-    fn count(&mut self, read: io::Result<usize>) -> usize {
-        match read {
-            Ok(0) => self.open = false,
-            Ok(read) => {
-                let counted = read.min(self.left);
-                self.left -= counted;
-                return counted;
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => {
-                tracing::warn!(error = %e, "cannot read the output of a command");
-                self.open = false;
-            }
-        }
-        0
-    }
-}
-
-fn null() -> io::Result<&'static File> {
-    static NULL: OnceLock<File> = OnceLock::new();
-    match NULL.get() {
-        Some(file) => Ok(file),
-        None => {
-            let file = File::options().write(true).open("/dev/null")?;
-            Ok(NULL.get_or_init(|| file))
-        }
-    }
 }

@@ -60,16 +60,15 @@ impl Process {
         self.dead
     }
 
-    /// Whether the environment that it was started with has the `NAME=value` that is `variable`. Fails when we may
-    /// not look; a process that is gone has none.
-    pub fn has_variable(&self, variable: &str) -> io::Result<bool> {
+    /// Gives `visit` each `NAME=value` of the environment that it was started with. Fails when we may not look; a process
+    /// that is gone has none.
+    pub fn environment(&self, visit: impl FnMut(&[u8])) -> io::Result<()> {
         match fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())) {
-            Ok(environ) => Ok(environ
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == variable.as_bytes())),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
-            Err(_) => Ok(false),
+            Ok(environ) => environ.split(|byte| *byte == 0).for_each(visit),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(e),
+            Err(_) => {}
         }
+        Ok(())
     }
 
     /// Sends `signal` to this process, and to no other that has got its id since. A process that is gone is no error.
@@ -117,6 +116,12 @@ mod tests {
         let own = rustix::process::getpid();
         let process = processes().find(|process| process.pid == own).unwrap();
         assert_eq!(process.parent, rustix::process::getppid());
-        assert!(!process.has_variable("NO_SUCH_VARIABLE=1").unwrap());
+        let mut names = Vec::new();
+        process
+            .environment(|variable| {
+                names.extend(variable.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec))
+            })
+            .unwrap();
+        assert!(names.contains(&b"PATH".to_vec()));
     }
 }

@@ -6,17 +6,17 @@
 //! its environment. A tree may only be looked at while its command has not been collected: until then the kernel gives
 //! the id of the process group to nobody else.
 //!
-//! Everything here blocks, for about a millisecond for every hundred processes. It is called on blocking threads.
+//! Everything here blocks, for about a millisecond for every hundred processes. It is called on blocking threads. Those
+//! that end trees at the same moment [look](look()) together.
 
 use std::collections::HashSet;
-use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Gid, Pid, Signal, Uid, getpid, kill_process_group};
-use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
 
-use super::scan::{self, Process};
+use super::look::{Mark, look};
+use super::scan::Process;
 use crate::user::Ids;
 
 /// The variable that holds the cookie.
@@ -132,90 +132,23 @@ impl Tree {
 
     /// The processes that run, older ones before younger ones as a rule: who forks before whom it forked.
     fn living(&self) -> Vec<Process> {
-        let all: Vec<_> = scan::processes().collect();
-        let own = getpid();
-        let mut members = HashSet::new();
-        match &self.root {
+        let mut members = match &self.root {
             Root::Sandboxd { spared } => {
-                members.insert(own);
-                add_descendants(&mut members, &all);
-                members.retain(|pid| !spared.contains(pid));
+                let mut members = look(None).descendants(getpid());
+                members.retain(|process| !spared.contains(&process.pid));
+                members
             }
             Root::Command { leader, cookie, ids } => {
-                members.extend(
-                    all.iter()
-                        .filter(|process| process.group == Some(*leader))
-                        .map(|process| process.pid),
-                );
-                add_descendants(&mut members, &all);
-                let others = all
-                    .iter()
-                    .filter(|process| process.pid != own && !members.contains(&process.pid));
-                let marked = with_variable(others.collect(), cookie, ids.as_ref());
-                members.extend(marked);
-                add_descendants(&mut members, &all);
+                let mark = Mark {
+                    variable: cookie,
+                    ids: ids.as_ref(),
+                };
+                look(Some(mark)).tree(*leader, cookie)
             }
-        }
-        all.into_iter()
-            .filter(|process| members.contains(&process.pid) && process.pid != own && !process.is_dead())
-            .collect()
-    }
-}
-
-fn add_descendants(members: &mut HashSet<Pid>, all: &[Process]) {
-    loop {
-        let known = members.len();
-        for process in all {
-            if process.parent.is_some_and(|parent| members.contains(&parent)) {
-                members.insert(process.pid);
-            }
-        }
-        if members.len() == known {
-            return;
-        }
-    }
-}
-
-/// Those of `processes` whose environment has `variable`, if need be as the user with `ids` sees it.
-fn with_variable(processes: Vec<&Process>, variable: &str, ids: Option<&Ids>) -> Vec<Pid> {
-    let mut found = Vec::new();
-    let mut hidden = Vec::new();
-    for process in processes {
-        match process.has_variable(variable) {
-            Ok(true) => found.push(process.pid),
-            Ok(false) => {}
-            Err(_) => hidden.push(process),
-        }
-    }
-    if let Some(ids) = ids.filter(|_| !hidden.is_empty()) {
-        let look = || {
-            let marked = hidden
-                .iter()
-                .filter(|process| process.has_variable(variable).unwrap_or(false));
-            marked.map(|process| process.pid).collect::<Vec<_>>()
         };
-        match looking_as(ids, look) {
-            Ok(marked) => found.extend(marked),
-            Err(e) => tracing::warn!(error = %e, "cannot look for processes that left their group"),
-        }
+        members.retain(|process| !process.is_dead());
+        members
     }
-    found
-}
-
-/// Runs `look` with the effective ids of the user that commands run as. A container's root usually lacks the right to
-/// look into the processes of others (CAP_SYS_PTRACE); their owner may.
-fn looking_as<T>(ids: &Ids, look: impl FnOnce() -> T) -> io::Result<T> {
-    let keep = (None::<Uid>, None::<Gid>);
-    set_thread_res_gid(keep.1, ids.gid, keep.1)?;
-    if let Err(e) = set_thread_res_uid(keep.0, ids.uid, keep.0) {
-        set_thread_res_gid(keep.1, Gid::ROOT, keep.1)?;
-        return Err(e.into());
-    }
-    let found = look();
-    // Only this thread was changed. Its real and saved ids are root's, so it may always change back.
-    set_thread_res_uid(keep.0, Uid::ROOT, keep.0)?;
-    set_thread_res_gid(keep.1, Gid::ROOT, keep.1)?;
-    Ok(found)
 }
 
 fn send(processes: &[Process], signal: Signal) {

@@ -11,6 +11,8 @@ use sandbox_protocol::pty::{ServerMessage, Size};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::quota::{Buffers, Room};
+
 /// How many pieces of output may wait for the connection. One is for `ready`, one for what is replayed after it.
 const OUTPUT_AHEAD: usize = 3;
 
@@ -20,6 +22,9 @@ const INPUT_AHEAD: usize = 256 * 1024;
 
 /// What a frame of input takes besides its bytes.
 const FRAME: usize = 128;
+
+/// So much input may wait without room in the buffers, in bytes: keys are taken, whatever else is going on.
+const SMALL: usize = 16 * 1024;
 
 /// How long a terminal may take no input while the next has no room. A client could have left long ago: the runtime between
 /// it and us notices that only when it is read, and lets us know behind all that it had sent.
@@ -47,37 +52,53 @@ pub struct Client {
 pub struct Input {
     /// What is left of it.
     pub bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _ahead: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 /// Takes what a client sends.
 #[derive(Debug)]
 pub struct InputSender {
     sender: mpsc::UnboundedSender<Input>,
-    room: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
+    buffers: Buffers,
 }
 
 /// Why input is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
     /// The terminal has ended, or another client has it.
     Gone,
     /// It has taken none for too long.
     Stuck,
+    /// The buffers are full, in words for a person.
+    NoRoom(String),
 }
 
 impl InputSender {
-    /// Sends the next input, when there is room for it.
+    /// Sends the next input, when no more than may is ahead of it.
     pub async fn send(&self, bytes: Bytes) -> Result<(), NotTaken> {
-        let size = (bytes.len() + FRAME).min(INPUT_AHEAD);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let room = timeout(STUCK, Arc::clone(&self.room).acquire_many_owned(size));
-        let room = tokio::select! {
-            room = room => room,
+        let size = bytes.len() + FRAME;
+        let waiting = INPUT_AHEAD.saturating_sub(self.ahead.available_permits());
+        let room = if waiting + size > SMALL {
+            // Before it waits: it is there already.
+            self.buffers
+                .take(size as u64)
+                .map_err(|e| NotTaken::NoRoom(e.to_string()))?
+        } else {
+            Room::default()
+        };
+        let size = u32::try_from(size.min(INPUT_AHEAD)).unwrap_or(u32::MAX);
+        let ahead = timeout(STUCK, Arc::clone(&self.ahead).acquire_many_owned(size));
+        let ahead = tokio::select! {
+            ahead = ahead => ahead,
             () = self.sender.closed() => return Err(NotTaken::Gone),
         };
-        let room = room.map_err(|_| NotTaken::Stuck)?.map_err(|_| NotTaken::Gone)?;
-        let input = Input { bytes, _room: room };
+        let input = Input {
+            bytes,
+            _ahead: ahead.map_err(|_| NotTaken::Stuck)?.map_err(|_| NotTaken::Gone)?,
+            _room: room,
+        };
         self.sender.send(input).map_err(|_| NotTaken::Gone)
     }
 }
@@ -94,8 +115,8 @@ pub struct Connection {
 }
 
 impl Client {
-    /// A client whose window has this size.
-    pub fn new(size: Size) -> (Self, Connection) {
+    /// A client whose window has this size. What it sends takes room in `buffers`.
+    pub fn new(size: Size, buffers: Buffers) -> (Self, Connection) {
         let (size_tx, size) = watch::channel(size);
         let (input_tx, input) = mpsc::unbounded_channel();
         let (output, output_rx) = mpsc::channel(OUTPUT_AHEAD);
@@ -103,7 +124,8 @@ impl Client {
             size: size_tx,
             input: InputSender {
                 sender: input_tx,
-                room: Arc::new(Semaphore::new(INPUT_AHEAD)),
+                ahead: Arc::new(Semaphore::new(INPUT_AHEAD)),
+                buffers,
             },
             output: output_rx,
         };
@@ -222,46 +244,4 @@ async fn passed(moment: Option<Instant>) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn input_waits_for_room_and_not_for_ever() {
-        let (mut client, connection) = Client::new(Size::new(80, 24).unwrap());
-        let input = connection.input;
-        let frame = Bytes::from(vec![0; INPUT_AHEAD / 2]);
-        assert_eq!(input.send(frame.clone()).await, Ok(()));
-        let began = Instant::now();
-        assert_eq!(input.send(frame.clone()).await, Err(NotTaken::Stuck));
-        assert!(began.elapsed() >= STUCK);
-        let taken = client.input.recv().await.unwrap();
-        // One that is larger than all the room waits until it has all of it.
-        let large = Bytes::from(vec![0; 2 * INPUT_AHEAD]);
-        let (sent, ()) = tokio::join!(input.send(large), async {
-            tokio::time::sleep(STUCK / 2).await;
-            drop(taken);
-        });
-        assert_eq!(sent, Ok(()));
-        drop(client);
-        assert_eq!(input.send(frame).await, Err(NotTaken::Gone));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_sent_before_leaving_is_input_and_then_time_runs() {
-        let (arrivals, arriving) = mpsc::channel(1);
-        let linger = Duration::from_secs(60);
-        let mut clients = Clients::new(arriving, linger);
-        let (client, connection) = Client::new(Size::new(80, 24).unwrap());
-        arrivals.send(client).await.unwrap();
-        assert!(matches!(clients.next(true).await, Event::Attached(..)));
-        connection.size.send_replace(Size::new(1, 2).unwrap());
-        connection.input.send(Bytes::from_static(b"x")).await.unwrap();
-        assert!(matches!(clients.next(true).await, Event::Resized(size) if size.rows() == 2));
-        drop(connection);
-        assert!(matches!(clients.next(true).await, Event::Left));
-        assert!(matches!(clients.next(true).await, Event::Input(input) if input.bytes == "x"));
-        let left = Instant::now();
-        assert!(matches!(clients.next(true).await, Event::HangUp));
-        assert!(left.elapsed() >= linger);
-    }
-}
+mod tests;

@@ -122,6 +122,9 @@ async fn receive(
                         let message = "the program has taken no input for too long".to_owned();
                         return Some((close_code::ERROR, ServerMessage::Error { message }));
                     }
+                    Err(NotTaken::NoRoom(message)) => {
+                        return Some((close_code::ERROR, ServerMessage::Error { message }));
+                    }
                 }
             }
             Ok(Message::Text(text)) => match ClientMessage::parse(&text) {

@@ -52,7 +52,7 @@ use self::screen::Screen;
 use self::task::Task;
 use crate::activity::{Occupation, Tracker};
 use crate::pid1::Children;
-use crate::quota::Quota;
+use crate::quota::{Buffers, Quota};
 use crate::server::Connected;
 use crate::session::{Session, Sessions};
 use crate::{Config, Error};
@@ -71,6 +71,7 @@ pub struct Terminals {
     tracker: Arc<Tracker>,
     last_cookie: AtomicU64,
     room: Quota,
+    buffers: Buffers,
     sessions: Arc<Sessions>,
     of_sessions: Mutex<HashMap<SessionId, OfSession>>,
     /// Whether `sandboxd` is shutting down. Every terminal and every connection has a receiver.
@@ -119,15 +120,17 @@ async fn open(
 
 impl Terminals {
     /// No terminals yet. They run as `config` says, enter their processes in `children`, are counted in `tracker` and find
-    /// their sessions in `sessions`.
+    /// their sessions in `sessions`. What their clients send takes room in `buffers`.
     pub fn new(
         config: Arc<Config>,
         children: Arc<Children>,
         tracker: Arc<Tracker>,
         sessions: Arc<Sessions>,
+        buffers: Buffers,
     ) -> Arc<Self> {
         Arc::new(Self {
             room: Quota::new("terminals", config.limits.max_terminals),
+            buffers,
             config,
             children,
             tracker,
@@ -158,7 +161,7 @@ impl Terminals {
 
     /// A client of the terminal that `request` asks for: of its session's, if there is one, and otherwise of a new one.
     fn attach(self: &Arc<Self>, request: &PtyRequest) -> Connection {
-        let (client, connection) = Client::new(request.size);
+        let (client, connection) = Client::new(request.size, self.buffers.clone());
         match &request.session {
             None => drop(self.start(request, None, client)),
             Some(id) => match self.sessions.open(id) {

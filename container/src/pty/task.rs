@@ -99,8 +99,8 @@ impl Task {
     async fn live(&mut self) -> Result<Option<Last>, String> {
         self.launcher.as_ref().map_err(String::clone)?;
         let first = match self.mode {
-            Mode::Shell => Ok(Bytes::new()),
-            Mode::Auto | Mode::Command => self.first_input().await,
+            Mode::Shell => Ok(None),
+            Mode::Auto | Mode::Command => self.first_input().await.map(Some),
         };
         let first = match first {
             Ok(first) => first,
@@ -128,7 +128,7 @@ impl Task {
     }
 
     /// Waits for what decides what is run.
-    async fn first_input(&mut self) -> Result<Bytes, End> {
+    async fn first_input(&mut self) -> Result<Input, End> {
         loop {
             let event = tokio::select! {
                 event = self.clients.next(true) => event,
@@ -136,7 +136,7 @@ impl Task {
                 () = &mut self.deleted => return Err(End::Deleted),
             };
             match event {
-                Event::Input(input) => return Ok(input.bytes),
+                Event::Input(input) => return Ok(input),
                 Event::Resized(size) => self.size = size,
                 Event::Attached(client, size) => {
                     self.size = size;
@@ -149,9 +149,10 @@ impl Task {
     }
 
     /// Starts what `first` asks for; with it, what is input of it already.
-    fn start(&self, first: Bytes) -> Result<(Running, Bytes), String> {
+    fn start(&self, first: Option<Input>) -> Result<(Running, Option<Input>), String> {
         let launcher = self.launcher.as_ref().map_err(String::clone)?;
-        let job = Job::of(self.mode, first)?;
+        let bytes = first.as_ref().map(|first| first.bytes.clone());
+        let job = Job::of(self.mode, bytes.unwrap_or_default())?;
         let device = Device::open(self.size, job.discipline(), launcher.ids())
             .map_err(|e| format!("there is no terminal to be had: {e}"))?;
         let busy = self.tracker.begin(Occupation::Command);
@@ -162,26 +163,25 @@ impl Task {
             busy,
         };
         let input = match job {
-            Job::Shell(first) => first,
-            Job::Command(_) => Bytes::new(),
+            Job::Shell(_) => first,
+            Job::Command(_) => None,
         };
         Ok((running, input))
     }
 
     /// Moves input and output until the program has ended and all of its output is on its way, or until something else ends
     /// the terminal.
-    async fn until_end(&mut self, running: &Running, mut first: Bytes) -> End {
+    async fn until_end(&mut self, running: &Running, mut input: Option<Input>) -> End {
         let Running { device, started, .. } = running;
         let child = &started.child;
-        let mut is_prompting = !first.is_empty();
-        let mut input = None::<Input>;
+        let mut is_prompting = input.is_some();
         let prompted = Instant::now() + PROMPT;
         let mut is_closing = false;
         // How much more output counts, once the program has ended.
         let mut left = None;
         loop {
-            let next = input.as_ref().map_or(&first, |input| &input.bytes);
-            let has_input = !next.is_empty();
+            let has_input = input.is_some();
+            let next = input.as_ref().map(|input| &*input.bytes);
             tokio::select! {
                 event = self.clients.next(!has_input) => match event {
                     Event::Input(more) => input = Some(more),
@@ -201,15 +201,13 @@ impl Task {
                         Some(_) => return End::Own,
                     }
                 }
-                written = device.write(next), if has_input && !is_prompting => {
-                    let bytes = input.as_mut().map_or(&mut first, |input| &mut input.bytes);
-                    match written {
-                        Ok(written) => bytes.advance(written),
-                        // Nobody can read it any more: the end of the program will say so.
-                        Err(_) => bytes.clear(),
-                    }
-                    // Its room is free.
-                    input = input.filter(|input| !input.bytes.is_empty());
+                written = device.write(next.unwrap_or_default()), if has_input && !is_prompting => {
+                    input = input.and_then(|mut input| {
+                        // An error says that nobody can read it any more: the end of the program will say so.
+                        input.bytes.advance(written.ok()?);
+                        // Its room is free when nothing is left.
+                        (!input.bytes.is_empty()).then_some(input)
+                    });
                 }
                 () = sleep_until(prompted), if is_prompting => is_prompting = false,
                 () = child.ended(), if left.is_none() => left = Some(HELD_BY_KERNEL),

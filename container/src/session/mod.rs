@@ -30,6 +30,7 @@ pub mod words;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,11 +43,15 @@ use self::dump::first_and_last;
 use self::files::ShellFiles;
 use self::state::{Env, MAX_STATE, State};
 use self::turn::Queue;
-use crate::quota::{Buffers, Permit, Quota};
+use crate::quota::{Buffers, Permit, Quota, Room};
 use crate::{Config, Error};
 
 /// The most that a shell may say of itself, in bytes: twice a state, with its quotes.
 const MAX_DUMPS: usize = 4 * MAX_STATE;
+
+/// So much of a session needs no room in the buffers, in bytes: more than most have of all. So they are kept, whatever else
+/// is going on.
+const SMALL: usize = 16 * 1024;
 
 /// All sessions.
 #[derive(Debug)]
@@ -76,12 +81,15 @@ pub struct Session {
     start: SessionStart,
     base: Arc<Env>,
     state: Mutex<State>,
+    /// That of the state and of `start`.
+    room: Mutex<Room>,
+    buffers: Buffers,
     queue: Queue,
     deleted: watch::Sender<bool>,
 }
 
 impl Sessions {
-    /// No session yet, for commands that run as `config` says. What asks for sessions takes room in `buffers`.
+    /// No session yet, for commands that run as `config` says. They, and what asks for them, take room in `buffers`.
     pub fn new(config: &Config, buffers: Buffers) -> Self {
         files::reserve();
         Self {
@@ -109,7 +117,7 @@ impl Sessions {
     }
 
     /// Makes the session `id` from `start`. Fails when there is one that was made from something else, when its directory
-    /// is not there, or when there are too many.
+    /// is not there, when there are too many, or when the buffers have no room for it.
     pub fn create(&self, id: &SessionId, start: &SessionStart) -> Result<(), Error> {
         let session = self.find_or_make(id, start)?;
         if session.start != *start {
@@ -147,11 +155,17 @@ impl Sessions {
                     return Err(Invalid::request(format!("cwd is not a directory: {}", start.cwd)).into());
                 }
                 let permit = (!id.is_default()).then(|| self.room.take()).transpose()?;
+                let state = State::new(cwd, &start.env);
+                let room = self
+                    .buffers
+                    .take(beyond_small(state.memory() + memory_of(start)))?;
                 let session = Arc::new(Session {
                     id: id.clone(),
                     start: start.clone(),
                     base: Arc::clone(&self.base),
-                    state: Mutex::new(State::new(cwd, &start.env)),
+                    state: Mutex::new(state),
+                    room: Mutex::new(room),
+                    buffers: self.buffers.clone(),
                     queue: Queue::new(self.limits.max_session_queue),
                     deleted: watch::Sender::new(false),
                 });
@@ -167,6 +181,17 @@ impl Sessions {
     fn by_id(&self) -> MutexGuard<'_, HashMap<SessionId, Entered>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How much of so many bytes needs room in the buffers.
+fn beyond_small(bytes: usize) -> u64 {
+    bytes.saturating_sub(SMALL) as u64
+}
+
+/// How much memory it takes, in bytes, about.
+fn memory_of(start: &SessionStart) -> usize {
+    let texts = start.env.iter().map(|(name, value)| name.len() + value.len());
+    texts.sum::<usize>() + start.cwd.len()
 }
 
 /// The directory that clients call `cwd`.
@@ -193,7 +218,8 @@ impl Session {
     }
 
     /// Keeps what a shell of this session left in `files`, once it has ended. Nothing is kept of one that has not said it
-    /// all. Fails, with words for a person, when it is too much to keep; the session is then as it was before.
+    /// all. Fails, with words for a person, when it is too much to keep, or more than the buffers have room for; the session
+    /// is then as it was before.
     pub fn keep(&self, files: ShellFiles) -> Result<(), String> {
         let too_large = || {
             format!(
@@ -202,9 +228,10 @@ impl Session {
                 MAX_STATE >> 20
             )
         };
+        let not_kept = |why: &dyn Display| format!("session {}: its state was not kept: {why}", self.id);
         let said = files
             .take(MAX_DUMPS)
-            .map_err(|e| format!("session {}: its state was not kept: {e}", self.id))?
+            .map_err(|e| not_kept(&e))?
             .ok_or_else(too_large)?;
         let Some((before, after)) = first_and_last(&said) else {
             return Ok(());
@@ -214,6 +241,10 @@ impl Session {
         if new.size() > MAX_STATE {
             return Err(too_large());
         }
+        let needed = beyond_small(new.memory() + memory_of(&self.start));
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        self.buffers.grow(&mut room, needed).map_err(|e| not_kept(&e))?;
+        room.shrink(needed);
         *state = new;
         Ok(())
     }

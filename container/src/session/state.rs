@@ -11,6 +11,9 @@ use super::words;
 /// The most that a session keeps, in bytes of the commands that restore it.
 pub const MAX_STATE: usize = 4 * 1024 * 1024;
 
+/// What an entry of a table takes besides its texts, in bytes, about: a session may have a hundred thousand tiny ones.
+const ENTRY: usize = 128;
+
 /// Environment by name.
 pub type Env = BTreeMap<OsString, OsString>;
 
@@ -250,6 +253,24 @@ impl State {
             + texts.iter().sum::<usize>()
             + self.options_for_bash().len()
             + self.cwd.as_os_str().len()
+    }
+
+    /// How much memory it takes, in bytes, about.
+    pub fn memory(&self) -> usize {
+        let variables = self.variables.iter().map(|(name, variable)| {
+            let value = match variable {
+                Variable::Set {
+                    declaration,
+                    exported,
+                } => declaration.len() + exported.as_ref().map_or(0, |value| value.len()),
+                Variable::Unset => 0,
+            };
+            ENTRY + name.len() + value
+        });
+        let options = self.options.iter();
+        let options = options.map(|(name, command)| ENTRY + name.len() + command.len());
+        let texts = [&self.functions, &self.aliases].map(|text| text.as_ref().map_or(0, Vec::len));
+        variables.chain(options).chain(texts).sum::<usize>() + self.cwd.as_os_str().len()
     }
 }
 

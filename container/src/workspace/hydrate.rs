@@ -1,6 +1,6 @@
 //! `hydrate`: an archive over the workspace.
 
-use std::io;
+use std::io::{self, BufRead};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, PoisonError};
 
@@ -65,7 +65,7 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
     std::thread::Builder::new()
         .name("hydrate".into())
         .spawn(move || {
-            let unpacked = unpack(&archives, Received::new(blocks));
+            let unpacked = archives.unpack(Received::new(blocks));
             drop(permit);
             // Fails when the client left: then nobody waits for it.
             let _ = done.send(unpacked);
@@ -96,26 +96,31 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
     }
 }
 
-/// Unpacks the body beside the workspace, all of it, then moves that in.
-fn unpack(archives: &Archives, body: Received) -> Result<(), Error> {
-    let unreadable = |e: io::Error| damaged(&e.to_string());
-    let Some(archive) = input::unpacked(body).map_err(unreadable)? else {
-        return Err(Invalid::request("Empty tar payload").into());
-    };
-    let write = |errno: rustix::io::Errno| Error::Write(errno.into());
-    let staging = Staging::create(&archives.place).map_err(write)?;
-    let tree = staging.tree().map_err(write)?;
-    let directories = Directories::new(staging.file().map_err(write)?);
-    let mut members = Members::new(archive);
-    let unpacker = Unpacker::new(tree.as_fd(), directories, archives.owner).map_err(write)?;
-    let directories = unpacker.unpack(&mut members)?;
-    members.finish()?;
+impl Archives {
+    /// Unpacks `archive` beside the workspace, all of it, then moves that in. It blocks.
+    ///
+    /// Errors: 400 for what is no archive or does not belong into a workspace, 507 and 502 when it cannot be written. Until
+    /// it is moved in, an error leaves the workspace as it was.
+    pub fn unpack(&self, archive: impl BufRead + 'static) -> Result<(), Error> {
+        let unreadable = |e: io::Error| damaged(&e.to_string());
+        let Some(archive) = input::unpacked(archive).map_err(unreadable)? else {
+            return Err(Invalid::request("Empty tar payload").into());
+        };
+        let write = |errno: rustix::io::Errno| Error::Write(errno.into());
+        let staging = Staging::create(&self.place).map_err(write)?;
+        let tree = staging.tree().map_err(write)?;
+        let directories = Directories::new(staging.file().map_err(write)?);
+        let mut members = Members::new(archive);
+        let unpacker = Unpacker::new(tree.as_fd(), directories, self.owner).map_err(write)?;
+        let directories = unpacker.unpack(&mut members)?;
+        members.finish()?;
 
-    // One at a time: two archives with the same names end up as one after the other, not as a mixture.
-    let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
-    let (tree, workspace) = (tree.as_fd(), archives.place.workspace());
-    Merge::new(archives.owner).check(tree, workspace)?;
-    Merge::new(archives.owner).run(tree, workspace)?;
-    let workspace = workspace.try_clone_to_owned().map_err(Error::Write)?;
-    directories.apply(workspace).map_err(Error::Write)
+        // One at a time: two archives with the same names end up as one after the other, not as a mixture.
+        let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tree, workspace) = (tree.as_fd(), self.place.workspace());
+        Merge::new(self.owner).check(tree, workspace)?;
+        Merge::new(self.owner).run(tree, workspace)?;
+        let workspace = workspace.try_clone_to_owned().map_err(Error::Write)?;
+        directories.apply(workspace).map_err(Error::Write)
+    }
 }

@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sandbox_protocol::pty::ServerMessage;
 use serde_json::json;
 
-use crate::support::{Sandboxd, eventually, sandboxd_path};
+use crate::support::{Sandboxd, Terminal, eventually, sandboxd_path};
 
 fn small() -> Sandboxd {
     Sandboxd::start_with(|command| {
@@ -50,6 +51,80 @@ fn what_needs_more_than_the_buffers_have_is_refused() {
         let body = json!({"argv": ["wc", "-c"], "stdin": "x".repeat(300_000)});
         assert_eq!(sandboxd.exec(&body).text(), "300000\n");
     }
+}
+
+#[test]
+fn sessions_share_the_buffers() {
+    let sandboxd = small();
+    let run = |session: &str, script: &str| sandboxd.run_in(session, &["bash", "-c", script]).0;
+    let keep = "A=$(head -c 400000 /dev/zero | tr '\\0' x)";
+    let kept = "echo ${#A} $B";
+    for session in ["a", "b"] {
+        assert_eq!(run(session, keep), "");
+        assert_eq!(run(session, kept), "400000\n");
+    }
+    let refused = run("c", keep);
+    assert!(
+        refused.starts_with("session c: its state was not kept")
+            && refused.contains("SANDBOX_MAX_BUFFER_BYTES"),
+        "{refused}"
+    );
+    // It is as it was, and a little is always kept.
+    assert_eq!(run("c", "B=1"), "");
+    assert_eq!(run("c", kept), "0 1\n");
+    let create = |bytes: usize| {
+        let body = json!({"env": {"A": "x".repeat(bytes)}});
+        sandboxd.create_session(&body.to_string())
+    };
+    let (status, error) = create(150_000);
+    assert_eq!((status, &error["code"]), (503, &json!("limit_exceeded")));
+    let words = error["error"].as_str().unwrap();
+    assert!(words.contains("SANDBOX_MAX_BUFFER_BYTES"), "{words}");
+    // What is unset gives its room back, and so does a session that is deleted.
+    assert_eq!(run("a", "unset A"), "");
+    assert_eq!(run("c", keep), "");
+    assert_eq!(run("c", kept), "400000 1\n");
+    for session in ["a", "b", "c"] {
+        assert_eq!(sandboxd.delete_session(session).0, 200);
+    }
+    assert_eq!(create(150_000).0, 200);
+}
+
+#[test]
+fn input_of_terminals_shares_the_buffers() {
+    let sandboxd = small();
+    let open = || {
+        let mut terminal = Terminal::run(&sandboxd, "stty raw -echo; echo started; sleep 600");
+        terminal.wait_for("started\n");
+        terminal
+    };
+    // Each holds about 200 KB that its program does not read, and the fifth finds less than that left.
+    let fill = |terminal: &mut Terminal| (0..4).for_each(|_| terminal.send("x".repeat(60_000)));
+    let mut held: Vec<_> = (0..4).map(|_| open()).collect();
+    held.iter_mut().for_each(fill);
+    let answers = |terminal: &mut Terminal| {
+        // Answers come in turn with what was sent before.
+        terminal.send_text("x");
+        assert!(matches!(terminal.message(), ServerMessage::Error { .. }));
+    };
+    held.iter_mut().for_each(answers);
+    let mut over = open();
+    fill(&mut over);
+    let finished = over.finish();
+    assert!(
+        finished.error().contains("SANDBOX_MAX_BUFFER_BYTES"),
+        "{finished:?}"
+    );
+    // Whoever sends a little is none the worse.
+    let mut keys = Terminal::run(&sandboxd, "echo started; read -r line; echo \"<$line>\"");
+    keys.wait_for("started\n");
+    keys.send("line\n");
+    assert_eq!(keys.finish().text(), "<line>\n");
+    drop(held);
+    eventually("the terminals are gone", || !sandboxd.activity().is_busy());
+    let mut again = open();
+    fill(&mut again);
+    answers(&mut again);
 }
 
 #[test]
@@ -137,6 +212,11 @@ fn commands_are_the_first_to_go_when_memory_runs_out() {
         assert_eq!(score(&sandboxd), "500\n500\n", "{user:?}");
         let own = fs::read_to_string(format!("/proc/{}/oom_score_adj", sandboxd.pid())).unwrap();
         assert!(own.trim().parse::<i32>().unwrap() <= 0, "{own}");
+        if user.is_none() {
+            // What a program forks before its own is set is not safer than any other process.
+            let usual = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+            assert_eq!(own, usual);
+        }
         let sandboxd = Sandboxd::start_with(|command| {
             set(command);
             command.env("SANDBOX_COMMAND_OOM_SCORE", "900");

@@ -107,3 +107,12 @@ fn local_variables_are_not_kept() {
         "{two}"
     );
 }
+
+#[test]
+fn its_memory_is_more_than_its_text() {
+    let same = bash("/profile", "", "", "");
+    let left: String = (0..1000).map(|n| format!("declare -x A{n}=\"{n}\"\n")).collect();
+    let state = change(&new(), &same, &bash("/profile", &left, "", ""));
+    assert!(state.memory() > state.size() + 1000 * ENTRY);
+    assert!(new().memory() < 1024);
+}
