@@ -17,6 +17,7 @@ mod api;
 mod edge;
 mod new_id;
 mod response;
+pub mod s3;
 mod sandbox;
 mod stream;
 mod stub;
