@@ -1,5 +1,6 @@
 //! The operations, one file a resource.
 
+pub mod body;
 pub mod exec;
 pub mod file;
 pub mod health;
@@ -7,11 +8,11 @@ pub mod mount;
 pub mod openapi;
 pub mod pool;
 pub mod pty;
+pub mod s3;
 pub mod sandbox;
 pub mod session;
 pub mod tunnel;
 pub mod workspace;
 
-mod body;
 mod object;
 mod upload;

@@ -79,7 +79,10 @@ async fn bring_up(
     if look_first && let Some(boot) = core.runtime.inspect().await? {
         let exit = core.watch(&boot);
         match wait_until_ready(core, ticket, &boot, &exit).await {
-            Ok(()) => return Ok(boot),
+            Ok(()) => {
+                core.resume_mounts(&boot.id).await;
+                return Ok(boot);
+            }
             Err(GivenUp::Error(e)) => return Err(e),
             // What ran has ended since it was looked at: there is room for a new one.
             Err(GivenUp::Ended(_)) => {}
