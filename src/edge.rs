@@ -26,7 +26,7 @@ struct LogLine<'a> {
     sandbox: Option<&'a str>,
     status: u16,
     /// Until the response's headers; a stream goes on after that.
-    duration_ms: f64,
+    duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -89,7 +89,7 @@ pub async fn answer(request: Request, env: &Env, caller: Caller) -> Response {
             .and_then(|r| r.sandbox.as_ref())
             .map(|id| id.as_str()),
         status: response.status(),
-        duration_ms: js_sys::Date::now() - started,
+        duration_ms: (js_sys::Date::now() - started) as u64,
         error: error.filter(|_| response.status() >= 500),
     });
     response

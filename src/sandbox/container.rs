@@ -242,7 +242,11 @@ impl Failure {
                 text.or_else(|| now.as_string())
                     .unwrap_or_else(|| "unknown error".to_owned()),
             );
-            exit_code = exit_code.or_else(|| get("exitCode").and_then(|code| code.as_f64()));
+            exit_code = exit_code.or_else(|| {
+                get("exitCode")
+                    .and_then(|code| code.as_f64())
+                    .map(|code| code as i64)
+            });
             error = get("cause").filter(JsValue::is_object);
         }
         let kind = platform_error::classify(texts.iter().map(String::as_str));

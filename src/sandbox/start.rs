@@ -48,7 +48,8 @@ pub async fn start(
 ) -> Result<(), ApiError> {
     let began = js_sys::Date::now();
     let result = bring_up(&core, ticket, look_first, &boot_id).await;
-    let took_ms = js_sys::Date::now() - began;
+    // Whole: fractions would bring the code that formats them.
+    let took_ms = (js_sys::Date::now() - began) as u64;
     match &result {
         Ok(boot) => {
             core.log("ready", Some(&boot.id), &format!("{took_ms} ms"));
