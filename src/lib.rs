@@ -17,6 +17,7 @@ mod api;
 mod edge;
 mod new_id;
 mod response;
+pub mod s3;
 mod sandbox;
 mod stream;
 mod stub;
@@ -28,8 +29,8 @@ pub use sandbox::Sandbox;
 
 /// Answers every HTTP request to the Worker.
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> worker::Result<web_sys::Response> {
-    Ok(edge::answer(request, &env).await)
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    Ok(edge::answer(request, &env, edge::caller(&context)).await)
 }
 
 /// Comes every minute: fills the pool after a deploy, and whenever its own alarm was lost.

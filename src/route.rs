@@ -51,6 +51,8 @@ pub enum Route {
     Mount(SandboxId),
     /// `POST /v1/sandbox/{id}/unmount`
     Unmount(SandboxId),
+    /// `/v1/sandbox/{id}/s3/…`: what the s3fs of a sandbox asks of its own Sandbox object. No client's.
+    S3(SandboxId),
 }
 
 /// A file of the explorer, the same on every bridge: a browser loads it without the key.
@@ -144,7 +146,8 @@ pub fn resolve(method: &str, path: &str) -> Result<Resolved, Invalid> {
     Ok(Resolved {
         pattern,
         sandbox: Some(id),
-        guarded: true,
+        // Of those the object asks for the token of a mount.
+        guarded: !matches!(route, Ok(Route::S3(_))),
         route,
     })
 }
@@ -208,8 +211,10 @@ fn in_sandbox(
             allow(method, "POST", || Ok(Route::Unmount(id))),
         ),
         Some("file") => file(method, id, ""),
+        Some("s3") => ("/v1/sandbox/{id}/s3", Ok(Route::S3(id))),
         Some(operation) => match operation.split_once('/') {
             Some(("file", path)) => file(method, id, path),
+            Some(("s3", _)) => ("/v1/sandbox/{id}/s3", Ok(Route::S3(id))),
             Some(("session", session)) => (
                 "/v1/sandbox/{id}/session/{sid}",
                 allow(method, "DELETE", || {

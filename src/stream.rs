@@ -39,6 +39,11 @@ pub async fn pump(source: &ReadableStream, sink: &WritableStream, end: AtTheEnd)
         .map(drop)
 }
 
+/// Moves all bytes of `source` to `sink`, and its end, whichever it is.
+pub async fn pass_on(source: &ReadableStream, sink: &WritableStream) -> Result<(), JsValue> {
+    JsFuture::from(source.pipe_to(sink)).await.map(drop)
+}
+
 /// Writes the last bytes and closes. Fails when the reader has left.
 pub async fn finish(sink: &WritableStream, bytes: &[u8]) -> Result<(), JsValue> {
     let writer = sink.get_writer()?;

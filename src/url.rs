@@ -2,13 +2,24 @@
 
 /// The host: lower-case, without user, port and brackets.
 pub fn host(url: &str) -> &str {
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or("");
-    let authority = authority.rsplit('@').next().unwrap_or("");
+    let authority = authority(url);
     match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(""),
         None => authority.split(':').next().unwrap_or(""),
     }
+}
+
+/// Scheme, host and port, without user; `None` when this is no URL with a host.
+pub fn origin(url: &str) -> Option<String> {
+    let (scheme, _) = url.split_once("://")?;
+    Some(format!("{scheme}://{}", authority(url))).filter(|origin| !origin.ends_with('/'))
+}
+
+/// Host and port, without user.
+pub fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    authority.rsplit('@').next().unwrap_or("")
 }
 
 /// The path, without query and fragment.
@@ -44,6 +55,19 @@ mod tests {
             ("https://host?q=/v1", "/"),
         ] {
             assert_eq!(path(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn origins_lose_user_and_path() {
+        for (url, expected) in [
+            ("http://localhost:8787/v1?a=/", Some("http://localhost:8787")),
+            ("https://u:p@host", Some("https://host")),
+            ("http://[::1]:9/", Some("http://[::1]:9")),
+            ("http:///x", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(url).as_deref(), expected, "{url}");
         }
     }
 

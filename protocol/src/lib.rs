@@ -21,6 +21,7 @@ pub mod path;
 pub mod pool;
 pub mod pty;
 pub mod query;
+pub mod s3;
 pub mod sandboxd;
 #[cfg(feature = "schema")]
 pub mod schema;

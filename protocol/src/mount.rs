@@ -69,6 +69,14 @@ impl MountRequest {
             .any(|option| option.name() == "public_bucket")
     }
 
+    /// Whether the sandbox sees neither the bucket nor its credentials: the Sandbox object answers for them.
+    pub fn is_proxied(&self) -> bool {
+        match &self.source {
+            Source::Binding(_) => true,
+            Source::Remote(remote) => remote.credential_proxy,
+        }
+    }
+
     /// The JSON body that parses to this request. It holds the credentials.
     pub fn to_json(&self) -> String {
         let mut fields = Map::new();

@@ -11,10 +11,16 @@ pub enum ObjectCall {
     /// Start the sandbox if it does not run, for the pool. Answer: 204 once it answers, or why it does not:
     /// 503 `capacity_exceeded` when the platform has no room.
     Warm,
+    /// Mount a bucket that the object itself serves to the sandbox: a [`crate::MountRequest`] that
+    /// [`is_proxied`](crate::MountRequest::is_proxied). Answer: that of `sandboxd`.
+    Mount,
 }
 
+/// Request header on [`ObjectCall::Mount`]: scheme and authority at which a sandbox of this machine reaches the Worker.
+pub const ORIGIN_HEADER: &str = "sandbox-bridge-origin";
+
 impl ObjectCall {
-    const ALL: [Self; 3] = [Self::Running, Self::Destroy, Self::Warm];
+    const ALL: [Self; 4] = [Self::Running, Self::Destroy, Self::Warm, Self::Mount];
 
     /// The path of the request.
     pub fn path(self) -> &'static str {
@@ -22,6 +28,7 @@ impl ObjectCall {
             Self::Running => "/object/running",
             Self::Destroy => "/object/destroy",
             Self::Warm => "/object/warm",
+            Self::Mount => "/object/mount",
         }
     }
 
@@ -45,6 +52,7 @@ mod tests {
             crate::sandboxd::HEALTH,
             "/file/workspace/object/running",
             "/object",
+            crate::s3::OBJECT,
         ] {
             assert_eq!(ObjectCall::from_path(path), None);
         }

@@ -20,7 +20,8 @@ pub const EXEC: &str = "/exec";
 pub const SESSION: &str = "/session";
 /// `GET`, `HEAD`, `PUT` on `/file/{path}`, the path as [`WorkspacePath::to_url`] writes it.
 pub const FILE: &str = "/file/";
-/// `POST` a [`crate::MountRequest`] whose endpoint and credentials are known: `{"ok":true}` once the bucket answers.
+/// `POST` a [`crate::MountRequest`] whose endpoint and credentials are known: `{"ok":true}` once the bucket answers. With
+/// `credentialProxy` they are those of the Sandbox object: see [`crate::s3`]. A `sandboxd` from before says 501.
 pub const MOUNT: &str = "/mount";
 /// `POST` a [`crate::UnmountRequest`]: `{"ok":true}` once nothing is mounted there.
 pub const UNMOUNT: &str = "/unmount";

@@ -8,7 +8,7 @@ use js_sys::{Reflect, Uint8Array};
 use sandbox_protocol::Invalid;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Headers, ReadableStreamDefaultReader, Request};
+use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::Delay;
 
 use crate::error::ApiError;
@@ -27,13 +27,18 @@ pub fn json_headers() -> Result<Headers, ApiError> {
 
 /// Reads a body of at most `limit` bytes. Errors: 413 when it is longer, 400 when it breaks off.
 pub async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let Some(stream) = request.body() else {
+    read_stream(request.body(), limit).await
+}
+
+/// Reads the body of a request or of a response, as [`read`] does.
+pub async fn read_stream(body: Option<ReadableStream>, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let Some(stream) = body else {
         return Ok(Vec::new());
     };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
     // The client broke off: the answer will hardly reach it, but the log should not call this a fault of ours.
-    let broken = |_| ApiError::from(Invalid::request("the request's body broke off"));
+    let broken = |_| ApiError::from(Invalid::request("the body broke off"));
     while let Some(bytes) = next(&reader).await.map_err(broken)? {
         if body.len() + bytes.length() as usize > limit {
             let refusal = ApiError::TooLarge { limit: limit as u64 };

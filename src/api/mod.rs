@@ -8,6 +8,7 @@ pub mod mount;
 pub mod openapi;
 pub mod pool;
 pub mod pty;
+pub mod s3;
 pub mod sandbox;
 pub mod session;
 pub mod tunnel;

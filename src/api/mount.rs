@@ -1,15 +1,20 @@
 //! `POST /v1/sandbox/{id}/mount`, `POST /v1/sandbox/{id}/unmount`
 
-use sandbox_protocol::mount::{MAX_BODY, Source};
-use sandbox_protocol::{Invalid, MountRequest, SandboxId, UnmountRequest, sandboxd};
+use js_sys::Reflect;
+use sandbox_protocol::mount::{Binding, MAX_BODY, S3fsOption, Source};
+use sandbox_protocol::object::ORIGIN_HEADER;
+use sandbox_protocol::{Invalid, MountRequest, ObjectCall, SandboxId, UnmountRequest, sandboxd};
 use web_sys::{Request, Response};
 use worker::Env;
 
 use super::{body, object};
 use crate::config::{Config, MountConfig};
 use crate::error::ApiError;
+use crate::sandbox::s3::is_bucket;
+use crate::url;
 
-/// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it does not.
+/// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it does not, 501
+/// `not_supported` when the sandbox cannot reach who would answer for it.
 pub async fn mount(
     env: &Env,
     config: &Config,
@@ -17,8 +22,23 @@ pub async fn mount(
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut mount = MountRequest::parse(&body::read(&request, MAX_BODY).await?)?;
-    complete(&mut mount, &config.mount)?;
-    object::forward_json(env, id, sandboxd::MOUNT, &request, &mount.to_json()).await
+    if !mount.is_proxied() {
+        complete(&mut mount, &config.mount)?;
+        return object::forward_json(env, id, sandboxd::MOUNT, &request, &mount.to_json()).await;
+    }
+    shows_a_token(&mount)?;
+    match &mount.source {
+        Source::Binding(name) => find(env, name)?,
+        Source::Remote(_) => complete(&mut mount, &config.mount)?,
+    }
+    let headers = body::json_headers()?;
+    if config.runtime_url.is_some()
+        && let Some(origin) = url::origin(&request.url())
+    {
+        headers.set(ORIGIN_HEADER, &origin)?;
+    }
+    let (path, json) = (ObjectCall::Mount.path(), mount.to_json().into());
+    object::forward(env, id, path, &request, &headers, Some(&json)).await
 }
 
 /// 200 `{"ok":true}` once nothing is mounted there any more, 502 `unmount_error` with the reason when that fails.
@@ -31,9 +51,8 @@ pub async fn unmount(env: &Env, id: &SandboxId, request: Request) -> Result<Resp
 fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiError> {
     let is_public = mount.is_public();
     let remote = match &mut mount.source {
-        Source::Remote(remote) if !remote.credential_proxy => remote,
-        Source::Remote(_) => return Err(not_supported("options.credentialProxy")),
-        Source::Binding(_) => return Err(not_supported("binding")),
+        Source::Remote(remote) => remote,
+        Source::Binding(_) => return Ok(()),
     };
     if remote.endpoint.is_none() {
         remote.endpoint = config.r2_endpoint.clone();
@@ -57,10 +76,28 @@ fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiErr
     Ok(())
 }
 
-/// Both need somebody outside the sandbox who answers its S3 requests.
-fn not_supported(field: &str) -> ApiError {
-    ApiError::NotSupported(format!(
-        "{field} is not supported: the Worker would have to answer the sandbox's S3 requests, and this version takes \
-         none from its containers or local sandboxes. Mount the bucket by options.endpoint with credentials"
-    ))
+/// s3fs must show its token as an access key, by signatures of version 4.
+fn shows_a_token(mount: &MountRequest) -> Result<(), Invalid> {
+    let hides = |option: &S3fsOption| matches!(option.name(), "public_bucket" | "sigv2");
+    match mount.s3fs_options.iter().find(|option| hides(option)) {
+        None => Ok(()),
+        Some(option) => Err(Invalid::request(format!(
+            "options.s3fsOptions must not have {:?} with binding or options.credentialProxy",
+            option.name()
+        ))),
+    }
+}
+
+/// Whether the deployment has a bucket of this name.
+fn find(env: &Env, name: &Binding) -> Result<(), Invalid> {
+    let binding = Reflect::get(env, &name.as_str().into()).unwrap_or_default();
+    let wrong = match () {
+        () if binding.is_undefined() => "there is none of that name",
+        () if !is_bucket(&binding) => "that one is something else",
+        () => return Ok(()),
+    };
+    Err(Invalid::request(format!(
+        "binding must name an R2 bucket of the Worker (r2_buckets in wrangler.jsonc); {wrong}: {}",
+        name.as_str()
+    )))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Function, Object, Promise, Reflect};
 use sandbox_protocol::{SandboxId, sandboxd};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -15,10 +15,17 @@ use super::lifecycle::Boot;
 use super::platform_error::{self, Kind};
 use super::runtime::Ended;
 use super::secret::Secrets;
+use crate::edge::SANDBOX_PROP;
 use crate::error::ApiError;
 
 /// What requests to `sandboxd` are addressed to. Only the path counts: the port is chosen by the handle.
 const ORIGIN: &str = "http://sandboxd";
+
+/// The address at which the s3fs of a container finds its Sandbox object, by [`ContainerRuntime::intercept`]. It is one of
+/// those that are for documentation (RFC 5737): nobody else has it, and no name needs to be looked up.
+const S3_ADDRESS: &str = "192.0.2.1";
+/// The same, as the beginning of a URL.
+pub const S3_ORIGIN: &str = "http://192.0.2.1";
 
 /// The platform takes no label value of more bytes.
 const LONGEST_LABEL: usize = 64;
@@ -53,6 +60,9 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setInactivityTimeout)]
     fn set_inactivity_timeout(this: &Handle, ms: f64) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = interceptOutboundHttp)]
+    fn intercept_outbound_http(this: &Handle, address: &str, fetcher: &JsValue) -> Result<Promise, JsValue>;
+
     /// A TCP port of the container.
     type Port;
 
@@ -64,6 +74,8 @@ extern "C" {
 #[derive(Debug)]
 pub struct ContainerRuntime {
     handle: Handle,
+    /// `ctx.exports`: this Worker's own entry points.
+    exports: JsValue,
     id: SandboxId,
     secrets: Secrets,
 }
@@ -72,8 +84,10 @@ impl ContainerRuntime {
     /// The container attached to the object of the sandbox `id`, whose state this is, if the deployment attaches one.
     pub fn of(state: &worker::State, id: &SandboxId) -> Option<Self> {
         let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
+        let exports = Reflect::get(state.as_raw(), &"exports".into()).unwrap_or_default();
         container.is_object().then(|| Self {
             handle: container.unchecked_into(),
+            exports,
             id: id.clone(),
             secrets: Secrets::new(state.storage()),
         })
@@ -102,6 +116,36 @@ impl ContainerRuntime {
         self.handle
             .start(&options)
             .map_err(|e| Failure::of(&e).into_api_error())
+    }
+
+    /// Has what the container asks of [`S3_ORIGIN`] handed to this Worker, marked with the name of the sandbox. It holds for
+    /// as long as the container runs, and can be done again. Errors: 501 where the runtime does not offer it.
+    pub async fn intercept(&self) -> Result<(), ApiError> {
+        let missing = |what: &str| {
+            ApiError::NotSupported(format!(
+                "binding and options.credentialProxy are not supported here: this runtime has no {what}, by which a container's \
+                 S3 requests reach the Worker. Mount the bucket by options.endpoint with credentials"
+            ))
+        };
+        let offered = Reflect::get(&self.handle, &"interceptOutboundHttp".into())?;
+        if !offered.is_function() {
+            return Err(missing("interceptOutboundHttp"));
+        }
+        let entry = Reflect::get(&self.exports, &"default".into()).unwrap_or_default();
+        let entry: Function = entry.dyn_into().map_err(|_| missing("ctx.exports"))?;
+        let options = Object::new();
+        let props = object([(SANDBOX_PROP, self.id.as_str())])?;
+        Reflect::set(&options, &"props".into(), &props)?;
+        let fetcher = entry.call1(&self.exports, &options)?;
+        let intercepted =
+            async { JsFuture::from(self.handle.intercept_outbound_http(S3_ADDRESS, &fetcher)?).await };
+        let refused = |e| {
+            missing(&format!(
+                "working interceptOutboundHttp ({})",
+                Failure::of(&e).text
+            ))
+        };
+        intercepted.await.map(drop).map_err(refused)
     }
 
     /// How a request to its `sandboxd` is addressed.
@@ -198,7 +242,11 @@ impl Failure {
                 text.or_else(|| now.as_string())
                     .unwrap_or_else(|| "unknown error".to_owned()),
             );
-            exit_code = exit_code.or_else(|| get("exitCode").and_then(|code| code.as_f64()));
+            exit_code = exit_code.or_else(|| {
+                get("exitCode")
+                    .and_then(|code| code.as_f64())
+                    .map(|code| code as i64)
+            });
             error = get("cause").filter(JsValue::is_object);
         }
         let kind = platform_error::classify(texts.iter().map(String::as_str));

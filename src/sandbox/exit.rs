@@ -39,6 +39,7 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
             core.lifecycle.borrow_mut().exited(&boot.id);
             core.log("exit", Some(&boot.id), &ended.words);
             core.abandon_tunnels(Some(boot.id.clone()));
+            core.end_grants_of(Some(boot.id.clone()));
             let need = core.lifecycle.borrow().need();
             // The end of an older boot is no news of the sandbox.
             if !matches!(need, Need::Use(now) if now.id != boot.id) {

@@ -9,11 +9,14 @@
 
 mod container;
 mod exit;
+mod grant;
 mod lifecycle;
 mod local;
+mod mount;
 mod platform_error;
 mod relay;
 mod runtime;
+pub mod s3;
 mod secret;
 mod sleep;
 mod start;
@@ -26,11 +29,12 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use sandbox_protocol::answer::Running;
 use sandbox_protocol::pool::News;
+use sandbox_protocol::s3::OBJECT;
 use sandbox_protocol::{ObjectCall, SandboxId, event, sandboxd};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Request, RequestInit, Response};
+use web_sys::{Headers, Request, RequestInit, Response};
 use worker::{DurableObject, Env, State, Storage};
 use worker_macros::durable_object;
 
@@ -41,8 +45,10 @@ use crate::pool;
 use crate::response;
 use crate::url;
 use exit::Exit;
+use grant::Grants;
 use lifecycle::{Boot, Lifecycle, Need};
 use runtime::Runtime;
+use s3::Signer;
 use tunnel::Tunnels;
 
 /// The Durable Object class.
@@ -70,6 +76,8 @@ struct Core {
     /// Counts the requests that were handed on.
     uses: Cell<u64>,
     tunnels: Tunnels,
+    grants: Grants,
+    signer: Signer,
 }
 
 impl DurableObject for Sandbox {
@@ -120,6 +128,8 @@ impl Sandbox {
             exit: RefCell::default(),
             uses: Cell::default(),
             tunnels: Tunnels::default(),
+            grants: Grants::default(),
+            signer: Signer::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());
         Ok(core)
@@ -142,9 +152,14 @@ impl Core {
                 self.destroy().await?;
                 response::empty(204)
             }
-            None => match sandboxd::tunnel_port(url::path(&url)) {
-                Some(port) => self.tunnel(port, request).await,
-                None => self.forward(url::path_and_query(&url), request).await,
+            Some(ObjectCall::Mount) => self.mount(request).await,
+            None => match url::path(&url) {
+                sandboxd::UNMOUNT => self.unmount(request).await,
+                path if path.starts_with(OBJECT) => self.s3(request).await,
+                path => match sandboxd::tunnel_port(path) {
+                    Some(port) => self.tunnel(port, request).await,
+                    None => self.forward(url::path_and_query(&url), request).await,
+                },
             },
         }
     }
@@ -177,6 +192,25 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Asks `sandboxd`, which is started if need be.
+    async fn ask(
+        self: &Rc<Self>,
+        path: &str,
+        method: &str,
+        body: Option<&str>,
+    ) -> Result<Response, ApiError> {
+        let init = RequestInit::new();
+        init.set_method(method);
+        if let Some(body) = body {
+            let headers = Headers::new()?;
+            headers.set("content-type", "application/json")?;
+            init.set_headers(&headers);
+            init.set_body(&JsValue::from(body));
+        }
+        let request = Request::new_with_str_and_init("http://sandboxd", &init)?;
+        self.forward(path, &request).await
     }
 
     /// A boot that answers, started if need be.
@@ -212,6 +246,7 @@ impl Core {
             if result.is_ok() {
                 core.report(News::Stopped);
                 core.abandon_tunnels(None);
+                core.end_grants_of(None);
             }
             let failure = result.as_ref().err().map(|e| e.body().error);
             core.log(

@@ -46,9 +46,10 @@ pub async fn prepare(core: &Core) {
     set_alarm(core, after).await;
 }
 
-/// The alarm. It is for tunnels too: what a boot that ended left at Cloudflare is taken away by it.
+/// The alarm. It is for tunnels and mounts too: what a boot that ended left at Cloudflare, or here, is taken away by it.
 pub async fn alarm(core: &Rc<Core>) {
     let next = [look(core).await, core.sweep_tunnels().await];
+    core.sweep_grants().await;
     if let Some(next) = next.into_iter().flatten().min() {
         set_alarm(core, next).await;
     }

@@ -48,7 +48,8 @@ pub async fn start(
 ) -> Result<(), ApiError> {
     let began = js_sys::Date::now();
     let result = bring_up(&core, ticket, look_first, &boot_id).await;
-    let took_ms = js_sys::Date::now() - began;
+    // Whole: fractions would bring the code that formats them.
+    let took_ms = (js_sys::Date::now() - began) as u64;
     match &result {
         Ok(boot) => {
             core.log("ready", Some(&boot.id), &format!("{took_ms} ms"));
@@ -79,7 +80,10 @@ async fn bring_up(
     if look_first && let Some(boot) = core.runtime.inspect().await? {
         let exit = core.watch(&boot);
         match wait_until_ready(core, ticket, &boot, &exit).await {
-            Ok(()) => return Ok(boot),
+            Ok(()) => {
+                core.resume_mounts(&boot.id).await;
+                return Ok(boot);
+            }
             Err(GivenUp::Error(e)) => return Err(e),
             // What ran has ended since it was looked at: there is room for a new one.
             Err(GivenUp::Ended(_)) => {}

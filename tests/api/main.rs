@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod binding;
 mod bucket;
 mod capacity;
 mod clients;
@@ -18,7 +19,10 @@ mod lifecycle;
 mod mount;
 mod mounted;
 mod mounted_alone;
+mod mounted_binding;
 mod mounted_end;
+mod mounted_proxy;
+mod mounted_token;
 mod openapi;
 mod pool;
 mod properties;

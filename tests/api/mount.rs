@@ -129,23 +129,95 @@ async fn a_mount_without_credentials_anywhere_says_where_they_are_looked_for() {
 }
 
 #[tokio::test]
-async fn what_needs_the_worker_to_answer_the_sandbox_is_501() {
+async fn a_binding_that_is_no_bucket_is_refused_and_starts_nothing() {
     let sandbox = sandbox().await;
+    let proxied = |option: &str| {
+        json!({ "bucket": "b", "mountPath": "/mnt/data", "options": { "endpoint": "https://s3.example.com",
+            "credentialProxy": true, "s3fsOptions": [option],
+            "credentials": { "accessKeyId": "i", "secretAccessKey": "hush" } } })
+    };
     for (body, word) in [
         (
-            json!({ "binding": "MY_BUCKET", "mountPath": "/mnt/data" }),
-            "binding",
+            json!({ "binding": "NO_SUCH_BUCKET", "mountPath": "/mnt/data" }),
+            "binding must name an R2 bucket of the Worker (r2_buckets in wrangler.jsonc); there is none",
         ),
         (
-            json!({ "bucket": "b", "mountPath": "/mnt/data", "options": { "endpoint": "https://s3.example.com",
-                "credentialProxy": true, "credentials": { "accessKeyId": "i", "secretAccessKey": "hush" } } }),
-            "options.credentialProxy",
+            json!({ "binding": "Sandbox", "mountPath": "/mnt/data" }),
+            "that one is something else: Sandbox",
         ),
+        (
+            json!({ "binding": "ASSETS", "mountPath": "/mnt/data" }),
+            "that one is something else: ASSETS",
+        ),
+        (
+            json!({ "binding": "SANDBOX_API_KEY", "mountPath": "/mnt/data" }),
+            "that one is something else",
+        ),
+        (proxied("public_bucket=1"), "must not have \"public_bucket\""),
+        (proxied("sigv2"), "must not have \"sigv2\""),
     ] {
-        let text = assert_error(sandbox.post("/mount", &body).await, 501, "not_supported").await;
+        let text = assert_error(sandbox.post("/mount", &body).await, 400, "invalid_request").await;
         assert!(text.contains(word) && !text.contains("hush"), "{text}");
     }
     assert!(!sandbox.running().await);
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_served_and_nothing_started() {
+    let sandbox = sandbox().await;
+    let url = format!(
+        "{}/v1/sandbox/{}/s3/mounted-bucket/key",
+        sandbox.client.bridge.url, sandbox.id
+    );
+    let http = &sandbox.client.http;
+    let shown =
+        |id: &str| format!("AWS4-HMAC-SHA256 Credential={id}/20261121/auto/s3/aws4_request, Signature=0");
+    let key = format!("Bearer {}", sandbox.client.bridge.key);
+    for authorization in [String::new(), key, shown("x"), shown(&"a".repeat(52))] {
+        for request in [http.get(&url), http.put(&url).body("x"), http.delete(&url)] {
+            let response = request
+                .header("authorization", &authorization)
+                .send()
+                .await
+                .unwrap();
+            let status = response.status().as_u16();
+            let text = response.text().await.unwrap();
+            if sandbox.client.bridge.is_local {
+                assert_eq!(status, 403, "{text}");
+                assert!(text.contains("<Code>AccessDenied</Code>"), "{text}");
+            } else {
+                // Containers do not come this way.
+                assert_eq!(status, 404, "{text}");
+            }
+        }
+    }
+    assert!(!sandbox.running().await);
+}
+
+#[tokio::test]
+async fn a_container_whose_requests_do_not_reach_the_worker_says_so() {
+    let sandbox = sandbox().await;
+    if !sandbox.client.bridge.has_containers {
+        eprintln!("skipped: no containers");
+        return;
+    }
+    let body = json!({ "bucket": "b", "mountPath": "/mnt/new/data", "options": { "endpoint": "http://127.0.0.1:9",
+        "credentialProxy": true, "credentials": { "accessKeyId": "i", "secretAccessKey": "hush" } } });
+    let response = sandbox.post("/mount", &body).await;
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    // Where the platform hands them over, it is the bucket, or FUSE, that fails.
+    let reason = match status {
+        501 => "S3 requests do not reach the Worker",
+        _ => "mount failed",
+    };
+    assert!(matches!(status, 501 | 502), "{status} {text}");
+    assert!(text.contains(reason) && !text.contains("hush"), "{text}");
+    let left = sandbox
+        .sh("ls -d /mnt/new /run/sandboxd-mount* 2>/dev/null")
+        .await;
+    assert_eq!(left.text(), "");
+    sandbox.destroy().await;
 }
 
 #[tokio::test]

@@ -96,11 +96,12 @@ async fn a_mount_goes_on_when_its_client_leaves() {
     let connection = raw::connect(&setting.sandbox.client.bridge, &head, body.as_bytes()).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(connection);
-    // Whether it got so far or not: there is no half of it, and the path is free or a mount.
+    // Whether it got so far or not: there is no half of it, and the path is free or a mount. Nothing is written before it is
+    // one: that would be beside the bucket, in the directory that is removed with the mount.
     eventually("it is a mount", || async {
         setting.mount("/mnt/data", json!({})).await;
         setting
-            .sh("touch /mnt/data/x && grep -c /mnt/data /proc/mounts")
+            .sh("grep -q /mnt/data /proc/mounts && touch /mnt/data/x && grep -c /mnt/data /proc/mounts")
             .await
             == "1"
     })

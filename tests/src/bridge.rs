@@ -7,7 +7,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::sync::Once;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::served::{Log, launch};
 
@@ -127,6 +127,11 @@ impl Bridge {
 
     /// Starts a bridge of its own whose Worker is restarted, as by a deploy, by writing to the file that this gives.
     pub fn start_restartable(vars: &[(&str, &str)]) -> (Self, PathBuf) {
+        Self::start_with_buckets(&[], vars)
+    }
+
+    /// [`Self::start_restartable`] with R2 buckets of its own, of these names, bound under the same names.
+    pub fn start_with_buckets(buckets: &[&str], vars: &[(&str, &str)]) -> (Self, PathBuf) {
         build_worker();
         let directory = new_directory("restart");
         for name in ["index.js", "index_bg.wasm"] {
@@ -135,6 +140,8 @@ impl Bridge {
         }
         let mut config = wrangler_config();
         config["main"] = "index.js".into();
+        let bound = |name: &&str| json!({ "binding": name, "bucket_name": name.to_lowercase() });
+        config["r2_buckets"] = buckets.iter().map(bound).collect();
         let config = write_config(&directory, &config);
         let bridge = Self::start_by(Runtime::from_env(), &[], &["--config", &config], vars);
         (bridge, directory.join("index.js"))

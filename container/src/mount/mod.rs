@@ -8,6 +8,10 @@
 //! when it started. So a command finds the credentials nowhere: not in a file, not in an environment, not in a command
 //! line, not in the memory of a process that it may look into.
 //!
+//! A bucket that the Sandbox object serves (a `binding`, or with `credentialProxy`) is mounted like any other: its endpoint is
+//! the object, its credentials are a token that opens nothing else. Whether the object can be reached is looked at first
+//! ([`probe`]).
+//!
 //! [`registry`] knows every mount by its path. A path is busy while something is being done to it, so nothing is done twice
 //! at a time. What is done runs to its end when its client leaves: there are no half mounts.
 //!
@@ -20,6 +24,7 @@ pub mod daemon;
 pub mod keeper;
 pub mod mounts;
 pub mod point;
+pub mod probe;
 pub mod registry;
 pub mod s3fs;
 pub mod stage;

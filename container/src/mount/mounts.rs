@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::daemon::Daemon;
 use super::keeper::Keeper;
 use super::point::{Content, Point};
+use super::probe;
 use super::registry::{Mounted, Registry};
 use super::s3fs::{self, Order};
 use super::stage::Stage;
@@ -82,8 +83,8 @@ impl Mounts {
 
     /// Mounts a bucket, and returns once it answers at its path. Nothing is left when it does not.
     ///
-    /// Errors: 400 when the request lacks the endpoint or the credentials, 501 for what `sandboxd` cannot mount by
-    /// itself, 503 when as many are mounted as may be, 502 with the reason for everything else.
+    /// Errors: 400 when the request lacks the endpoint or the credentials, 501 when the object that is to serve it cannot be
+    /// reached, 503 when as many are mounted as may be, 502 with the reason for everything else.
     pub async fn mount(&self, request: &MountRequest) -> Result<(), Error> {
         let remote = complete(request)?;
         let path = &request.mount_path;
@@ -96,6 +97,9 @@ impl Mounts {
             // Its s3fs is gone: there is nothing that could be busy.
             let _ = detach(&dead).await;
             end(dead, END).await;
+        }
+        if remote.credential_proxy {
+            probe::reach(remote).await?;
         }
         let content = if s3fs::may_hide(&request.s3fs_options) {
             Content::Anything
@@ -226,8 +230,8 @@ impl Mounts {
 /// What is mounted, once the request says all that is needed.
 fn complete(request: &MountRequest) -> Result<&Remote, Error> {
     let remote = match &request.source {
-        Source::Remote(remote) if !remote.credential_proxy => remote,
-        Source::Remote(_) | Source::Binding(_) => {
+        Source::Remote(remote) => remote,
+        Source::Binding(_) => {
             return Err(Error::NotSupported(
                 "a mount needs an endpoint and credentials in the sandbox".into(),
             ));

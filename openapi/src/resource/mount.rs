@@ -45,7 +45,10 @@ pub fn operations() -> Vec<Operation> {
             TAG,
             "Mount a bucket",
         )
-        .text("The bucket is a directory of the sandbox, by s3fs, until it is unmounted or the sandbox ends.")
+        .text(
+            "The bucket is a directory of the sandbox, by s3fs, until it is unmounted or the sandbox ends. With `binding`, or \
+             `options.credentialProxy`, the Worker answers s3fs, and the sandbox has no key to the bucket.",
+        )
         .in_sandbox()
         .json_body::<MountRequest>(
             Required::Yes,
@@ -54,6 +57,10 @@ pub fn operations() -> Vec<Operation> {
                 (
                     "With the deployment's own credentials",
                     json!({ "bucket": "my-bucket", "mountPath": "/mnt/data" }),
+                ),
+                (
+                    "A bucket that is bound to the Worker",
+                    json!({ "binding": "MY_BUCKET", "mountPath": "/mnt/data", "options": { "prefix": "users/7" } }),
                 ),
                 ("Everything", everything),
             ],
@@ -72,7 +79,8 @@ pub fn operations() -> Vec<Operation> {
         .fails(
             501,
             ErrorCode::NotSupported,
-            "binding is not supported: this deployment does not answer S3 requests of a sandbox",
+            "binding and options.credentialProxy are not supported here: the sandbox's S3 requests do not reach the Worker \
+             (nothing answered within 2 s). Mount the bucket by options.endpoint with credentials",
         )
         .fails(
             502,

@@ -17,7 +17,7 @@ macro_rules! operations_of_routes {
             }
         }
 
-        const OPERATIONS: &[&str] = &[$($($id),*,)*];
+        const OPERATIONS: &[&str] = &[$($($id,)*)*];
     };
 }
 
@@ -43,6 +43,8 @@ operations_of_routes! {
     Route::CloseTunnel(..) => ["deleteTunnel"],
     Route::ReadFile(..) => ["readFile", "headFile"],
     Route::WriteFile(..) => ["writeFile"],
+    // Clients have no business there.
+    Route::S3(_) => [],
     // What the explorer's page loads is part of that page.
     Route::ExplorerFile(_) => ["openExplorer"],
 }

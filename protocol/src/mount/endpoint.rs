@@ -25,8 +25,9 @@ impl Endpoint {
                         .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
             },
             |v6| {
-                v6.strip_suffix(']')
-                    .is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok())
+                v6.strip_suffix(']').is_some_and(|v6| {
+                    v6.contains(':') && v6.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b))
+                })
             },
         );
         // What is left are the characters of a path that s3fs's own option parser leaves alone.

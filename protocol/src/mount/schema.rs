@@ -42,7 +42,7 @@ struct Options {
     prefix: Option<String>,
     /// Absent: the deployment's own.
     credentials: Option<Credentials>,
-    /// Whether the credentials must stay out of the sandbox. False when absent.
+    /// Whether the credentials stay out of the sandbox: the Worker signs its requests. False when absent.
     credential_proxy: Option<bool>,
     /// Options that tune s3fs: `name`, or `name=value`.
     #[schemars(length(max = 64))]

@@ -16,9 +16,8 @@ use futures_util::lock::Mutex;
 use sandbox_protocol::tunnel::{NamedTunnel, OpenTunnel, TunnelName};
 use sandbox_protocol::{Port, TunnelRequest, sandboxd};
 use serde_json::Value;
-use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Headers, Request, RequestInit, Response};
+use web_sys::{Request, Response};
 
 use self::cloudflare::Cloudflare;
 use self::record::Record;
@@ -236,25 +235,6 @@ impl Core {
         let json = serde_json::to_string(&records)?;
         *self.tunnels.records.borrow_mut() = Some(records);
         Ok(self.storage.put(KEY, json).await?)
-    }
-
-    /// Asks `sandboxd`, which is started if need be.
-    async fn ask(
-        self: &Rc<Self>,
-        path: &str,
-        method: &str,
-        body: Option<&str>,
-    ) -> Result<Response, ApiError> {
-        let init = RequestInit::new();
-        init.set_method(method);
-        if let Some(body) = body {
-            let headers = Headers::new()?;
-            headers.set("content-type", "application/json")?;
-            init.set_headers(&headers);
-            init.set_body(&JsValue::from(body));
-        }
-        let request = Request::new_with_str_and_init("http://sandboxd", &init)?;
-        self.forward(path, &request).await
     }
 }
 

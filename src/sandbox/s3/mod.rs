@@ -1,0 +1,89 @@
+//! S3 for the s3fs of this sandbox: finds out what a request may, and answers it from an R2 binding or from the bucket's
+//! own store, signed with the credentials that the sandbox does not have. Bodies pass through as the runtime's streams.
+
+mod answer;
+mod binding;
+mod r2;
+mod remote;
+mod sign;
+
+use std::rc::Rc;
+
+use js_sys::Reflect;
+use sandbox_protocol::mount::Source;
+use sandbox_protocol::s3::OBJECT;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Request, Response};
+
+use super::Core;
+use crate::error::ApiError;
+use crate::s3::authorization::Shown;
+use crate::s3::{Operation, S3Error, Scope};
+use crate::url;
+
+pub use r2::is_bucket;
+pub use sign::Signer;
+
+impl Core {
+    /// Answers a request of s3fs. Whatever goes wrong becomes an error of S3.
+    pub async fn s3(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
+        match self.serve(request).await {
+            Ok(response) => Ok(response),
+            Err(e) => {
+                if let S3Error::Failed(words) = &e {
+                    self.log("bucket failed", None, words);
+                }
+                Ok(answer::error(&e)?)
+            }
+        }
+    }
+
+    async fn serve(self: &Rc<Self>, request: &Request) -> Result<Response, S3Error> {
+        let headers = request.headers();
+        let header = |name: &str| headers.get(name).ok().flatten();
+        let shown = header("authorization").and_then(|value| Shown::parse(&value));
+        let shown = shown.ok_or(S3Error::AccessDenied("no token is shown"))?;
+        let grant = self.granted(&shown.token).await?;
+        let grant = grant.ok_or(S3Error::AccessDenied("the token opens nothing"))?;
+        let (url, method) = (request.url(), request.method());
+        let path = url::path(&url).strip_prefix(OBJECT).unwrap_or_default();
+        let operation = Operation::parse(&method, path, url::query(&url), header)?;
+        let mount = &grant.mount;
+        if mount.read_only && operation.is_write() {
+            return Err(S3Error::AccessDenied("the mount is read-only"));
+        }
+        let scope = Scope::new(mount.prefix.as_ref());
+        match (&operation, &mount.source) {
+            (Operation::Probe, _) => answer::probe(),
+            (Operation::HeadBucket, _) => answer::empty(200),
+            (Operation::Location, _) => answer::location(),
+            (_, Source::Binding(name)) => {
+                let bucket = Reflect::get(&self.env, &name.as_str().into())?;
+                if !is_bucket(&bucket) {
+                    return Err(S3Error::NoSuchBucket);
+                }
+                binding::serve(&bucket.unchecked_into(), &scope, operation, request).await
+            }
+            (_, Source::Remote(remote)) => {
+                remote::serve(&self.signer, remote, &scope, &shown.region, operation, request).await
+            }
+        }
+    }
+}
+
+impl From<JsValue> for S3Error {
+    // Once, and not at each of the many calls that can throw.
+    #[cold]
+    #[inline(never)]
+    fn from(thrown: JsValue) -> Self {
+        Self::of_r2(worker::Error::from(thrown).to_string())
+    }
+}
+
+impl From<ApiError> for S3Error {
+    #[cold]
+    #[inline(never)]
+    fn from(e: ApiError) -> Self {
+        Self::Failed(e.body().error)
+    }
+}

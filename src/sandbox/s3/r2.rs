@@ -1,0 +1,142 @@
+//! R2 bindings. Bound here and not by the `worker` crate, whose own are larger than all of this, and copy bodies.
+
+use js_sys::{Array, Date, Function, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Headers, ReadableStream, Request, TransformStream};
+
+use crate::s3::S3Error;
+use crate::stream;
+
+/// The class of a binding.
+const CLASS: &str = "R2Bucket";
+
+#[wasm_bindgen]
+extern "C" {
+    /// A bucket.
+    pub type Bucket;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn head(this: &Bucket, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn get(this: &Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn put(this: &Bucket, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn delete(this: &Bucket, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn list(this: &Bucket, options: &Object) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
+    pub fn create_upload(this: &Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
+    pub fn resume_upload(this: &Bucket, key: &str, id: &str) -> Result<Upload, JsValue>;
+
+    /// An upload in parts.
+    pub type Upload;
+
+    #[wasm_bindgen(method, catch, js_name = uploadPart)]
+    pub fn upload_part(this: &Upload, number: u16, value: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn complete(this: &Upload, parts: &Array) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn abort(this: &Upload) -> Result<Promise, JsValue>;
+
+    /// What is known of an object; with a `body` when it was asked for and the conditions held.
+    pub type R2Object;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn key(this: &R2Object) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn size(this: &R2Object) -> f64;
+
+    #[wasm_bindgen(method, getter, js_name = httpEtag)]
+    pub fn http_etag(this: &R2Object) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn uploaded(this: &R2Object) -> Date;
+
+    #[wasm_bindgen(method, getter, js_name = customMetadata)]
+    pub fn custom_metadata(this: &R2Object) -> Option<Object>;
+
+    #[wasm_bindgen(method, getter, js_name = httpMetadata)]
+    pub fn http_metadata(this: &R2Object) -> JsValue;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn range(this: &R2Object) -> Option<Object>;
+
+    /// What a conditional or ranged `get` gives; no property of it is there without.
+    #[wasm_bindgen(method, getter)]
+    pub fn body(this: &R2Object) -> Option<ReadableStream>;
+
+    #[wasm_bindgen(method, catch, js_name = writeHttpMetadata)]
+    pub fn write_http_metadata(this: &R2Object, headers: &Headers) -> Result<(), JsValue>;
+
+    /// A byte stream that says how long it is, which a body must, and breaks when it is not.
+    #[wasm_bindgen(extends = TransformStream)]
+    type FixedLengthStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new(length: f64) -> Result<FixedLengthStream, JsValue>;
+}
+
+/// Whether this is the binding of a bucket. Bindings of other kinds have whatever method they are asked for, as a call to
+/// another Worker: the class is what tells them apart.
+pub fn is_bucket(binding: &JsValue) -> bool {
+    let class = || {
+        let constructor: Function = Reflect::get(binding, &"constructor".into())
+            .ok()?
+            .dyn_into()
+            .ok()?;
+        Some(String::from(constructor.name()))
+    };
+    binding.is_object() && class().is_some_and(|class| class == CLASS)
+}
+
+/// What a promise has brought; `None` when there is nothing.
+pub fn some<T: JsCast>(value: JsValue) -> Option<T> {
+    let is_there = !value.is_null() && !value.is_undefined();
+    is_there.then(|| value.unchecked_into())
+}
+
+/// The names and values of headers.
+pub fn pairs(headers: &Headers) -> Result<Vec<(String, String)>, JsValue> {
+    let mut pairs = Vec::new();
+    for pair in headers.entries() {
+        let pair = Array::from(&pair?);
+        if let (Some(name), Some(value)) = (pair.get(0).as_string(), pair.get(1).as_string()) {
+            pairs.push((name, value));
+        }
+    }
+    Ok(pairs)
+}
+
+/// The body of a request as something of known length: bytes when there are none, else a stream that nothing of is held.
+pub fn body(request: &Request) -> Result<JsValue, S3Error> {
+    let length = request.headers().get("content-length")?;
+    let length = length.and_then(|length| length.parse::<u64>().ok());
+    let length = length.ok_or(S3Error::MissingContentLength)?;
+    match request.body() {
+        Some(body) if length > 0 => Ok(measured(body, length)?.into()),
+        _ => Ok(js_sys::Uint8Array::new_with_length(0).into()),
+    }
+}
+
+/// The same stream, of known length.
+fn measured(body: ReadableStream, length: u64) -> Result<ReadableStream, JsValue> {
+    let pipe = FixedLengthStream::new(length as f64)?;
+    let writable = pipe.writable();
+    spawn_local(async move {
+        // What breaks it breaks the other end, too, and is told there. A reader that left is no error of ours.
+        let _ = stream::pass_on(&body, &writable).await;
+    });
+    Ok(pipe.readable())
+}

@@ -1,0 +1,106 @@
+//! Signs requests with the credentials of a mount. The key of a day is kept: it is made by four hashes.
+
+use std::cell::RefCell;
+
+use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
+use sandbox_protocol::mount::Credentials;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::auth::sha256;
+use crate::error::ApiError;
+use crate::new_id::crypto;
+use crate::s3::sigv4::{Request, Validity, hex};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The platform's cryptography, with HMAC.
+    type Subtle;
+
+    #[wasm_bindgen(method, catch, js_name = importKey)]
+    fn import_key(
+        this: &Subtle,
+        format: &str,
+        key: &Uint8Array,
+        algorithm: &Object,
+        extractable: bool,
+        usages: &Array,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn sign(this: &Subtle, algorithm: &str, key: &JsValue, text: &Uint8Array) -> Result<Promise, JsValue>;
+}
+
+/// Makes signatures.
+#[derive(Debug, Default)]
+pub struct Signer {
+    day: RefCell<Option<Day>>,
+}
+
+/// The key of a day in a region.
+#[derive(Clone)]
+struct Day {
+    credentials: Credentials,
+    day: String,
+    region: String,
+    key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Day(…)")
+    }
+}
+
+impl Signer {
+    /// The header `Authorization` for `request`.
+    pub async fn authorization(
+        &self,
+        credentials: &Credentials,
+        validity: &Validity,
+        request: &Request<'_>,
+    ) -> Result<String, ApiError> {
+        let hash = hex(&sha256(&request.canonical()).await?);
+        let key = self.key(credentials, validity).await?;
+        let signature = hex(&hmac(&key, &validity.to_sign(&hash)).await?);
+        Ok(validity.authorization(credentials.id(), request, &signature))
+    }
+
+    async fn key(&self, credentials: &Credentials, validity: &Validity) -> Result<Vec<u8>, ApiError> {
+        if let Some(day) = &*self.day.borrow()
+            && day.credentials == *credentials
+            && day.day == validity.day()
+            && day.region == validity.region
+        {
+            return Ok(day.key.clone());
+        }
+        let mut key = format!("AWS4{}", credentials.secret()).into_bytes();
+        for step in validity.steps() {
+            key = hmac(&key, step).await?;
+        }
+        *self.day.borrow_mut() = Some(Day {
+            credentials: credentials.clone(),
+            day: validity.day().to_owned(),
+            region: validity.region.clone(),
+            key: key.clone(),
+        });
+        Ok(key)
+    }
+}
+
+/// Now, in `region`.
+pub fn now(region: &str) -> Validity {
+    Validity::new(&String::from(Date::new_0().to_iso_string()), region)
+}
+
+async fn hmac(key: &[u8], text: &str) -> Result<Vec<u8>, ApiError> {
+    let subtle: Subtle = JsValue::from(crypto()?.subtle()).unchecked_into();
+    let algorithm = Object::new();
+    Reflect::set(&algorithm, &"name".into(), &"HMAC".into())?;
+    Reflect::set(&algorithm, &"hash".into(), &"SHA-256".into())?;
+    let usages = Array::of1(&"sign".into());
+    let key = subtle.import_key("raw", &Uint8Array::from(key), &algorithm, false, &usages)?;
+    let key = JsFuture::from(key).await?;
+    let signed = subtle.sign("HMAC", &key, &Uint8Array::from(text.as_bytes()))?;
+    Ok(Uint8Array::new(&JsFuture::from(signed).await?).to_vec())
+}
