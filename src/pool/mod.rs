@@ -18,6 +18,7 @@ mod refill;
 mod row;
 mod state;
 mod store;
+mod together;
 
 use std::time::Duration;
 

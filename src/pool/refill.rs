@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::join3;
 use sandbox_protocol::{ErrorBody, ErrorCode, ObjectCall, SandboxId};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use super::plan::Batch;
 use super::row::Unseen;
 use super::state::State;
+use super::together::together;
 use super::{Pool, millis, now_ms};
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
@@ -87,7 +88,7 @@ impl Pool {
 
     async fn start_all(&self, ids: &[SandboxId]) -> Result<Batch, ApiError> {
         let mut batch = Batch::default();
-        for start in join_all(ids.iter().map(|id| self.start(id))).await {
+        for start in together(ids.iter().map(|id| self.start(id))).await {
             match start? {
                 Start::Started => batch.started += 1,
                 Start::WithoutRoom => batch.without_room += 1,
@@ -129,7 +130,7 @@ impl Pool {
     /// Stops every sandbox that is marked for it. One that cannot be stopped stays marked, for the next alarm.
     pub async fn stop_marked(&self) -> Result<(), ApiError> {
         let ids = self.store.ids(State::Stopping)?;
-        join_all(ids.iter().map(|id| self.stop(id)))
+        together(ids.iter().map(|id| self.stop(id)))
             .await
             .into_iter()
             .collect()
@@ -150,7 +151,7 @@ impl Pool {
         let unseen = self
             .store
             .unseen(before(READY_UNHEARD), before(ASSIGNED_UNHEARD), MOST_LOOKS)?;
-        join_all(unseen.iter().map(|unseen| self.look_after(unseen)))
+        together(unseen.iter().map(|unseen| self.look_after(unseen)))
             .await
             .into_iter()
             .collect()
