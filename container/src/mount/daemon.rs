@@ -58,7 +58,7 @@ impl Daemon {
             .stdout(log_writer.try_clone()?)
             .stderr(log_writer);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = Child::spawn(&mut command, Role::Helper, children)?;
+        let child = Child::spawn(&mut command, OsStr::new(S3FS), Role::Helper, children)?;
         // With the command goes our copy of the pipe's other end.
         drop(command);
         let pid = child.pid();

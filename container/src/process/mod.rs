@@ -14,7 +14,8 @@
 //! The end of a command is the end of its first process. What that had written by then comes before the `exit`
 //! event; what its children in the background write later is thrown away, without ever making them wait.
 
-pub mod look;
+pub mod image;
+mod look;
 pub mod output;
 pub mod pipe;
 pub mod program;

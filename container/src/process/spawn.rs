@@ -15,6 +15,7 @@ use sandbox_protocol::Limits;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::image::Image;
 use super::program::Program;
 use super::watched::watch;
 use crate::pid1::Children;
@@ -90,9 +91,7 @@ impl Start<'_> {
     pub fn spawn(&self, children: Arc<Children>) -> io::Result<Started> {
         let mut command = Command::new(&self.program.path);
         let mut argv = self.program.argv.iter().map(|arg| OsStr::new(arg.as_ref()));
-        if let Some(name) = argv.next() {
-            command.arg0(name);
-        }
+        let name = argv.next().unwrap_or_default();
         command
             .args(argv)
             .current_dir(self.cwd)
@@ -109,7 +108,7 @@ impl Start<'_> {
         if let Some(files) = self.files {
             files.pass_to(&mut command);
         }
-        let mut child = Child::spawn(&mut command, self.role, children)?;
+        let mut child = Child::spawn(&mut command, name, self.role, children)?;
         let process = &mut child.process;
         let stdin = process.stdin.take().map(OwnedFd::from);
         match (process.stdout.take(), process.stderr.take()) {
@@ -124,9 +123,9 @@ impl Start<'_> {
     }
 }
 
-/// Lets the child take on `ids` after the fork, and keep to `limits`. The standard library's own way knows no supplementary
-/// groups.
-fn switch_user(command: &mut Command, ids: Ids, limits: &Limits) {
+/// Lets the child take on `ids` after the fork, keep to `limits` and execute `image`. The standard library's own way knows
+/// no supplementary groups.
+fn switch_user(command: &mut Command, ids: Ids, limits: &Limits, image: Image) {
     let score = limits.command_oom_score.value.to_string();
     let switch = move || {
         // First: another user may not write there.
@@ -134,7 +133,8 @@ fn switch_user(command: &mut Command, ids: Ids, limits: &Limits) {
         set_thread_groups(&ids.groups)?;
         set_thread_gid(ids.gid)?;
         set_thread_uid(ids.uid)?;
-        Ok(())
+        // The last of all that runs there.
+        Err(image.execute())
     };
     // SAFETY: runs between fork and exec, where only async-signal-safe calls are allowed: it makes system calls
     // and touches no lock and no allocator. The child has one thread there, so that thread's ids are the process's.
@@ -155,15 +155,22 @@ pub fn enlarge(pipe: &OwnedFd) {
 }
 
 impl Child {
-    /// Starts `command`, which must make it the leader of a process group of its own, lets it be what its `role` says and
-    /// enters it in `children`. Errors are those of the kernel.
-    pub fn spawn(command: &mut Command, role: Role<'_>, children: Arc<Children>) -> io::Result<Self> {
+    /// Starts `command`, which must make the child the leader of a process group of its own, under the name `argv0`. Lets it
+    /// be what its `role` says and enters it in `children`. Errors are those of the kernel.
+    pub fn spawn(
+        command: &mut Command,
+        argv0: &OsStr,
+        role: Role<'_>,
+        children: Arc<Children>,
+    ) -> io::Result<Self> {
+        command.arg0(argv0);
         if let Role::Command {
             ids: Some(ids),
             limits,
         } = role
         {
-            switch_user(command, ids.clone(), limits);
+            let image = Image::of(command, argv0)?;
+            switch_user(command, ids.clone(), limits, image);
         }
         let mut process = children.spawn(
             || command.spawn(),

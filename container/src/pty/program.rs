@@ -1,6 +1,6 @@
 //! What a terminal runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -154,9 +154,7 @@ impl Launcher {
         prepared.env.insert(COOKIE.into(), (&self.cookie).into());
         let mut command = Command::new(&self.program);
         let mut argv = prepared.argv.iter();
-        if let Some(name) = argv.next() {
-            command.arg0(name);
-        }
+        let name = argv.next().map(OsStr::new).unwrap_or_default();
         command
             .args(argv)
             .current_dir(prepared.directory.path())
@@ -173,7 +171,7 @@ impl Launcher {
             ids: self.ids(),
             limits: &self.config.limits,
         };
-        let child = Child::spawn(&mut command, role, children)?;
+        let child = Child::spawn(&mut command, name, role, children)?;
         Ok(Started {
             tree: Tree::of_command(child.pid(), &self.cookie, self.ids().cloned()),
             child,

@@ -1,5 +1,7 @@
 //! Commands run as another user. Only root can make that so; the tests say nothing where they are run by others.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::json;
@@ -65,4 +67,30 @@ fn a_user_that_does_not_exist() {
             .unwrap()
             .contains("there is no user")
     );
+}
+
+#[test]
+fn what_the_kernel_cannot_execute_is_said_so() {
+    if !is_root() {
+        return;
+    }
+    let sandboxd = Sandboxd::start_with(as_nobody);
+    for (name, content) in [
+        ("binary", "\x7fNOT\0 a program"),
+        ("script", "echo $0 $1; exit 5"),
+    ] {
+        let file = sandboxd.workspace.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = sandboxd.exec(&json!({"argv": ["./binary"]}));
+    assert_eq!(
+        (output.code(), output.stderr().as_str()),
+        (126, "./binary: cannot execute binary file: Exec format error\n")
+    );
+    let output = sandboxd.exec(&json!({"argv": ["./script", "one"]}));
+    assert_eq!((output.code(), output.text().as_str()), (5, "./script one\n"));
+    let output =
+        sandboxd.exec(&json!({"argv": ["bash", "-c", "echo $0 $1 $A", "zero", "one"], "env": {"A": "b"}}));
+    assert_eq!(output.text(), "zero one b\n");
 }
