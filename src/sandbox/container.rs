@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Function, Object, Promise, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use sandbox_protocol::{SandboxId, sandboxd};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -136,7 +136,8 @@ impl ContainerRuntime {
         let options = Object::new();
         let props = object([(SANDBOX_PROP, self.id.as_str())])?;
         Reflect::set(&options, &"props".into(), &props)?;
-        let fetcher = entry.call1(&self.exports, &options)?;
+        // Not by its method `call`, which would be one of the entry point itself, over RPC.
+        let fetcher = Reflect::apply(&entry, &self.exports, &Array::of1(&options))?;
         let intercepted =
             async { JsFuture::from(self.handle.intercept_outbound_http(S3_ADDRESS, &fetcher)?).await };
         let refused = |e| {

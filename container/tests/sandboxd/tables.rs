@@ -1,6 +1,8 @@
 //! Archives, and the connections of terminals: what is over their limits is refused, and there is room again.
 
 use std::io::Write as _;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -17,10 +19,16 @@ fn archives_over_the_limit_are_refused() {
     let sandboxd = with("SANDBOX_MAX_ARCHIVES", "1");
     let persist = || sandboxd.request("GET", "/persist");
     assert!(persist().0.starts_with("http/1.1 200"));
-    let mut unfinished = sandboxd.connect();
     let head = "POST /hydrate HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
-    unfinished.write_all(head.as_bytes()).unwrap();
-    eventually("it is under way", || persist().0.starts_with("http/1.1 503"));
+    let mut unfinished = Vec::new();
+    eventually("it is under way", || {
+        // It is refused itself while the one before is still put away.
+        let mut connection = sandboxd.connect();
+        connection.write_all(head.as_bytes()).unwrap();
+        unfinished.push(connection);
+        thread::sleep(Duration::from_millis(100));
+        persist().0.starts_with("http/1.1 503")
+    });
     for (method, path) in [("GET", "/persist"), ("POST", "/hydrate")] {
         let (head, body) = sandboxd.request(method, path);
         assert!(
