@@ -11,6 +11,7 @@ pub mod documented;
 pub mod kill;
 pub mod raw;
 pub mod served;
+pub mod shared;
 pub mod sse;
 pub mod terminal;
 
