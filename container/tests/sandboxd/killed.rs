@@ -3,11 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Sandboxd, has_bubblewrap, sandboxd_path};
+use crate::support::{self, Sandboxd, has_bubblewrap};
 
 const ROUNDS: u64 = 200;
 const SIZE: usize = 4 << 20;
@@ -55,19 +54,8 @@ fn a_file_is_whole_after_a_kill_in_the_middle_of_uploads() {
 
 /// A `sandboxd` in a namespace that dies with it, as in a container, on a workspace that outlives it.
 fn namespaced(workspace: &tempfile::TempDir) -> Sandboxd {
-    let mut command = Command::new("bwrap");
-    command
-        .args([
-            "--unshare-pid",
-            "--as-pid-1",
-            "--die-with-parent",
-            "--bind",
-            "/",
-            "/",
-        ])
-        .args(["--proc", "/proc", "--dev", "/dev"])
-        .arg(sandboxd_path())
-        .args(["--listen", "127.0.0.1:0"]);
+    let mut command = support::namespaced();
+    command.args(["--listen", "127.0.0.1:0"]);
     // The last one counts.
     Sandboxd::start_command(command, |command| {
         command.arg("--workspace").arg(workspace.path());

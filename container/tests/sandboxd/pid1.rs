@@ -1,12 +1,11 @@
 //! The duties of pid 1, as pid 1 and as a subreaper.
 
 use std::net::TcpListener;
-use std::process::Command;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use serde_json::json;
 
-use crate::support::{Sandboxd, eventually, has_bubblewrap, sandboxd_path};
+use crate::support::{Sandboxd, eventually, has_bubblewrap, namespaced};
 
 #[test]
 fn orphans_are_collected() {
@@ -51,18 +50,8 @@ fn pid_1_with_a_passed_socket() {
     for listen_pid in [None, Some("1")] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut command = Command::new("bwrap");
+        let mut command = namespaced();
         command
-            .args([
-                "--unshare-pid",
-                "--as-pid-1",
-                "--die-with-parent",
-                "--bind",
-                "/",
-                "/",
-            ])
-            .args(["--proc", "/proc", "--dev", "/dev"])
-            .arg(sandboxd_path())
             .env("LISTEN_FDS", "1")
             .fd_mappings(vec![FdMapping {
                 parent_fd: listener.into(),

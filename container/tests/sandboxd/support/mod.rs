@@ -254,6 +254,16 @@ pub fn has_bubblewrap() -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// A command that runs `sandboxd` as the first process of a pid namespace that ends with the test, as in a container.
+pub fn namespaced() -> Command {
+    let mut command = Command::new("bwrap");
+    command
+        .args(["--unshare-pid", "--as-pid-1", "--die-with-parent"])
+        .args(["--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"])
+        .arg(sandboxd_path());
+    command
+}
+
 pub fn sandboxd_path() -> PathBuf {
     env!("CARGO_BIN_EXE_sandboxd").into()
 }
