@@ -41,9 +41,9 @@ pub async fn read_stream(body: Option<ReadableStream>, limit: usize) -> Result<V
     let broken = |_| ApiError::from(Invalid::request("the body broke off"));
     while let Some(bytes) = next(&reader).await.map_err(broken)? {
         if body.len() + bytes.length() as usize > limit {
-            let refusal = ApiError::TooLarge { limit: limit as u64 };
+            // Whoever answers the refusal discards the rest.
             reader.release_lock();
-            return Err(refusal);
+            return Err(ApiError::TooLarge { limit: limit as u64 });
         }
         body.extend_from_slice(&bytes.to_vec());
     }

@@ -16,6 +16,7 @@ use worker::Storage;
 use crate::auth::sha256;
 use crate::error::ApiError;
 use crate::new_id::new_id;
+use crate::s3::sigv4::hex;
 
 /// Where the key is kept.
 const KEY: &str = "secret_key";
@@ -62,7 +63,7 @@ impl Secrets {
     pub async fn of(&self, boot_id: &str) -> Result<Secret, ApiError> {
         // The key at the end: with a digest of this kind, who knows one secret could else make longer ones.
         let digest = sha256(&format!("{boot_id}:{}", self.key().await?)).await?;
-        Ok(Secret(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Secret(hex(&digest)))
     }
 
     async fn key(&self) -> Result<String, ApiError> {
