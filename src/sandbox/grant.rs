@@ -7,7 +7,6 @@
 //! - A grant belongs to a boot, and is good for as long as that boot runs, so that what it has open when it is ended still
 //!   reaches the bucket. It goes with its mount, or with its boot.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use sandbox_protocol::MountRequest;
@@ -22,7 +21,7 @@ use crate::error::ApiError;
 use crate::s3::sigv4::hex;
 
 /// Where the object keeps its grants, as JSON.
-const KEY: &str = "grants";
+pub const KEY: &str = "grants";
 
 /// What a token opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +32,6 @@ pub struct Grant {
     boot: String,
     /// What the client asked for, with the credentials.
     pub mount: MountRequest,
-}
-
-/// The grants of a sandbox.
-#[derive(Debug, Default)]
-pub struct Grants {
-    /// As they are stored; `None` until somebody asks.
-    known: RefCell<Option<Vec<Rc<Grant>>>>,
 }
 
 impl Grant {
@@ -162,26 +154,15 @@ impl Core {
     }
 
     async fn grants(&self) -> Result<Vec<Rc<Grant>>, ApiError> {
-        if let Some(grants) = self.grants.known.borrow().as_ref() {
-            return Ok(grants.clone());
-        }
-        let stored: Option<String> = self.storage.get(KEY).await?;
-        let stored: Value = serde_json::from_str(&stored.unwrap_or_default()).unwrap_or_default();
-        let stored = stored.as_array().into_iter().flatten().filter_map(Grant::read);
-        // Another request may have been first, and have changed them.
-        let mut grants = self.grants.known.borrow_mut();
-        Ok(grants
-            .get_or_insert_with(|| stored.map(Rc::new).collect())
-            .clone())
+        let read = |stored: &Value| Grant::read(stored).map(Rc::new);
+        self.grants.get(&self.storage, read).await
     }
 
-    /// Stores the grants that the caller was given and has changed, with no `.await` between the two, so that no change is
-    /// lost.
     async fn set_grants(&self, grants: Vec<Rc<Grant>>) -> Result<(), ApiError> {
-        let stored: Vec<Value> = grants.iter().map(|grant| grant.to_json()).collect();
-        let stored = Value::from(stored).to_string();
-        *self.grants.known.borrow_mut() = Some(grants);
-        Ok(self.storage.put(KEY, stored).await?)
+        let json: Vec<Value> = grants.iter().map(|grant| grant.to_json()).collect();
+        self.grants
+            .set(&self.storage, grants, Value::from(json).to_string())
+            .await
     }
 }
 

@@ -20,6 +20,7 @@ pub mod s3;
 mod secret;
 mod sleep;
 mod start;
+mod stored;
 mod tunnel;
 
 use std::cell::{Cell, RefCell};
@@ -45,10 +46,11 @@ use crate::pool;
 use crate::response;
 use crate::url;
 use exit::Exit;
-use grant::Grants;
+use grant::Grant;
 use lifecycle::{Boot, Lifecycle, Need};
 use runtime::Runtime;
 use s3::Signer;
+use stored::StoredList;
 use tunnel::Tunnels;
 
 /// The Durable Object class.
@@ -76,7 +78,7 @@ struct Core {
     /// Counts the requests that were handed on.
     uses: Cell<u64>,
     tunnels: Tunnels,
-    grants: Grants,
+    grants: StoredList<Rc<Grant>>,
     signer: Signer,
 }
 
@@ -128,7 +130,7 @@ impl Sandbox {
             exit: RefCell::default(),
             uses: Cell::default(),
             tunnels: Tunnels::default(),
-            grants: Grants::default(),
+            grants: StoredList::new(grant::KEY),
             signer: Signer::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());

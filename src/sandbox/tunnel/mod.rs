@@ -8,19 +8,18 @@
 mod cloudflare;
 mod record;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::lock::Mutex;
 use sandbox_protocol::tunnel::{NamedTunnel, OpenTunnel, TunnelName};
 use sandbox_protocol::{Port, TunnelRequest, sandboxd};
-use serde_json::Value;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Request, Response};
 
 use self::cloudflare::Cloudflare;
 use self::record::Record;
+use super::stored::StoredList;
 use super::{Core, sleep};
 use crate::error::ApiError;
 use crate::{response, stub};
@@ -32,11 +31,19 @@ const KEY: &str = "tunnels";
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The named tunnels of a sandbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tunnels {
     turn: Mutex<()>,
-    /// As they are stored; `None` until somebody asks.
-    records: RefCell<Option<Vec<Record>>>,
+    records: StoredList<Record>,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self {
+            turn: Mutex::default(),
+            records: StoredList::new(KEY),
+        }
+    }
 }
 
 impl Core {
@@ -210,15 +217,7 @@ impl Core {
     }
 
     async fn tunnel_records(&self) -> Result<Vec<Record>, ApiError> {
-        if let Some(records) = self.tunnels.records.borrow().as_ref() {
-            return Ok(records.clone());
-        }
-        let stored: Option<String> = self.storage.get(KEY).await?;
-        let stored: Value = serde_json::from_slice(stored.unwrap_or_default().as_bytes()).unwrap_or_default();
-        let stored = stored.as_array().into_iter().flatten().filter_map(Record::read);
-        // Another request may have been first, and have changed them.
-        let mut records = self.tunnels.records.borrow_mut();
-        Ok(records.get_or_insert_with(|| stored.collect()).clone())
+        self.tunnels.records.get(&self.storage, Record::read).await
     }
 
     /// Adds the record, or replaces the one of that name.
@@ -229,12 +228,9 @@ impl Core {
         self.set_records(records).await
     }
 
-    /// Stores the records that the caller was given and has changed, with no `.await` between the two, so that no change
-    /// is lost.
     async fn set_records(&self, records: Vec<Record>) -> Result<(), ApiError> {
         let json = serde_json::to_string(&records)?;
-        *self.tunnels.records.borrow_mut() = Some(records);
-        Ok(self.storage.put(KEY, json).await?)
+        self.tunnels.records.set(&self.storage, records, json).await
     }
 }
 
