@@ -23,8 +23,9 @@ pub const LINES: [&Line; 5] = [
     &SANDBOXD_SLOPE,
 ];
 
-/// How many calls count.
+/// How many calls count, and how many go before: V8's heap takes its size within some 16,000 calls, and then keeps it.
 const CALLS: usize = 10_000;
+const WARM_UP: usize = 20_000;
 
 /// Calls between two looks, and how many clients share them.
 const STEP: usize = 250;
@@ -90,15 +91,13 @@ impl Watch {
         if self.workerds.is_empty() && self.daemon.is_empty() {
             return looks;
         }
-        // A fifth more, before what counts: caches, and heaps that take their size.
-        let warm_up = CALLS / 5;
-        for done in (STEP..=warm_up + CALLS).step_by(STEP) {
+        for done in (STEP..=WARM_UP + CALLS).step_by(STEP) {
             let burst = step().await;
             burst
                 .calls
                 .into_iter()
                 .for_each(|call| looks.errors.warm_up(call));
-            let look = |pids: &[u32]| sum_rss_mib(pids).filter(|_| done > warm_up);
+            let look = |pids: &[u32]| sum_rss_mib(pids).filter(|_| done > WARM_UP);
             looks
                 .workerds
                 .extend(look(&self.workerds).map(|mib| (done as f64, mib)));
