@@ -1,9 +1,11 @@
-//! The Worker's variables: name, type, default and error of each. Read anew for every request.
+//! The Worker's variables: name, type, default and error of each. Read once: a deploy that changes one begins anew.
 
 mod mount;
 mod tunnel;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::limits;
@@ -53,9 +55,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the variables of `env`. A variable that does not parse is an error that names it and its form.
-    pub fn from_env(env: &Env) -> Result<Self, ApiError> {
-        Self::from_vars(|name| env.var(name).ok().map(|value| value.to_string()))
+    /// What the variables of `env` say. A variable that does not parse is an error that names it and its form.
+    pub fn from_env(env: &Env) -> Result<Rc<Self>, ApiError> {
+        thread_local! {
+            // The runtime gives every request of an isolate the same `env`, and reading all of it costs as much as answering.
+            static READ: OnceCell<Result<Rc<Config>, ApiError>> = const { OnceCell::new() };
+        }
+        let read = || Self::from_vars(|name| env.var(name).ok().map(|value| value.to_string())).map(Rc::new);
+        READ.with(|config| config.get_or_init(read).clone())
     }
 
     /// Reads the variables that `var` knows; an empty one counts as absent.

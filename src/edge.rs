@@ -113,23 +113,23 @@ async fn guard_and_dispatch(
         return Err(ApiError::Unauthorized);
     }
     let config = Config::from_env(env);
+    let config = || config.as_deref().map_err(Clone::clone);
     if resolved.guarded {
-        let config = config.as_ref().map_err(Clone::clone)?;
         let mut authorization = request.headers().get("authorization")?;
         if authorization.is_none() {
             authorization = in_query(&resolved.route, url);
         }
-        auth::authorize(config, authorization.as_deref(), url).await?;
+        auth::authorize(config()?, authorization.as_deref(), url).await?;
     }
     match resolved.route.clone()? {
-        Route::Health => api::health::health(env, config),
+        Route::Health => api::health::health(env, config()),
         Route::OpenApi => api::openapi::document(env, &request).await,
         Route::Explorer => api::openapi::explorer(env, &request).await,
         Route::ExplorerFile(file) => api::openapi::explorer_file(env, file, &request).await,
         Route::PoolStats => api::pool::stats(env).await,
-        Route::PrimePool => api::pool::prime(env, &config?).await,
+        Route::PrimePool => api::pool::prime(env, config()?).await,
         Route::ShutdownPrewarmed => api::pool::shutdown_prewarmed(env).await,
-        Route::Create => api::sandbox::create(env, &config?).await,
+        Route::Create => api::sandbox::create(env, config()?).await,
         Route::Destroy(id) => api::sandbox::destroy(env, &id).await,
         Route::Running(id) => api::sandbox::running(env, &id).await,
         Route::Exec(id) => api::exec::exec(env, &id, request).await,
@@ -138,19 +138,19 @@ async fn guard_and_dispatch(
         Route::DeleteSession(id, session) => api::session::delete(env, &id, &session, request).await,
         Route::OpenTunnel(id, port) => api::tunnel::open(env, &id, port, request).await,
         Route::CloseTunnel(id, port) => api::tunnel::close(env, &id, port, request).await,
-        Route::Mount(id) => api::mount::mount(env, &config?, &id, request).await,
+        Route::Mount(id) => api::mount::mount(env, config()?, &id, request).await,
         Route::Unmount(id) => api::mount::unmount(env, &id, request).await,
         Route::S3(id) => {
             // Sandboxes of this machine ask like everybody else. Where there are none, nobody is to ask so.
-            if *caller == Caller::Anybody && config?.runtime_url.is_none() {
+            if *caller == Caller::Anybody && config()?.runtime_url.is_none() {
                 return Err(ApiError::NotFound);
             }
             api::s3::serve(env, &id, request).await
         }
         Route::ReadFile(id, path) => api::file::read(env, &id, &path, request).await,
         Route::Persist(id) => api::workspace::persist(env, &id, request).await,
-        Route::Hydrate(id) => api::workspace::hydrate(env, &config?, &id, request).await,
-        Route::WriteFile(id, path) => api::file::write(env, &config?, &id, &path, request).await,
+        Route::Hydrate(id) => api::workspace::hydrate(env, config()?, &id, request).await,
+        Route::WriteFile(id, path) => api::file::write(env, config()?, &id, &path, request).await,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::response;
 
 /// 200 `{"ok":true}`, or 503 `not_configured` with what is `missing` or which variable does not parse.
-pub fn health(env: &Env, config: Result<Config, ApiError>) -> Result<Response, ApiError> {
+pub fn health(env: &Env, config: Result<&Config, ApiError>) -> Result<Response, ApiError> {
     config?;
     let missing: Vec<&str> = [SANDBOX_BINDING, POOL_BINDING]
         .into_iter()

@@ -20,6 +20,7 @@ mod state;
 mod store;
 mod together;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
@@ -48,7 +49,7 @@ pub struct WarmPool {
 /// The pool in the middle of a request or an alarm.
 struct Pool {
     env: Env,
-    config: Config,
+    config: Rc<Config>,
     storage: Storage,
     store: Store,
 }

@@ -68,7 +68,7 @@ type Transition = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
 struct Core {
     id: SandboxId,
     env: Env,
-    config: Config,
+    config: Rc<Config>,
     runtime: Runtime,
     storage: Storage,
     lifecycle: RefCell<Lifecycle>,
