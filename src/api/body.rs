@@ -27,7 +27,18 @@ pub fn json_headers() -> Result<Headers, ApiError> {
 
 /// Reads a body of at most `limit` bytes. Errors: 413 when it is longer, 400 when it breaks off.
 pub async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let length = request.headers().get("content-length")?;
+    // Most bodies say how long they are: one step then, and not one for each piece.
+    if length.is_some_and(|length| length.parse::<usize>().is_ok_and(|length| length <= limit)) {
+        let bytes = JsFuture::from(request.array_buffer()?).await.map_err(broken)?;
+        return Ok(Uint8Array::new(&bytes).to_vec());
+    }
     read_stream(request.body(), limit).await
+}
+
+/// The client broke off: the answer will hardly reach it, but the log should not call this a fault of ours.
+fn broken(_: JsValue) -> ApiError {
+    Invalid::request("the body broke off").into()
 }
 
 /// Reads the body of a request or of a response, as [`read`] does.
@@ -37,8 +48,6 @@ pub async fn read_stream(body: Option<ReadableStream>, limit: usize) -> Result<V
     };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
-    // The client broke off: the answer will hardly reach it, but the log should not call this a fault of ours.
-    let broken = |_| ApiError::from(Invalid::request("the body broke off"));
     while let Some(bytes) = next(&reader).await.map_err(broken)? {
         if body.len() + bytes.length() as usize > limit {
             // Whoever answers the refusal discards the rest.
