@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandbox_protocol::event::Exit;
 use sandbox_protocol::{ErrorBody, ErrorCode, Event};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::output::{Leftover, Outputs};
@@ -129,7 +129,8 @@ impl Task {
         }
         let leftover = say(self.outputs, exit).await;
         drop(self.permit);
-        // The client comes before the operator.
+        // The client comes before the operator: what sends the event to it runs first.
+        yield_now().await;
         log(what, started, exit_code);
         leftover.drain(&self.in_background).await;
     }
