@@ -54,11 +54,18 @@ run() {
   processes="$started $processes"
 }
 
+# attempt COMMAND…: runs a command of the session to its end; its status is the command's.
+attempt() {
+  run "$@"
+  status=0
+  wait "$started" || status=$?
+  processes=${processes#"$started "}
+  return $status
+}
+
 # finish COMMAND…: runs a command of the session to its end. Its failure is the session's.
 finish() {
-  run "$@"
-  wait "$started" || end_session 1
-  processes=${processes#"$started "}
+  attempt "$@" || end_session 1
 }
 
 # A pause that a signal interrupts. It also collects the processes that have ended.
@@ -103,6 +110,13 @@ END
     done
     pause 1
   done
+}
+
+# serve_by_workerd: serves it by workerd itself, as the session's workerd.capnp says.
+serve_by_workerd() {
+  # On SIGTERM, workerd waits for the requests that are under way.
+  end_signal=HUP
+  serve "$(node -p 'require("workerd").default')" serve --watch "$session/workerd.capnp"
 }
 
 # serve_by_wrangler [OPTION…]: serves it by `wrangler dev`.

@@ -1,39 +1,24 @@
 // node workerd-config.mjs PORT DIRECTORY VARIABLES [--config FILE] [--var NAME:VALUE]…: prints how `workerd` by itself serves
 // what wrangler.jsonc describes, without wrangler's proxies, inspector and log, which cost most of a request under `wrangler
-// dev`. It is to be a file of DIRECTORY, where state goes too. The Worker's variables are those of wrangler.jsonc, then those of the env file VARIABLES,
-// then --var. Exits with 3 and says why if only wrangler can serve it.
+// dev`. It is to be a file of DIRECTORY, where state goes too; containers.json there is what containers.mjs has printed, if
+// sandboxes are containers. The Worker's variables are those of wrangler.jsonc, then those of the env file VARIABLES, then
+// --var. Exits with 3 and says why if only wrangler can serve it.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { onlyWrangler, readConfig } from "./wrangler-config.mjs";
 
 const [port, directory, variables, ...options] = process.argv.slice(2);
 
-const only_wrangler = (why) => {
-  console.error(`served by \`wrangler dev\`, which is slower: ${why}`);
-  process.exit(3);
-};
-
-let file = "wrangler.jsonc";
-const overrides = {};
-while (options.length > 0) {
-  const option = options.shift();
-  const value = options.shift() ?? "";
-  const colon = value.indexOf(":");
-  if (option === "--config") file = value;
-  else if (option === "--var" && colon > 0) overrides[value.slice(0, colon)] = value.slice(colon + 1);
-  else only_wrangler(`${option} is an option of wrangler`);
-}
-
-// Comments are on lines of their own.
-const text = readFileSync(file, "utf8").replace(/^\s*\/\/.*$/gm, "");
-const config = JSON.parse(text);
+const { file, config, overrides, at } = readConfig(options);
 const served = [
   "$schema", "name", "main", "compatibility_date", "compatibility_flags", "durable_objects", "assets", "migrations",
   "triggers", "containers", "vars", "observability",
 ];
 const rest = Object.keys(config).filter((key) => !served.includes(key));
-if (rest.length > 0) only_wrangler(`${file} has ${rest.join(", ")}`);
-const at = (path) => resolve(dirname(file), path);
+if (rest.length > 0) onlyWrangler(`${file} has ${rest.join(", ")}`);
+const containersFile = join(directory, "containers.json");
+const containers = existsSync(containersFile) ? JSON.parse(readFileSync(containersFile, "utf8")) : { images: {} };
 
 const fromFile = readFileSync(variables, "utf8")
   .split("\n")
@@ -51,6 +36,7 @@ const quoted = (value) =>
 // A file's bytes. Cap'n Proto takes an absolute path for one of its own library.
 const embed = (path) => `embed ${quoted(relative(directory, path))}`;
 const list = (items) => `[${items.join(", ")}]`;
+const struct = (fields) => `(${Object.entries(fields).map(([name, value]) => `${name} = ${value}`).join(", ")})`;
 
 const types = {
   css: "text/css; charset=utf-8", html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8",
@@ -80,7 +66,7 @@ export default { fetch(request) {
 
 const main = at(config.main);
 const wasm = join(dirname(main), "index_bg.wasm");
-if (!existsSync(wasm)) only_wrangler(`there is no ${wasm}`);
+if (!existsSync(wasm)) onlyWrangler(`there is no ${wasm}`);
 const objects = config.durable_objects.bindings;
 mkdirSync(join(directory, "objects"), { recursive: true });
 
@@ -90,6 +76,16 @@ const bindings = [
   ...objects.map(({ name, class_name }) => `(name = ${quoted(name)}, durableObjectNamespace = ${quoted(class_name)})`),
   `(name = ${quoted(config.assets.binding)}, service = "assets")`,
 ];
+const namespaces = objects.map(({ class_name }) => {
+  const image = containers.images[class_name];
+  return struct({
+    className: quoted(class_name),
+    uniqueKey: quoted(class_name),
+    enableSql: true,
+    ...(image === undefined ? {} : { container: struct({ imageName: quoted(image) }) }),
+  });
+});
+const engine = Object.entries(containers.engine ?? {}).map(([name, value]) => [name, quoted(value)]);
 console.log(`using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
@@ -108,8 +104,9 @@ const bridge :Workerd.Worker = (
   compatibilityDate = ${date},
   compatibilityFlags = ${list(config.compatibility_flags.map(quoted))},
   bindings = ${list(bindings)},
-  durableObjectNamespaces = ${list(objects.map(({ class_name }) => `(className = ${quoted(class_name)}, uniqueKey = ${quoted(class_name)}, enableSql = true)`))},
+  durableObjectNamespaces = ${list(namespaces)},
   durableObjectStorage = (localDisk = "objects"),
+  ${engine.length > 0 ? `containerEngine = (localDocker = ${struct(Object.fromEntries(engine))}),` : ""}
 );
 const assets :Workerd.Worker = (
   modules = [
