@@ -1,0 +1,60 @@
+// node containers.mjs SESSION [--config FILE] [--var NAME:VALUE]…: gets ready what sandboxes run in as containers, by Docker: the
+// images of wrangler.jsonc, and the network sidecar that workerd starts beside each container. Prints what
+// workerd-config.mjs takes of it, as JSON. Containers of one SESSION know each other again when workerd is restarted.
+// Exits with 3 and says why if only wrangler can do it.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import { onlyWrangler, readConfig } from "./wrangler-config.mjs";
+
+const [session, ...options] = process.argv.slice(2);
+const { file, config, at } = readConfig(options);
+const environment = process.env;
+
+const docker = (...words) =>
+  execFileSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+// What takes minutes says so, on standard error.
+const dockerAloud = (...words) =>
+  execFileSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { stdio: ["ignore", 2, 2] });
+const find = (...words) => {
+  try {
+    return docker(...words);
+  } catch {
+    return undefined;
+  }
+};
+
+// There wrangler gives containers /dev/fuse, and what else mounting takes: engines in a virtual machine, or without root.
+if (process.platform !== "linux" || /microsoft/i.test(readFileSync("/proc/version", "utf8"))) {
+  onlyWrangler("Docker's containers are in a virtual machine here");
+}
+if (docker("info", "--format", "{{.SecurityOptions}}").includes("rootless")) onlyWrangler("the Docker engine is rootless");
+
+const socketPath =
+  environment.WRANGLER_DOCKER_HOST ?? environment.DOCKER_HOST ?? docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}");
+if (!socketPath.startsWith("unix://")) onlyWrangler(`the Docker engine is at ${socketPath}`);
+
+// The one that this version of wrangler takes.
+const wrangler = createRequire(import.meta.url).resolve("wrangler");
+const sidecar =
+  environment.MINIFLARE_CONTAINER_EGRESS_IMAGE ?? readFileSync(wrangler, "utf8").match(/"(cloudflare\/proxy-everything:[^"]+)"/)?.[1];
+if (sidecar === undefined) onlyWrangler("the image of the network sidecar is not known");
+if (!find("image", "inspect", sidecar)) dockerAloud("pull", "--platform", "linux/amd64", sidecar);
+
+const images = {};
+for (const { class_name, image, image_build_context, image_vars = {} } of config.containers) {
+  const dockerfile = at(image);
+  if (!statSync(dockerfile, { throwIfNoEntry: false })?.isFile()) onlyWrangler(`${file} names the image ${image}`);
+  const name = `sandbar-dev:${createHash("sha256").update(`${dockerfile} ${class_name}`).digest("hex").slice(0, 16)}`;
+  const before = find("image", "inspect", "--format", "{{.Id}}", name);
+  const vars = Object.entries(image_vars).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
+  const context = image_build_context === undefined ? dirname(dockerfile) : at(image_build_context);
+  // As wrangler does: the platform is Cloudflare's.
+  dockerAloud("build", "--load", "--provenance=false", "--platform", "linux/amd64", ...vars, "--tag", name, "--file", dockerfile, context);
+  // Nothing else has a name for the one before. It stays while a container is made of it.
+  if (before !== undefined && before !== docker("image", "inspect", "--format", "{{.Id}}", name)) find("image", "rm", before);
+  images[class_name] = name;
+}
+console.log(JSON.stringify({ images, engine: { socketPath, containerEgressInterceptorImage: sidecar, sessionId: session } }));
