@@ -1,7 +1,7 @@
 //! Byte streams that the runtime pumps by itself, with something of ours after their end.
 
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, StreamPipeOptions, TransformStream, WritableStream};
 
 #[wasm_bindgen]
@@ -12,6 +12,13 @@ extern "C" {
 
     #[wasm_bindgen(constructor, catch)]
     fn new() -> Result<IdentityTransformStream, JsValue>;
+
+    /// The same, of known length: it breaks when it is not.
+    #[wasm_bindgen(extends = TransformStream)]
+    type FixedLengthStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new(length: f64) -> Result<FixedLengthStream, JsValue>;
 }
 
 /// What becomes of the sink when the source ends.
@@ -39,9 +46,19 @@ pub async fn pump(source: &ReadableStream, sink: &WritableStream, end: AtTheEnd)
         .map(drop)
 }
 
-/// Moves all bytes of `source` to `sink`, and its end, whichever it is.
-pub async fn pass_on(source: &ReadableStream, sink: &WritableStream) -> Result<(), JsValue> {
-    JsFuture::from(source.pipe_to(sink)).await.map(drop)
+/// The same bytes and the same end, whichever it is, by a stream of the runtime's own, which says how long it is if that is
+/// known.
+pub fn pass_on(source: ReadableStream, length: Option<u64>) -> Result<ReadableStream, JsValue> {
+    let pipe: TransformStream = match length {
+        Some(length) => FixedLengthStream::new(length as f64)?.into(),
+        None => IdentityTransformStream::new()?.into(),
+    };
+    let sink = pipe.writable();
+    spawn_local(async move {
+        // What breaks it breaks the other end, too, and is told there. A reader that left is no error of ours.
+        let _ = JsFuture::from(source.pipe_to(&sink)).await;
+    });
+    Ok(pipe.readable())
 }
 
 /// Writes the last bytes and closes. Fails when the reader has left.

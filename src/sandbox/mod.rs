@@ -184,7 +184,7 @@ impl Core {
                     let core = self.clone();
                     return relay::relay(&response, move || core.connection_lost(&boot));
                 }
-                Ok(response) => return Ok(response),
+                Ok(response) => return self.runtime.hand_on(response),
                 Err(e) => {
                     self.connection_lost(&boot);
                     if !again {

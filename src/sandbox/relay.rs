@@ -1,4 +1,4 @@
-//! Hands a command's stream on, and ends it with an `error` event when it breaks off.
+//! Hands the body of an answer on. A command's stream is ended with an `error` event when it breaks off.
 //!
 //! The runtime pumps the bytes from one stream to the other by itself; this code runs once, at the end. A client that
 //! leaves closes the readable side, and with it the connection to `sandboxd`.
@@ -11,6 +11,9 @@ use web_sys::{Response, WritableStream};
 use crate::error::ApiError;
 use crate::response;
 use crate::stream::{self, AtTheEnd};
+
+/// A body of as many bytes takes no longer as it is.
+const SMALL: u64 = 16 * 1024;
 
 /// The response to give in place of `upstream`, whose body is a command's stream. `broken` is called once if the
 /// sandbox breaks that stream off.
@@ -32,6 +35,25 @@ pub fn relay(upstream: &Response, broken: impl FnOnce() + 'static) -> Result<Res
         Some(&readable),
         &init,
     )?)
+}
+
+/// The response to give in place of `upstream`, which a container has sent: workerd reads its body 4 KiB at a time as it is,
+/// and 64 KiB at a time into a stream of its own.
+pub fn widen(upstream: Response) -> Result<Response, ApiError> {
+    let headers = upstream.headers();
+    let length = headers.get("content-length")?;
+    let length = length.and_then(|length| length.parse().ok());
+    match upstream.body() {
+        Some(body) if length.is_none_or(|length| length > SMALL) => {
+            let body = stream::pass_on(body, length)?;
+            let init = response::init(upstream.status(), &headers);
+            Ok(Response::new_with_opt_readable_stream_and_init(
+                Some(&body),
+                &init,
+            )?)
+        }
+        _ => Ok(upstream),
+    }
 }
 
 async fn break_off(sink: &WritableStream) -> Result<(), JsValue> {

@@ -2,8 +2,7 @@
 
 use js_sys::{Array, Date, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{Headers, ReadableStream, Request, TransformStream};
+use web_sys::{Headers, ReadableStream, Request};
 
 use crate::s3::S3Error;
 use crate::stream;
@@ -79,13 +78,6 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = writeHttpMetadata)]
     pub fn write_http_metadata(this: &R2Object, headers: &Headers) -> Result<(), JsValue>;
-
-    /// A byte stream that says how long it is, which a body must, and breaks when it is not.
-    #[wasm_bindgen(extends = TransformStream)]
-    type FixedLengthStream;
-
-    #[wasm_bindgen(constructor, catch)]
-    fn new(length: f64) -> Result<FixedLengthStream, JsValue>;
 }
 
 /// Whether this is the binding of a bucket. Bindings of other kinds have whatever method they are asked for, as a call to
@@ -125,18 +117,7 @@ pub fn body(request: &Request) -> Result<JsValue, S3Error> {
     let length = length.and_then(|length| length.parse::<u64>().ok());
     let length = length.ok_or(S3Error::MissingContentLength)?;
     match request.body() {
-        Some(body) if length > 0 => Ok(measured(body, length)?.into()),
+        Some(body) if length > 0 => Ok(stream::pass_on(body, Some(length))?.into()),
         _ => Ok(js_sys::Uint8Array::new_with_length(0).into()),
     }
-}
-
-/// The same stream, of known length.
-fn measured(body: ReadableStream, length: u64) -> Result<ReadableStream, JsValue> {
-    let pipe = FixedLengthStream::new(length as f64)?;
-    let writable = pipe.writable();
-    spawn_local(async move {
-        // What breaks it breaks the other end, too, and is told there. A reader that left is no error of ours.
-        let _ = stream::pass_on(&body, &writable).await;
-    });
-    Ok(pipe.readable())
 }
