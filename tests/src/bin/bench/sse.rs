@@ -5,7 +5,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 use serde_json::Value;
 
 use crate::series::Miss;
@@ -80,7 +80,7 @@ impl Scanner {
 
     fn event(&mut self, block: &[u8]) -> Result<(), Miss> {
         let (mut event, mut data) = (&b""[..], &b""[..]);
-        for line in block.split(|b| *b == b'\n') {
+        for line in lines(block) {
             if let Some(value) = line.strip_prefix(b"event: ") {
                 event = value;
             } else if let Some(value) = line.strip_prefix(b"data: ") {
@@ -104,6 +104,14 @@ impl Scanner {
         }
         Ok(())
     }
+}
+
+/// The lines of a block. Most of one is a long line, which `split` would look at byte by byte.
+fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b'\n', block)
+        .chain([block.len()])
+        .filter_map(move |end| block.get(std::mem::replace(&mut start, end + 1)..end))
 }
 
 #[cfg(test)]
