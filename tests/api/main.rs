@@ -33,6 +33,7 @@ mod restart;
 mod routes;
 mod security;
 mod session;
+mod session_bad;
 mod sleep;
 mod tunnel;
 mod tunnel_named;

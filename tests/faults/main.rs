@@ -3,5 +3,6 @@
 mod disconnects;
 mod kills;
 mod model;
+mod op;
 
 use sandbar_tests::shared::{bridge, client, eventually, sandbox};

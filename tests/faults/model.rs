@@ -4,103 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
+use proptest::prelude::{TestCaseError, prop};
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::Method;
 use sandbar_tests::Sandbox;
 use serde_json::json;
 
+use crate::op::{Directory, File, Op, Session, op};
 use crate::{bridge, client};
 
 const SEQUENCES: u32 = 1000;
 /// Sequences that run at the same time, each on sandboxes of its own.
 const AT_ONCE: u32 = 8;
-
-/// A request.
-#[derive(Debug, Clone)]
-enum Op {
-    Put(File, Vec<u8>),
-    Get(File),
-    /// `cat` of a file, by a command.
-    Cat(File),
-    /// `printf` of a text behind a file, by a command.
-    Append(File, String),
-    Remove(File),
-    /// A command that ends with this code.
-    Exit(u8),
-    NewSession(Session),
-    /// `cd` in a session.
-    Enter(Session, Directory),
-    /// `export VALUE=…` in a session.
-    Export(Session, String),
-    /// What a session says of its directory and of `VALUE`.
-    Ask(Session),
-    EndSession(Session),
-    Running,
-    Destroy,
-}
-
-/// One of the files: few, so that requests meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum File {
-    Plain,
-    Nested,
-    Strange,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Session {
-    One,
-    Two,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Directory {
-    Up,
-    Tmp,
-    Workspace,
-}
-
-impl File {
-    const ALL: [Self; 3] = [Self::Plain, Self::Nested, Self::Strange];
-
-    /// As it stands in a URL.
-    fn url(self) -> &'static str {
-        match self {
-            Self::Plain => "workspace/plain",
-            Self::Nested => "workspace/a/b/nested.bin",
-            Self::Strange => "workspace/a%20%25%C3%A9%0A'%22$x",
-        }
-    }
-
-    /// As a command knows it.
-    fn path(self) -> &'static str {
-        match self {
-            Self::Plain => "/workspace/plain",
-            Self::Nested => "/workspace/a/b/nested.bin",
-            Self::Strange => "/workspace/a %é\n'\"$x",
-        }
-    }
-}
-
-impl Session {
-    fn id(self) -> &'static str {
-        match self {
-            Self::One => "one",
-            Self::Two => "two.2_-",
-        }
-    }
-}
-
-impl Directory {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Up => "..",
-            Self::Tmp => "/tmp",
-            Self::Workspace => "/workspace",
-        }
-    }
-}
 
 /// What a sandbox should be.
 #[derive(Debug, Default)]
@@ -132,28 +47,6 @@ impl Shell {
             other => other.path(),
         };
     }
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let file = prop::sample::select(&File::ALL[..]);
-    let session = prop::sample::select(&[Session::One, Session::Two][..]);
-    let directory = prop::sample::select(&[Directory::Up, Directory::Tmp, Directory::Workspace][..]);
-    let text = "[ -~é\n]{0,20}";
-    prop_oneof![
-        3 => (file.clone(), prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(file, bytes)| Op::Put(file, bytes)),
-        2 => file.clone().prop_map(Op::Get),
-        2 => file.clone().prop_map(Op::Cat),
-        2 => (file.clone(), text).prop_map(|(file, text)| Op::Append(file, text)),
-        1 => file.prop_map(Op::Remove),
-        1 => any::<u8>().prop_map(Op::Exit),
-        1 => session.clone().prop_map(Op::NewSession),
-        2 => (session.clone(), directory).prop_map(|(session, directory)| Op::Enter(session, directory)),
-        2 => (session.clone(), text).prop_map(|(session, value)| Op::Export(session, value)),
-        2 => session.clone().prop_map(Op::Ask),
-        1 => session.prop_map(Op::EndSession),
-        1 => Just(Op::Running),
-        1 => Just(Op::Destroy),
-    ]
 }
 
 #[test]
