@@ -2,7 +2,7 @@
 // images of wrangler.jsonc, and the network sidecar that workerd starts beside each container. Prints what
 // workerd-config.mjs takes of it, as JSON. Containers of one SESSION know each other again when workerd is restarted.
 // Exits with 3 and says why if only wrangler can do it.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,9 +15,11 @@ const environment = process.env;
 
 const docker = (...words) =>
   execFileSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-// What takes minutes says so, on standard error.
-const dockerAloud = (...words) =>
-  execFileSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { stdio: ["ignore", 2, 2] });
+// What takes minutes is told on standard error, and so is why it fails.
+const dockerAloud = (...words) => {
+  const { status } = spawnSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { stdio: ["ignore", 2, 2] });
+  if (status !== 0) process.exit(1);
+};
 const find = (...words) => {
   try {
     return docker(...words);
@@ -26,7 +28,7 @@ const find = (...words) => {
   }
 };
 
-// There wrangler gives containers /dev/fuse, and what else mounting takes: engines in a virtual machine, or without root.
+// Containers of engines in a virtual machine, or without root, get /dev/fuse of wrangler, and what else mounting takes.
 if (process.platform !== "linux" || /microsoft/i.test(readFileSync("/proc/version", "utf8"))) {
   onlyWrangler("Docker's containers are in a virtual machine here");
 }
@@ -44,7 +46,7 @@ if (sidecar === undefined) onlyWrangler("the image of the network sidecar is not
 if (!find("image", "inspect", sidecar)) dockerAloud("pull", "--platform", "linux/amd64", sidecar);
 
 const images = {};
-for (const { class_name, image, image_build_context, image_vars = {} } of config.containers) {
+for (const { class_name, image, image_build_context, image_vars = {} } of config.containers ?? []) {
   const dockerfile = at(image);
   if (!statSync(dockerfile, { throwIfNoEntry: false })?.isFile()) onlyWrangler(`${file} names the image ${image}`);
   const name = `sandbar-dev:${createHash("sha256").update(`${dockerfile} ${class_name}`).digest("hex").slice(0, 16)}`;

@@ -108,8 +108,8 @@ impl Bridge {
         Self::start_by(Runtime::from_env(), &[], &["--test-scheduled"], vars)
     }
 
-    /// Starts a bridge of its own on which so many sandboxes may run at a time, where the runtime is the local one: under
-    /// `wrangler dev` nothing limits containers.
+    /// Starts a bridge of its own on which so many sandboxes may run at a time, where the runtime is the local one: here
+    /// nothing limits containers.
     pub fn start_limited(max_sandboxes: &str, vars: &[(&str, &str)]) -> Self {
         let env = [("MAX_SANDBOXES", max_sandboxes)];
         Self::start_by(Runtime::from_env(), &env, &[], vars)
