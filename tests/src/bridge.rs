@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
@@ -259,6 +260,16 @@ pub fn project_root() -> PathBuf {
 
 /// A TCP port that nothing listens on now.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Higher ones the kernel gives to whoever asks for any, as Docker does for containers, perhaps before the one who asked
+    // here listens. Another process begins elsewhere.
+    let (lowest, count) = (10_000, 22_000);
+    loop {
+        let turn = ASKED.fetch_add(1, Relaxed);
+        let port = (std::process::id().wrapping_mul(101).wrapping_add(turn)) % count + lowest;
+        let port = u16::try_from(port).expect("a port");
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }

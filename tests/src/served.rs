@@ -71,6 +71,7 @@ pub fn launch(mut command: Command, port: u16, log: &Log) -> (String, u32) {
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(("localhost", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
