@@ -24,7 +24,8 @@ use bench::Bench;
 use flags::{Flags, USAGE};
 use machine::Machine;
 
-#[tokio::main]
+// One thread: what the client takes of the machine, the bridge has not.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let flags = match Flags::parse(lexopt::Parser::from_env()) {
         Ok(Some(flags)) => flags,
