@@ -2,8 +2,9 @@
 //!
 //! Anybody in the sandbox can open a connection, so one counts for little until a request has come on it that shows the
 //! secret. When there are many such unproven connections, the oldest makes room for the next, if it had time to show it:
-//! whoever knows the secret shows it at once. All connections together are limited as well; over that limit a request is answered
-//! with 503 and the connection closed.
+//! whoever knows the secret shows it at once. One that does not show it in time is closed. One that has shown it may be idle for
+//! long: a request that is on its way to a connection is lost when that is closed here, so the other end is to close it first.
+//! All connections together are limited as well; over that limit a request is answered with 503 and the connection closed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ use sandbox_protocol::{Limits, sandboxd};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 use tower_service::Service as _;
 
 use crate::quota::{Permit, Quota};
@@ -39,6 +41,9 @@ const UNSENT: u32 = 128 * 1024;
 
 /// A connection whose other end is gone without a word is noticed after this silence and three unanswered questions.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a connection that has shown the secret may be idle: longer than the Worker keeps one, which workerd does for 90 s.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// How many connections at a time are told that there are too many.
 const REFUSALS: u64 = 64;
@@ -94,7 +99,7 @@ impl Server {
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(limits.header_timeout_ms.value))
+            .header_read_timeout(IDLE)
             .max_header_size(number(limits.max_header_bytes.value));
         // Set, it makes hyper allocate for every request.
         if limits.max_headers.value != HYPERS_MAX_HEADERS {
@@ -131,7 +136,7 @@ impl Server {
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot accept connections");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -190,21 +195,24 @@ impl Server {
             };
             let http = server.http.serve_connection(TokioIo::new(stream), answer);
             let mut http = pin!(http.with_upgrades());
-            let mut is_stopping = false;
+            let mut patience = pin!(sleep(Duration::from_millis(
+                server.limits.header_timeout_ms.value
+            )));
+            let (mut is_late, mut is_stopping) = (false, false);
             loop {
                 tokio::select! {
                     // An error is one of the other side: there is nobody to tell.
                     _ = &mut http => break,
-                    () = connection.must_go.notified() => {
-                        // It may have shown the secret at the last moment.
-                        if !connection.is_proven.load(Relaxed) {
-                            break;
-                        }
-                    }
+                    () = connection.must_go.notified() => is_late = true,
+                    () = &mut patience, if !is_late => is_late = true,
                     _ = stopped.changed(), if !is_stopping => {
                         is_stopping = true;
                         http.as_mut().graceful_shutdown();
                     }
+                }
+                // It may have shown the secret at the last moment.
+                if is_late && !connection.is_proven.load(Relaxed) {
+                    break;
                 }
             }
             connection.is_over.store(true, Relaxed);

@@ -1,7 +1,8 @@
 //! What is over a limit is refused in words that name it, and everything else goes on.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
@@ -139,6 +140,29 @@ fn a_head_that_does_not_come() {
         // It is closed, and not by the patience of the test.
         let mut rest = Vec::new();
         connection.read_to_end(&mut rest).unwrap();
+    }
+    assert_works(&sandboxd);
+}
+
+#[test]
+fn a_connection_that_was_used_waits_for_its_next_request() {
+    let sandboxd = with(&[("SANDBOX_HEADER_TIMEOUT_MS", "300")]);
+    let mut connection = sandboxd.connect();
+    for _ in 0..2 {
+        write!(connection, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        // The rest of the answer comes and goes meanwhile, and so does the time that a head may take.
+        std::thread::sleep(Duration::from_secs(1));
+        connection.set_nonblocking(true).unwrap();
+        let mut rest = [0; 4096];
+        assert!(connection.read(&mut rest).unwrap() > 0, "it is not closed");
+        assert_eq!(
+            connection.read(&mut rest).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        connection.set_nonblocking(false).unwrap();
     }
     assert_works(&sandboxd);
 }
