@@ -1,7 +1,8 @@
 //! Responses that the Worker and the Sandbox object make themselves.
 
 use serde::Serialize;
-use web_sys::{Headers, Response, ResponseInit};
+use wasm_bindgen::JsValue;
+use web_sys::{Headers, ReadableStream, Response, ResponseInit};
 
 use crate::error::ApiError;
 
@@ -22,6 +23,11 @@ pub fn empty(status: u16) -> Result<Response, ApiError> {
         None,
         &init(status, &Headers::new()?),
     )?)
+}
+
+/// A response whose body is a stream, or that has none.
+pub fn streamed(status: u16, headers: &Headers, body: Option<&ReadableStream>) -> Result<Response, JsValue> {
+    Response::new_with_opt_readable_stream_and_init(body, &init(status, headers))
 }
 
 /// The JSON form of an error, with the headers that go with it.

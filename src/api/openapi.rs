@@ -60,10 +60,10 @@ async fn asset(env: &Env, path: &str, request: &Request) -> Result<Response, Api
     headers.set("cache-control", "no-cache")?;
     headers.set("referrer-policy", "no-referrer")?;
     headers.set("x-content-type-options", "nosniff")?;
-    let init = response::init(found.status(), &headers);
-    Ok(Response::new_with_opt_readable_stream_and_init(
+    Ok(response::streamed(
+        found.status(),
+        &headers,
         found.body().as_ref(),
-        &init,
     )?)
 }
 

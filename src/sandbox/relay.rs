@@ -30,10 +30,10 @@ pub fn relay(upstream: &Response, broken: impl FnOnce() + 'static) -> Result<Res
             broken();
         }
     });
-    let init = response::init(upstream.status(), &upstream.headers());
-    Ok(Response::new_with_opt_readable_stream_and_init(
+    Ok(response::streamed(
+        upstream.status(),
+        &upstream.headers(),
         Some(&readable),
-        &init,
     )?)
 }
 
@@ -46,11 +46,7 @@ pub fn widen(upstream: Response) -> Result<Response, ApiError> {
     match upstream.body() {
         Some(body) if length.is_none_or(|length| length > SMALL) => {
             let body = stream::pass_on(body, length)?;
-            let init = response::init(upstream.status(), &headers);
-            Ok(Response::new_with_opt_readable_stream_and_init(
-                Some(&body),
-                &init,
-            )?)
+            Ok(response::streamed(upstream.status(), &headers, Some(&body))?)
         }
         _ => Ok(upstream),
     }

@@ -229,11 +229,7 @@ fn content(object: &R2Object, wanted: &Headers) -> Answer {
         headers.set("content-length", &length.to_string())?;
         status = 206;
     }
-    let init = response::init(status, &headers);
-    Ok(Response::new_with_opt_readable_stream_and_init(
-        Some(&body),
-        &init,
-    )?)
+    Ok(response::streamed(status, &headers, Some(&body))?)
 }
 
 /// The options that read a range.
