@@ -4,8 +4,6 @@
 //! the key or its length. Without a configured key only a caller on this machine is let in: a deployment that lacks
 //! its key is closed, never open to the world.
 
-use std::cell::Cell;
-
 use wasm_bindgen_futures::JsFuture;
 
 use crate::config::Config;
@@ -25,7 +23,14 @@ pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) 
         };
     };
     let shown = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
-    if same(&digest_of_key(key).await?, &sha256(shown).await?) {
+    let digest = match config.key_digest.get() {
+        Some(digest) => *digest,
+        None => {
+            let digest = sha256(key).await?;
+            *config.key_digest.get_or_init(|| digest)
+        }
+    };
+    if same(&digest, &sha256(shown).await?) {
         Ok(())
     } else {
         Err(ApiError::Unauthorized)
@@ -44,17 +49,6 @@ fn is_loopback(host: &str) -> bool {
         || host == "::1"
         // The runtime writes every form of an IPv4 address as four numbers, and the parser of addresses is large.
         || (host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
-}
-
-/// The digest of the configured key, of which an isolate has one.
-async fn digest_of_key(key: &str) -> Result<[u8; 32], ApiError> {
-    thread_local!(static DIGEST: Cell<Option<[u8; 32]>> = const { Cell::new(None) });
-    if let Some(digest) = DIGEST.get() {
-        return Ok(digest);
-    }
-    let digest = sha256(key).await?;
-    DIGEST.set(Some(digest));
-    Ok(digest)
 }
 
 /// The SHA-256 digest of `text`.

@@ -32,6 +32,8 @@ pub const POOL_BINDING: &str = "WarmPool";
 pub struct Config {
     /// `SANDBOX_API_KEY` (secret, text; default: none): what callers must show.
     pub api_key: Option<String>,
+    /// The digest of that key, once somebody has shown one.
+    pub key_digest: OnceCell<[u8; 32]>,
     /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the most bytes of one uploaded file or archive.
     pub max_upload_bytes: Option<u64>,
     /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): how long a start may take.
@@ -102,6 +104,7 @@ impl Config {
         Ok(Self {
             limits,
             api_key: var("SANDBOX_API_KEY"),
+            key_digest: OnceCell::new(),
             max_upload_bytes,
             start_timeout,
             sleep_after,
@@ -139,6 +142,7 @@ mod tests {
     fn defaults() {
         let expected = Config {
             api_key: None,
+            key_digest: OnceCell::new(),
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
             sleep_after: Some(Duration::from_secs(600)),
@@ -168,6 +172,7 @@ mod tests {
         ]);
         let expected = Config {
             api_key: Some("k".into()),
+            key_digest: OnceCell::new(),
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
             sleep_after: Some(Duration::from_secs(7200)),
