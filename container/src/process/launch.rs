@@ -7,13 +7,13 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use sandbox_protocol::{ErrorBody, Event, ExecRequest};
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::output::Outputs;
 use super::program::Program;
 use super::refusal::Refusal;
 use super::spawn::{Role, Start, Started};
-use super::task::Task;
+use super::task::{Task, expired};
 use super::tree::{COOKIE, Tree};
 use super::{Processes, stdin};
 use crate::Error;
@@ -64,17 +64,11 @@ impl Launch {
     async fn turn(&self, place: Place, events: &Sender<Bytes>) -> Result<Turn, Unstarted> {
         let id = place.session().id().to_string();
         let deleted = place.session().deleted();
-        let expired = async {
-            match self.over {
-                Some(over) => sleep_until(over).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             () = deleted => Err(Unstarted::Deleted(id)),
             turn = place.turn() => Ok(turn),
-            () = expired => Err(Unstarted::Refused(Refusal::timed_out(&id))),
+            () = expired(self.over) => Err(Unstarted::Refused(Refusal::timed_out(&id))),
             () = events.closed(), if !self.request.detached => Err(Unstarted::Deleted(id)),
         }
     }

@@ -139,12 +139,7 @@ impl Task {
     async fn until_end(&mut self) -> End {
         let client_gone = self.outputs.client_gone();
         let over = async {
-            let expired = async {
-                match self.over {
-                    Some(over) => sleep_until(over).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let expired = expired(self.over);
             let deleted = async {
                 match &self.turn {
                     Some(turn) => turn.session().deleted().await,
@@ -186,6 +181,14 @@ impl Task {
                 () = self.outputs.forward() => {}
             }
         }
+    }
+}
+
+/// Resolves when the time of a command is over, if there is an end to it.
+pub async fn expired(over: Option<Instant>) {
+    match over {
+        Some(over) => sleep_until(over).await,
+        None => std::future::pending().await,
     }
 }
 
