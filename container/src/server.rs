@@ -99,7 +99,7 @@ impl Server {
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
+            .header_read_timeout(IDLE.max(header_timeout(&limits)))
             .max_header_size(number(limits.max_header_bytes.value));
         // Set, it makes hyper allocate for every request.
         if limits.max_headers.value != HYPERS_MAX_HEADERS {
@@ -195,9 +195,7 @@ impl Server {
             };
             let http = server.http.serve_connection(TokioIo::new(stream), answer);
             let mut http = pin!(http.with_upgrades());
-            let mut patience = pin!(sleep(Duration::from_millis(
-                server.limits.header_timeout_ms.value
-            )));
+            let mut patience = pin!(sleep(header_timeout(&server.limits)));
             let (mut is_late, mut is_stopping) = (false, false);
             loop {
                 tokio::select! {
@@ -228,7 +226,7 @@ impl Server {
         if unproven.len() >= most {
             unproven.retain(|other| !other.is_proven.load(Relaxed) && !other.is_over.load(Relaxed));
         }
-        let patience = Duration::from_millis(self.limits.header_timeout_ms.value) / 3;
+        let patience = header_timeout(&self.limits) / 3;
         if unproven.len() >= most
             && let Some(oldest) = unproven
                 .front()
@@ -269,6 +267,11 @@ impl Server {
         response.headers_mut().insert(name, self.boot_id.clone());
         response
     }
+}
+
+/// How long a new connection has to show the secret.
+fn header_timeout(limits: &Limits) -> Duration {
+    Duration::from_millis(limits.header_timeout_ms.value)
 }
 
 /// The response after which the connection is closed: whoever gets it has no use for another.
