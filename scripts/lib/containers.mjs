@@ -13,11 +13,12 @@ const [session, ...options] = process.argv.slice(2);
 const { file, config, at } = readConfig(options);
 const environment = process.env;
 
+const client = environment.WRANGLER_DOCKER_BIN ?? "docker";
 const docker = (...words) =>
-  execFileSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  execFileSync(client, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
 // What takes minutes is told on standard error, and so is why it fails.
 const dockerAloud = (...words) => {
-  const { status } = spawnSync(environment.WRANGLER_DOCKER_BIN ?? "docker", words, { stdio: ["ignore", 2, 2] });
+  const { status } = spawnSync(client, words, { stdio: ["ignore", 2, 2] });
   if (status !== 0) process.exit(1);
 };
 const find = (...words) => {
@@ -27,12 +28,6 @@ const find = (...words) => {
     return undefined;
   }
 };
-
-// Containers of engines in a virtual machine, or without root, get /dev/fuse of wrangler, and what else mounting takes.
-if (process.platform !== "linux" || /microsoft/i.test(readFileSync("/proc/version", "utf8"))) {
-  onlyWrangler("Docker's containers are in a virtual machine here");
-}
-if (docker("info", "--format", "{{.SecurityOptions}}").includes("rootless")) onlyWrangler("the Docker engine is rootless");
 
 const socketPath =
   environment.WRANGLER_DOCKER_HOST ?? environment.DOCKER_HOST ?? docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}");

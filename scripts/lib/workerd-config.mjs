@@ -10,13 +10,7 @@ import { onlyWrangler, readConfig } from "./wrangler-config.mjs";
 
 const [port, directory, variables, ...options] = process.argv.slice(2);
 
-const { file, config, overrides, at } = readConfig(options);
-const served = [
-  "$schema", "name", "main", "compatibility_date", "compatibility_flags", "durable_objects", "assets", "migrations",
-  "triggers", "containers", "vars", "observability",
-];
-const rest = Object.keys(config).filter((key) => !served.includes(key));
-if (rest.length > 0) onlyWrangler(`${file} has ${rest.join(", ")}`);
+const { config, overrides, at } = readConfig(options);
 const containersFile = join(directory, "containers.json");
 const containers = existsSync(containersFile) ? JSON.parse(readFileSync(containersFile, "utf8")) : { images: {} };
 

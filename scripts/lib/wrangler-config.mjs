@@ -2,6 +2,12 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
+// What workerd by itself is given of it.
+const served = [
+  "$schema", "name", "main", "compatibility_date", "compatibility_flags", "durable_objects", "assets", "migrations",
+  "triggers", "containers", "vars", "observability",
+];
+
 // Exits with 3: the caller then has `wrangler dev` do it.
 export const onlyWrangler = (why) => {
   console.error(`served by \`wrangler dev\`, which is slower: ${why}`);
@@ -22,5 +28,7 @@ export const readConfig = (options) => {
   }
   // Comments are on lines of their own.
   const config = JSON.parse(readFileSync(file, "utf8").replace(/^\s*\/\/.*$/gm, ""));
+  const rest = Object.keys(config).filter((key) => !served.includes(key));
+  if (rest.length > 0) onlyWrangler(`${file} has ${rest.join(", ")}`);
   return { file, config, overrides, at: (path) => resolve(dirname(file), path) };
 };
