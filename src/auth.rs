@@ -1,8 +1,10 @@
-//! Who may call.
+//! Authorization of callers.
 //!
-//! Keys are compared by their SHA-256 digests, byte for byte to the end, so that the time taken tells nothing about
-//! the key or its length. Without a configured key only a caller on this machine is let in: a deployment that lacks
-//! its key is closed, never open to the world.
+//! Keys are compared by their SHA-256 digests, byte for byte to the end, so that the time taken
+//! reveals nothing about the key or its length. Without a configured key only callers on this
+//! machine are accepted: a deployment that lacks its key is closed, never open to the world.
+//! Requests from this machine's browsers are then accepted only from pages of the bridge itself:
+//! any page on the web can make a browser send requests to a loopback address.
 
 use wasm_bindgen_futures::JsFuture;
 
@@ -11,7 +13,8 @@ use crate::error::ApiError;
 use crate::new_id::crypto;
 use crate::url;
 
-/// Lets a request pass or says why not. `authorization` is the header's value, `url` the request's URL.
+/// Accepts a request, or fails with 401 or 503. `authorization` is the header's value, `url` the
+/// request's URL.
 pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) -> Result<(), ApiError> {
     let Some(key) = &config.api_key else {
         return if is_loopback(url::host(url)) {
@@ -22,7 +25,7 @@ pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) 
             ))
         };
     };
-    let shown = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
+    let presented = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
     let digest = match config.key_digest.get() {
         Some(digest) => *digest,
         None => {
@@ -30,7 +33,7 @@ pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) 
             *config.key_digest.get_or_init(|| digest)
         }
     };
-    if same(&digest, &sha256(shown).await?) {
+    if constant_time_eq(&digest, &sha256(presented).await?) {
         Ok(())
     } else {
         Err(ApiError::Unauthorized)
@@ -43,11 +46,21 @@ fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
+/// Whether a browser sends this request for a web page of another origin. `origin` and `fetch_site`
+/// are the headers `Origin` and `Sec-Fetch-Site`, `url` is the request's. The scheme does not
+/// count: there may be a proxy with TLS in between.
+pub fn is_of_foreign_page(origin: Option<&str>, fetch_site: Option<&str>, url: &str) -> bool {
+    let is_foreign_origin = origin.is_some_and(|origin| url::authority(origin) != url::authority(url));
+    let is_foreign_site = fetch_site.is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    is_foreign_origin || is_foreign_site
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host == "::1"
-        // The runtime writes every form of an IPv4 address as four numbers, and the parser of addresses is large.
+        // The runtime writes every form of an IPv4 address as four numbers, and the parser of
+        // addresses is large.
         || (host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }
 
@@ -66,9 +79,9 @@ pub async fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
     Ok(result)
 }
 
-/// Whether two digests are the same.
-pub fn same(a: &[u8], b: &[u8]) -> bool {
-    // No early exit: every byte is looked at, whatever the others were.
+/// Whether two digests are equal, compared in constant time.
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    // No early exit: every byte is compared, whatever the others were.
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
@@ -116,13 +129,39 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_other_origins_are_foreign() {
+        let url = "http://localhost:8787/v1/sandbox";
+        for (origin, site) in [
+            (None, None),
+            (None, Some("none")),
+            (None, Some("same-origin")),
+            (Some("http://localhost:8787"), Some("same-origin")),
+            (Some("https://localhost:8787"), None),
+        ] {
+            assert!(!is_of_foreign_page(origin, site, url), "{origin:?} {site:?}");
+        }
+        for (origin, site) in [
+            (Some("https://example.com"), None),
+            (Some("http://localhost:3000"), Some("same-site")),
+            (Some("http://localhost"), None),
+            (Some("http://localhost:8787.example.com"), None),
+            (Some("null"), None),
+            (Some(""), None),
+            (None, Some("cross-site")),
+            (None, Some("same-site")),
+        ] {
+            assert!(is_of_foreign_page(origin, site, url), "{origin:?} {site:?}");
+        }
+    }
+
+    #[test]
     fn digests_differ_in_any_byte() {
         let a = [7; 32];
-        assert!(same(&a, &a));
+        assert!(constant_time_eq(&a, &a));
         for i in 0..32 {
             let mut b = a;
             b[i] ^= 1;
-            assert!(!same(&a, &b), "byte {i}");
+            assert!(!constant_time_eq(&a, &b), "byte {i}");
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The Worker's variables: name, type, default and error of each. Read once: a deploy that changes one begins anew.
+//! The Worker's variables: name, type, default and error of each. Read once: a deploy that changes
+//! one starts new isolates.
 
 mod mount;
+mod pool;
 mod tunnel;
 
 use std::cell::OnceCell;
@@ -15,9 +17,9 @@ use worker::Env;
 
 use crate::duration;
 use crate::error::ApiError;
-use crate::pool::PoolConfig;
 
 pub use mount::MountConfig;
+pub use pool::PoolConfig;
 pub use tunnel::TunnelConfig;
 
 /// The Durable Object binding of the sandboxes.
@@ -27,40 +29,48 @@ pub const ASSETS_BINDING: &str = "ASSETS";
 /// The Durable Object binding of the warm pool.
 pub const POOL_BINDING: &str = "WarmPool";
 
-/// How the deployment is set up.
+/// The configuration of the deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `SANDBOX_API_KEY` (secret, text; default: none): what callers must show.
+    /// `SANDBOX_API_KEY` (secret, text; default: none): the key that callers must present.
     pub api_key: Option<String>,
-    /// The digest of that key, once somebody has shown one.
+    /// The digest of that key, computed when the first caller presents one.
     pub key_digest: OnceCell<[u8; 32]>,
-    /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the most bytes of one uploaded file or archive.
+    /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the maximum of bytes of one uploaded
+    /// file or archive.
     pub max_upload_bytes: Option<u64>,
-    /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): how long a start may take.
+    /// `SANDBOX_START_TIMEOUT` (duration like `30s`; default 30s): the timeout of a start.
     pub start_timeout: Duration,
-    /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): how long a sandbox is idle before it is put
-    /// to sleep. `None`: never.
+    /// `SANDBOX_PLATFORM_TIMEOUT` (duration like `10s`; default 10s): the timeout of a call of the
+    /// platform, such as `destroy()`, after which it counts as failed.
+    pub platform_timeout: Duration,
+    /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): the idle time after
+    /// which a sandbox is put to sleep. `None`: never.
     pub sleep_after: Option<Duration>,
     /// `CLOUDFLARE_…`
     pub tunnel: TunnelConfig,
-    /// `SANDBOX_CLOUDFLARED` (path inside the sandbox; default: none): the program that connects tunnels, where it is
-    /// not in one of the image's system directories.
+    /// `SANDBOX_CLOUDFLARED` (path inside the sandbox; default: none): the program that connects
+    /// tunnels, where it is not in one of the image's system directories.
     pub cloudflared: Option<String>,
     /// `R2_…`, `AWS_…`
     pub mount: MountConfig,
     /// `WARM_POOL_…`
     pub pool: PoolConfig,
-    /// The limits of `sandboxd` that are set here ([`limits::ALL`], whole numbers): variables that it starts with.
+    /// The limits of `sandboxd` that this deployment sets ([`limits::ALL`], whole numbers):
+    /// variables of its environment.
     pub limits: BTreeMap<String, String>,
-    /// `SANDBOX_RUNTIME_URL` (URL; default: none): where `sandbox-local` answers. Only `npm start` and tests set it.
+    /// `SANDBOX_RUNTIME_URL` (URL; default: none): the URL of `sandbox-local`. Only `npm start` and
+    /// tests set it.
     pub runtime_url: Option<String>,
 }
 
 impl Config {
-    /// What the variables of `env` say. A variable that does not parse is an error that names it and its form.
+    /// The configuration in the variables of `env`. A variable that does not parse is an error that
+    /// names it and its form.
     pub fn from_env(env: &Env) -> Result<Rc<Self>, ApiError> {
         thread_local! {
-            // The runtime gives every request of an isolate the same `env`, and reading all of it costs as much as answering.
+            // The runtime gives every request of an isolate the same `env`, and reading all of it
+            // costs as much as a response.
             static READ: OnceCell<Result<Rc<Config>, ApiError>> = const { OnceCell::new() };
         }
         let read = || Self::from_vars(|name| env.var(name).ok().map(|value| value.to_string())).map(Rc::new);
@@ -79,13 +89,12 @@ impl Config {
                     .map_err(|_| parsed("MAX_UPLOAD_BYTES", "a whole number of bytes", &text))
             })
             .transpose()?;
-        let start_timeout = var("SANDBOX_START_TIMEOUT")
-            .map(|text| {
-                duration::parse(&text)
-                    .ok_or_else(|| parsed("SANDBOX_START_TIMEOUT", "a duration like 30s", &text))
-            })
-            .transpose()?
-            .unwrap_or(Duration::from_secs(30));
+        let timeout = |name: &str, default: &str| {
+            let text = var(name).unwrap_or_else(|| default.to_owned());
+            duration::parse(&text).ok_or_else(|| parsed(name, &format!("a duration like {default}"), &text))
+        };
+        let start_timeout = timeout("SANDBOX_START_TIMEOUT", "30s")?;
+        let platform_timeout = timeout("SANDBOX_PLATFORM_TIMEOUT", "10s")?;
         let sleep_after = match var("SANDBOX_SLEEP_AFTER").as_deref() {
             None => Some(Duration::from_secs(600)),
             Some("never") => None,
@@ -107,6 +116,7 @@ impl Config {
             key_digest: OnceCell::new(),
             max_upload_bytes,
             start_timeout,
+            platform_timeout,
             sleep_after,
             tunnel: TunnelConfig::from_vars(var),
             cloudflared: var(CLOUDFLARED_ENV),
@@ -145,6 +155,7 @@ mod tests {
             key_digest: OnceCell::new(),
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
+            platform_timeout: Duration::from_secs(10),
             sleep_after: Some(Duration::from_secs(600)),
             tunnel: TunnelConfig::from_vars(|_| None),
             cloudflared: None,
@@ -163,6 +174,7 @@ mod tests {
             ("SANDBOX_API_KEY", "k"),
             ("MAX_UPLOAD_BYTES", "10"),
             ("SANDBOX_START_TIMEOUT", "500ms"),
+            ("SANDBOX_PLATFORM_TIMEOUT", "1s"),
             ("SANDBOX_SLEEP_AFTER", "2h"),
             ("CLOUDFLARE_API_TOKEN", "t"),
             ("SANDBOX_CLOUDFLARED", "/opt/cloudflared"),
@@ -175,6 +187,7 @@ mod tests {
             key_digest: OnceCell::new(),
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
+            platform_timeout: Duration::from_secs(1),
             sleep_after: Some(Duration::from_secs(7200)),
             tunnel: TunnelConfig::from_vars(|name| (name == "CLOUDFLARE_API_TOKEN").then(|| "t".into())),
             cloudflared: Some("/opt/cloudflared".into()),
@@ -195,6 +208,7 @@ mod tests {
         for name in [
             "MAX_UPLOAD_BYTES",
             "SANDBOX_START_TIMEOUT",
+            "SANDBOX_PLATFORM_TIMEOUT",
             "SANDBOX_SLEEP_AFTER",
             "SANDBOX_MAX_COMMANDS",
             "WARM_POOL_TARGET",

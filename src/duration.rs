@@ -1,8 +1,8 @@
-//! Durations as an operator writes them in a variable.
+//! Durations in the form in which an operator writes them in a variable.
 
 use std::time::Duration;
 
-/// Parses `250ms`, `30s`, `10m` or `2h`: a whole number and its unit, more than nothing.
+/// Parses `250ms`, `30s`, `10m` or `2h`: a whole number greater than 0 and its unit.
 pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(ms).map(Duration::from_millis)
 }
 
-/// Parses what [`parse`] does, or a whole number of milliseconds without a unit.
+/// Parses the forms of [`parse`], or a whole number of milliseconds without a unit.
 pub fn parse_or_ms(text: &str) -> Option<Duration> {
     match text.parse() {
         Ok(0) => None,

@@ -1,60 +1,73 @@
-//! Everything the Worker refuses or cannot do, and how a client is told.
+//! Every error of the Worker, and its form on the wire.
 
-use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
+use sandbox_protocol::{ErrorBody, ErrorCode, Invalid, SessionId, error};
 
-/// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], says what each one is on the wire.
+/// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], has the status
+/// and the code of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiError {
-    /// The request itself is wrong: 400, or 403 for what lies outside the workspace.
+    /// The request itself is wrong: 400, or 403 for a path outside the workspace.
     Invalid(Invalid),
     /// No key, or the wrong one.
     Unauthorized,
-    /// The deployment lacks something; the text says what and how to set it.
+    /// A web page of another origin calls a bridge without a key.
+    ForeignPage,
+    /// The deployment lacks a setting; the text says which, and how to set it.
     NotConfigured(String),
     /// There is no such route.
     NotFound,
     /// The route exists, with these methods.
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(String),
     /// The body is over `limit` bytes.
     TooLarge {
-        /// The most bytes allowed.
+        /// The maximum of bytes.
         limit: u64,
     },
-    /// A tunnel cannot be opened or closed; the text says why.
+    /// A tunnel cannot be opened or closed; the text is the reason.
     Tunnel(String),
     /// A bucket cannot be mounted.
     Mount(String),
-    /// The runtime of this deployment cannot do it.
+    /// A bucket cannot be unmounted.
+    Unmount(String),
+    /// There is no such session.
+    SessionNotFound(SessionId),
+    /// The default session cannot be deleted.
+    DefaultSession,
+    /// The runtime of this deployment does not support the operation.
     NotSupported(String),
-    /// The sandbox cannot be reached now; trying again may help.
+    /// The sandbox cannot be reached now; nothing was started, and a retry may help.
     Unavailable(String),
-    /// The platform has no room for another sandbox now.
+    /// The connection was lost after the request was sent; its outcome is unknown. The code is that
+    /// of its route.
+    ConnectionLost(ErrorCode, String),
+    /// The platform has no capacity for another sandbox now.
     Capacity(String),
-    /// The platform is asked for too many sandboxes in a short time.
+    /// Too many sandboxes were requested from the platform in a short time.
     Rate(String),
-    /// The sandbox cannot be started, and trying again will not help by itself.
+    /// The sandbox cannot be started, and a retry alone will not help.
     StartFailed(String),
-    /// A fault of ours.
+    /// A fault of Sandbar.
     Internal(String),
 }
 
 impl ApiError {
-    /// Seconds after which a client may try again, for the `Retry-After` header.
-    pub const RETRY_AFTER_SECONDS: u32 = 1;
-
     /// Status and code.
     pub fn parts(&self) -> (u16, ErrorCode) {
         match self {
             Self::Invalid(e) => (e.status(), ErrorCode::InvalidRequest),
-            Self::Unauthorized => (401, ErrorCode::Unauthorized),
+            Self::Unauthorized | Self::ForeignPage => (401, ErrorCode::Unauthorized),
             Self::NotConfigured(_) => (503, ErrorCode::NotConfigured),
             Self::NotFound => (404, ErrorCode::NotFound),
             Self::MethodNotAllowed(_) => (405, ErrorCode::MethodNotAllowed),
             Self::TooLarge { .. } => (413, ErrorCode::PayloadTooLarge),
             Self::Tunnel(_) => (502, ErrorCode::TunnelError),
             Self::Mount(_) => (502, ErrorCode::MountError),
+            Self::Unmount(_) => (502, ErrorCode::UnmountError),
+            Self::SessionNotFound(_) => (404, ErrorCode::SessionNotFound),
+            Self::DefaultSession => (502, ErrorCode::SessionError),
             Self::NotSupported(_) => (501, ErrorCode::NotSupported),
             Self::Unavailable(_) => (503, ErrorCode::SandboxUnavailable),
+            Self::ConnectionLost(code, _) => (502, *code),
             Self::Capacity(_) => (503, ErrorCode::CapacityExceeded),
             Self::Rate(_) => (429, ErrorCode::RateLimited),
             Self::StartFailed(_) => (502, ErrorCode::SandboxUnavailable),
@@ -72,11 +85,19 @@ impl ApiError {
             Self::TooLarge { limit } => format!("payload too large: the limit is {limit} bytes"),
             Self::Tunnel(text) => format!("tunnel failed: {text}"),
             Self::Mount(text) => format!("mount failed: {text}"),
+            Self::Unmount(text) => format!("unmount failed: {text}"),
+            Self::SessionNotFound(session) => format!("there is no session {session}"),
+            Self::DefaultSession => "the default session cannot be deleted".to_owned(),
+            Self::ForeignPage => {
+                "Unauthorized: without a key (SANDBOX_API_KEY), no web page of another origin is served"
+                    .to_owned()
+            }
             Self::NotConfigured(text)
             | Self::NotSupported(text)
             | Self::Capacity(text)
             | Self::Rate(text)
             | Self::Unavailable(text)
+            | Self::ConnectionLost(_, text)
             | Self::StartFailed(text)
             | Self::Internal(text) => text.clone(),
         };
@@ -86,11 +107,17 @@ impl ApiError {
     /// The header that goes with the status, if it has one.
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Unauthorized => Some(("www-authenticate", "Bearer".to_owned())),
-            Self::MethodNotAllowed(allow) => Some(("allow", (*allow).to_owned())),
-            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => {
-                Some(("retry-after", Self::RETRY_AFTER_SECONDS.to_string()))
-            }
+            Self::Unauthorized | Self::ForeignPage => Some(("www-authenticate", "Bearer".to_owned())),
+            Self::MethodNotAllowed(allow) => Some(("allow", allow.clone())),
+            _ => None,
+        }
+    }
+
+    /// The seconds after which a client may retry, for the header `Retry-After`, if a retry may
+    /// help. `random`, from 0 to 1, spreads clients that failed at the same time.
+    pub fn retry_after(&self, random: f64) -> Option<u32> {
+        match self {
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(error::retry_after(random)),
             _ => None,
         }
     }
@@ -138,7 +165,7 @@ mod tests {
                 r#"{"error":"no such route","code":"not_found"}"#,
             ),
             (
-                ApiError::MethodNotAllowed("GET, HEAD"),
+                ApiError::MethodNotAllowed("GET, HEAD".into()),
                 405,
                 r#"{"error":"method not allowed; this route takes GET, HEAD","code":"method_not_allowed"}"#,
             ),
@@ -174,19 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_http_asks_for() {
+    fn headers_that_http_requires() {
         assert_eq!(
-            ApiError::MethodNotAllowed("PUT").header(),
+            ApiError::MethodNotAllowed("PUT".into()).header(),
             Some(("allow", "PUT".into()))
-        );
-        assert_eq!(
-            ApiError::Unavailable(String::new()).header(),
-            Some(("retry-after", "1".into()))
         );
         assert_eq!(
             ApiError::Unauthorized.header(),
             Some(("www-authenticate", "Bearer".into()))
         );
         assert_eq!(ApiError::NotFound.header(), None);
+    }
+
+    #[test]
+    fn only_errors_that_may_go_away_have_retry_after() {
+        assert_eq!(ApiError::Unavailable(String::new()).retry_after(0.0), Some(1));
+        assert_eq!(ApiError::StartFailed(String::new()).retry_after(0.0), None);
     }
 }

@@ -1,12 +1,14 @@
 //! The Worker: an HTTP API for Linux sandboxes.
 //!
-//! A request is resolved to a [`route::Route`], authorised, checked, and handed to the Sandbox object of the id in its
-//! path; the object hands it on to `sandboxd` in its container. Bodies pass through as the runtime's own streams:
-//! file bytes and command output never enter Wasm memory, back-pressure reaches from end to end, and a client that
-//! leaves closes the connection to `sandboxd`.
+//! A request is resolved to an operation of the table of routes, authorized, checked, and forwarded
+//! to the Sandbox object of the id in its path; the object forwards it to `sandboxd` in its
+//! container. Bodies pass through as the runtime's own streams: file bytes and command output never
+//! enter Wasm memory, back-pressure works from end to end, and a client that disconnects closes the
+//! connection to `sandboxd`.
 
 pub mod auth;
 pub mod config;
+mod deadline;
 pub mod duration;
 pub mod error;
 pub mod pool;
@@ -14,14 +16,19 @@ pub mod route;
 pub mod url;
 
 mod api;
-mod edge;
+mod body;
+mod caller;
+mod delivery;
+mod dispatch;
 mod new_id;
+mod outbound;
 mod response;
 pub mod s3;
 mod sandbox;
 mod stream;
 mod stub;
 
+use caller::Caller;
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
 pub use pool::WarmPool;
@@ -30,10 +37,10 @@ pub use sandbox::Sandbox;
 /// Answers every HTTP request to the Worker.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    Ok(edge::answer(request, &env, edge::caller(&context)).await)
+    Ok(dispatch::handle(request, &env, Caller::from_context(&context)).await)
 }
 
-/// Comes every minute: fills the pool after a deploy, and whenever its own alarm was lost.
+/// Runs every minute: fills the pool after a deploy, and whenever the pool's own alarm was lost.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     pool::client::keep_primed(&env).await;

@@ -1,4 +1,4 @@
-//! Responses that the Worker and the Sandbox object make themselves.
+//! Responses that the Worker and the Durable Objects create themselves.
 
 use serde::Serialize;
 use wasm_bindgen::JsValue;
@@ -25,7 +25,7 @@ pub fn empty(status: u16) -> Result<Response, ApiError> {
     )?)
 }
 
-/// A response whose body is a stream, or that has none.
+/// A response whose body is a stream; `None`: without a body.
 pub fn streamed(status: u16, headers: &Headers, body: Option<&ReadableStream>) -> Result<Response, JsValue> {
     Response::new_with_opt_readable_stream_and_init(body, &init(status, headers))
 }
@@ -36,12 +36,15 @@ pub fn error(error: &ApiError) -> Result<Response, ApiError> {
     if let Some((name, value)) = error.header() {
         response.headers().set(name, &value)?;
     }
+    if let Some(seconds) = error.retry_after(js_sys::Math::random()) {
+        response.headers().set("retry-after", &seconds.to_string())?;
+    }
     Ok(response)
 }
 
-/// What a Durable Object's handler returns: the answer, or the JSON form of its error.
-pub fn of_object(answer: Result<Response, ApiError>) -> worker::Result<worker::Response> {
-    let response = answer.or_else(|e| error(&e)).map_err(|e| e.body().error)?;
+/// The return value of a Durable Object's handler: the response, or the JSON form of its error.
+pub fn object_response(result: Result<Response, ApiError>) -> worker::Result<worker::Response> {
+    let response = result.or_else(|e| error(&e)).map_err(|e| e.body().error)?;
     Ok(worker::Response::from(response))
 }
 

@@ -1,20 +1,24 @@
-//! Calls to Durable Objects. Objects in Rust cannot serve JS RPC, so a call is a request; only its path counts.
+//! Calls to Durable Objects. Objects in Rust cannot serve JS RPC, so a call is a request; only its
+//! path counts.
 
 use std::time::Duration;
 
+use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Request, RequestInit, RequestRedirect, Response};
 use worker::Env;
 
+use crate::delivery::{self, Delivery};
 use crate::error::ApiError;
 
-/// What the requests are addressed to.
+/// The origin of the requests' URLs.
 const ORIGIN: &str = "http://object";
 
-/// Sends a request to the object `name` of a binding, at `path`, everything else as `init` says.
+/// Sends a request to the object `name` of a binding, at `path`; `init` has everything else.
 ///
-/// Errors: 503 when the binding is missing, or when the object did not answer.
+/// Errors: 503 when the binding is missing; when the object did not answer, the error of
+/// [`delivery::error`].
 pub async fn fetch(
     env: &Env,
     binding: &str,
@@ -28,27 +32,36 @@ pub async fn fetch(
         .durable_object(binding)
         .map_err(|_| ApiError::NotConfigured(format!("the Durable Object binding {binding} is missing")))?;
     let stub: StubHandle = namespace.get_by_name(name)?.into_rpc();
-    // An object that is reset under a request (a deploy, a crash) fails the call: nothing is known of its end.
-    let lost = |e| {
-        ApiError::Unavailable(format!(
+    // An object that is reset during a request (a deploy, a crash) fails the call: the request's
+    // outcome is unknown.
+    let call = async { JsFuture::from(stub.fetch(&request)?).await };
+    let response = call.await.map_err(|thrown| {
+        let delivery = delivery(&thrown);
+        let text = format!(
             "the {binding} object did not answer: {}",
-            worker::Error::from(e)
-        ))
-    };
-    let response = JsFuture::from(stub.fetch(&request).map_err(lost)?)
-        .await
-        .map_err(lost)?;
+            worker::Error::from(thrown)
+        );
+        delivery::error(&request.method(), path, delivery, text)
+    })?;
     response
         .dyn_into()
         .map_err(|_| ApiError::Internal(format!("the {binding} object gave no response")))
 }
 
-/// A request that is given up after `patience`.
-pub fn impatient(method: &str, patience: Duration) -> RequestInit {
+/// An overloaded object rejects requests before it sees them.
+fn delivery(thrown: &JsValue) -> Delivery {
+    match Reflect::get(thrown, &"overloaded".into()) {
+        Ok(overloaded) if overloaded.is_truthy() => Delivery::NotDelivered,
+        _ => Delivery::Unknown,
+    }
+}
+
+/// A request that is aborted after `timeout`.
+pub fn with_timeout(method: &str, timeout: Duration) -> RequestInit {
     let init = RequestInit::new();
     init.set_method(method);
     init.set_signal(Some(&AbortSignal::timeout_with_u32(
-        u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
     )));
     init
 }
@@ -60,7 +73,7 @@ pub async fn text(body: Result<js_sys::Promise, JsValue>) -> Result<String, ApiE
 
 #[wasm_bindgen::prelude::wasm_bindgen]
 extern "C" {
-    /// The stub as JavaScript has it: `worker::Stub` would wrap request and response once more.
+    /// The stub as a JavaScript object: `worker::Stub` would wrap request and response once more.
     type StubHandle;
 
     #[wasm_bindgen(method, catch)]

@@ -1,4 +1,5 @@
-//! What runs and what is attached, counted: the Sandbox object asks before it puts a sandbox to sleep.
+//! Counts running commands and open requests: the Sandbox object asks before it puts a sandbox to
+//! sleep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -6,34 +7,35 @@ use std::time::Instant;
 
 use sandbox_protocol::Activity;
 
-/// Counts commands and requests. Every count is held by a [`Busy`], so none can be forgotten.
+/// Counts commands and requests. Every count is held by an [`ActivityGuard`], so none can be
+/// forgotten.
 #[derive(Debug)]
 pub struct Tracker {
     started: Instant,
     commands: AtomicU64,
     requests: AtomicU64,
-    /// Milliseconds from `started` to when the last [`Busy`] ended.
+    /// Milliseconds from `started` to when the last [`ActivityGuard`] ended.
     ended_ms: AtomicU64,
 }
 
-/// What a [`Busy`] stands for.
+/// The kind of activity that an [`ActivityGuard`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occupation {
+pub enum ActivityKind {
     /// A command that has not ended.
     Command,
-    /// A request whose response has not been sent to its end.
+    /// A request whose response has not been sent completely.
     Request,
 }
 
-/// Counts as an [`Occupation`] until it is dropped.
+/// Counts one activity until it is dropped.
 #[derive(Debug)]
-pub struct Busy {
+pub struct ActivityGuard {
     tracker: Arc<Tracker>,
-    occupation: Occupation,
+    kind: ActivityKind,
 }
 
 impl Tracker {
-    /// A tracker of which nothing is known yet: idle since now.
+    /// A tracker without activity: idle since now.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
@@ -43,21 +45,21 @@ impl Tracker {
         })
     }
 
-    /// Counts one more until what it returns is dropped.
-    pub fn begin(self: &Arc<Self>, occupation: Occupation) -> Busy {
-        self.count(occupation).fetch_add(1, Relaxed);
-        Busy {
+    /// Counts one more until the guard is dropped.
+    pub fn begin(self: &Arc<Self>, kind: ActivityKind) -> ActivityGuard {
+        self.count(kind).fetch_add(1, Relaxed);
+        ActivityGuard {
             tracker: Arc::clone(self),
-            occupation,
+            kind,
         }
     }
 
-    /// It was used a moment ago, by something that nobody counted.
+    /// Restarts the idle time, after an activity that is not counted.
     pub fn touch(&self) {
         self.ended_ms.fetch_max(self.uptime_ms(), Relaxed);
     }
 
-    /// The counts of this moment.
+    /// The current counts.
     pub fn activity(&self) -> Activity {
         let uptime_ms = self.uptime_ms();
         let mut activity = Activity {
@@ -76,19 +78,19 @@ impl Tracker {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn count(&self, occupation: Occupation) -> &AtomicU64 {
-        match occupation {
-            Occupation::Command => &self.commands,
-            Occupation::Request => &self.requests,
+    fn count(&self, kind: ActivityKind) -> &AtomicU64 {
+        match kind {
+            ActivityKind::Command => &self.commands,
+            ActivityKind::Request => &self.requests,
         }
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
-        // Before the count falls: whoever then sees nothing running must not see an old end.
+        // Before the count falls: a reader that then sees nothing running must not see an old end.
         self.tracker.touch();
-        self.tracker.count(self.occupation).fetch_sub(1, Relaxed);
+        self.tracker.count(self.kind).fetch_sub(1, Relaxed);
     }
 }
 
@@ -99,9 +101,9 @@ mod tests {
     #[test]
     fn counts_while_it_is_held() {
         let tracker = Tracker::new();
-        let command = tracker.begin(Occupation::Command);
-        let request = tracker.begin(Occupation::Request);
-        let other = tracker.begin(Occupation::Request);
+        let command = tracker.begin(ActivityKind::Command);
+        let request = tracker.begin(ActivityKind::Request);
+        let other = tracker.begin(ActivityKind::Request);
         let activity = tracker.activity();
         assert_eq!(
             (activity.commands, activity.requests, activity.idle_ms),

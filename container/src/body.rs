@@ -16,34 +16,34 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http_body::{Frame, SizeHint};
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{Invalid, sandboxd};
-use tokio::time::{Sleep, sleep};
 
-use crate::Error;
 use crate::end_mark::EndMark;
-use crate::quota::{Buffers, Room};
+use crate::quota::{BufferPermit, Buffers};
+use crate::{Error, timeout};
 
 /// The size of the first buffer for a body that is announced to be larger, in bytes.
 const FIRST_READ: usize = 64 * 1024;
 
-/// How long a refused body is still read.
-const LINGER: Duration = Duration::from_secs(5);
+/// How long the rest of a refused body is read.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The whole `body`, of at most `limit` bytes, and its room in `buffers`. Errors: 413 when it is longer, 503 when the
-/// buffers are full, 400 when it breaks off.
+/// The whole `body`, of at most `limit` bytes, and its permit of `buffers`. Errors: 413 when it is
+/// longer, 503 when the buffers are full, 400 when it breaks off.
 pub async fn read(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
     buffers: &Buffers,
-) -> Result<(Vec<u8>, Room), Error> {
+) -> Result<(Vec<u8>, BufferPermit), Error> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut blocks = body.into_data_stream();
     if announced > limit {
         linger(headers, blocks);
         return Err(too_large(limit));
     }
-    // Room for what has come, not for what is announced: who announces much and sends little takes nothing from others.
-    let mut room = Room::default();
+    // Counts received bytes, not announced ones: a client that announces much and sends little
+    // takes nothing from others.
+    let mut permit = BufferPermit::default();
     let mut bytes = Vec::new();
     while let Some(block) = blocks.next().await {
         let block = block.map_err(|e| Invalid::request(format!("the request broke off: {e}")))?;
@@ -53,13 +53,13 @@ pub async fn read(
         }
         let needed = bytes.len() + block.len();
         if needed > bytes.capacity() {
-            // Doubled, so that it is moved seldom.
+            // Doubled, so that the bytes are seldom moved.
             let size = if announced >= needed {
                 announced.min(needed.max(FIRST_READ) * 2)
             } else {
                 needed.next_power_of_two()
             };
-            if let Err(full) = buffers.grow(&mut room, size as u64) {
+            if let Err(full) = buffers.grow(&mut permit, size as u64) {
                 linger(headers, blocks);
                 return Err(full);
             }
@@ -67,55 +67,56 @@ pub async fn read(
         }
         bytes.extend_from_slice(&block);
     }
-    Ok((bytes, room))
+    Ok((bytes, permit))
 }
 
 fn too_large(limit: usize) -> Error {
     Error::TooLarge { limit: limit as u64 }
 }
 
-/// Reads on for a while and drops what comes, for a body that is refused. A connection that is closed while the client
-/// still sends is reset, and the reset overtakes the answer: the client would see a broken connection instead of the
-/// refusal.
+/// Reads a refused body for a while and drops its bytes. A connection that is closed while the
+/// client still sends is reset, and the reset overtakes the answer: the client would see a broken
+/// connection instead of the error.
 pub fn linger(headers: &HeaderMap, mut rest: BodyDataStream) {
-    // A client that waits for `100 Continue` sends no body to a refusal.
+    // A client that waits for `100 Continue` sends no body after an error.
     if !headers.contains_key(header::EXPECT) {
-        tokio::spawn(tokio::time::timeout(LINGER, async move {
+        tokio::spawn(tokio::time::timeout(LINGER_TIMEOUT, async move {
             while let Some(Ok(_)) = rest.next().await {}
         }));
     }
 }
 
-/// A batch of an [`Upload`] is full once it has so many bytes.
+/// The size in bytes at which a batch of an [`Upload`] is full.
 pub const BATCH: usize = 1024 * 1024;
 
-/// The most blocks of a batch, so that a body of tiny blocks takes no more memory than one of large ones.
+/// The most blocks of a batch, so that a body of tiny blocks takes no more memory than one of large
+/// ones.
 const BATCH_BLOCKS: usize = 256;
 
-/// A piece of an [`Upload`] is large enough once it has so many bytes.
+/// The size in bytes at which a piece of an [`Upload`] is complete.
 pub const PIECE: usize = 256 * 1024;
 
-/// From which size on a block is better handed on than copied.
+/// Blocks of this size in bytes and above are forwarded instead of copied.
 const LARGE: usize = 64 * 1024;
 
-/// The body of an upload of any size, as it comes. What the Worker says of it in headers is kept here: the most bytes
-/// that it may have, and the mark at its end.
+/// The body of an upload of any size, received as a stream. Holds what the Worker's headers say of
+/// it: the most bytes that it may have, and the mark at its end.
 pub struct Upload {
     body: BodyDataStream,
     received: u64,
-    /// The most bytes, the mark aside.
+    /// The most bytes, without the mark.
     limit: u64,
     mark: Option<EndMark>,
     buffers: Buffers,
-    /// That of the bytes that are held.
-    room: Room,
+    /// The buffer permit of the bytes that are held.
+    permit: BufferPermit,
     /// The most bytes that are held at a time.
     held: u64,
 }
 
 impl Upload {
-    /// An upload of which nothing is known yet. At most `held` of its bytes are held at a time; they take room in
-    /// `buffers`.
+    /// An upload of which nothing is known yet. At most `held` of its bytes are held at a time;
+    /// they count in `buffers`.
     pub fn new(body: Body, buffers: Buffers, held: usize) -> Self {
         Self {
             body: body.into_data_stream(),
@@ -123,13 +124,13 @@ impl Upload {
             limit: u64::MAX,
             mark: None,
             buffers,
-            room: Room::default(),
+            permit: BufferPermit::default(),
             held: held as u64,
         }
     }
 
-    /// Reads what `headers` say of the body. Errors: 400 for numbers that are none, 413 for a body that says that it
-    /// is too long.
+    /// Reads what `headers` say of the body. Errors: 400 for malformed numbers, 413 for a body
+    /// whose announced length is over the limit.
     pub fn announced(&mut self, headers: &HeaderMap) -> Result<(), Error> {
         let mark = headers.get(sandboxd::END_MARK_HEADER);
         self.mark = mark.map(|mark| EndMark::new(Bytes::copy_from_slice(mark.as_bytes())));
@@ -159,8 +160,8 @@ impl Upload {
         Ok(Some(batch))
     }
 
-    /// The bytes that have come, at least one and about [`PIECE`] at most, in one piece: small blocks are put together.
-    /// `None` and errors as for a batch.
+    /// The bytes that have come, at least one and about [`PIECE`] at most, in one piece: small
+    /// blocks are put together. `None` and errors as for a batch.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
         let mut piece = BytesMut::new();
         loop {
@@ -187,7 +188,8 @@ impl Upload {
         }
     }
 
-    /// The blocks that are there already. The connection is asked twice: it reads on when its task comes around again.
+    /// The blocks that have arrived. Polls the connection twice: it reads on when its task runs
+    /// again.
     async fn blocks_at_hand(&mut self) -> Option<Result<Option<[Bytes; 2]>, Error>> {
         if let Some(blocks) = self.next_blocks().now_or_never() {
             return Some(blocks);
@@ -196,7 +198,8 @@ impl Upload {
         self.next_blocks().now_or_never()
     }
 
-    /// The next bytes as soon as they come, in two blocks that may be empty; `None` and errors as for a batch.
+    /// The next bytes as soon as they come, in two blocks that may be empty; `None` and errors as
+    /// for a batch.
     async fn next_blocks(&mut self) -> Result<Option<[Bytes; 2]>, Error> {
         let Some(block) = self.body.next().await else {
             if self.mark.take().is_some_and(|mark| !mark.is_whole()) {
@@ -210,7 +213,8 @@ impl Upload {
         if self.received > self.limit.saturating_add(mark as u64) {
             return Err(Error::TooLarge { limit: self.limit });
         }
-        self.buffers.grow(&mut self.room, self.received.min(self.held))?;
+        self.buffers
+            .grow(&mut self.permit, self.received.min(self.held))?;
         Ok(Some(match &mut self.mark {
             Some(mark) => mark.pass(block),
             None => [block, Bytes::new()],
@@ -233,8 +237,8 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>, Invalid>
     }
 }
 
-/// Answers `request` by `call`, unless its body stands still for longer than `limit`: then the answer is 408, whatever
-/// `call` makes of a body that breaks off.
+/// Answers `request` by `call`. When its body stands still for longer than `limit` the answer is
+/// 408, whatever `call` answers to a body that breaks off.
 pub async fn timed<F: Future<Output = Response>>(
     request: Request,
     limit: Limit,
@@ -259,12 +263,12 @@ pub async fn timed<F: Future<Output = Response>>(
     response
 }
 
-/// A body that breaks off when nothing comes for too long while it is waited for.
+/// A body that breaks off when a reader waits too long for its next bytes.
 struct TimedBody {
     body: Body,
     limit: Duration,
-    /// Runs while nothing comes.
-    silence: Option<Pin<Box<Sleep>>>,
+    /// The timeout that runs while no bytes arrive.
+    silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     is_late: Arc<AtomicBool>,
 }
 
@@ -281,7 +285,9 @@ impl HttpBody for TimedBody {
             return Poll::Ready(frame);
         }
         let limit = self.limit;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let silence = self
+            .silence
+            .get_or_insert_with(|| Box::pin(timeout::after_io(limit)));
         if silence.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! What `sandboxd` is told when it starts: flags and environment.
+//! The configuration of `sandboxd`: flags and environment.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use sandbox_protocol::{Limits, path, sandboxd};
 use crate::secret::Secret;
 use crate::user::User;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const USAGE: &str = "\
 Usage: sandboxd [--listen ADDRESS:PORT] [--workspace DIRECTORY] [--volume DIRECTORY] [--reserve-mounting]
 
-  --listen     where to listen, 0.0.0.0:3000 by default; a socket passed with LISTEN_FDS is used instead
+  --listen     where to listen, 0.0.0.0:28671 by default; a socket passed with LISTEN_FDS is used instead
   --workspace  the directory that clients know as /workspace; that one by default
   --volume     a directory that holds the workspace by its name, on the same mount; archives are unpacked
                there first. By default the one that the workspace is in
@@ -32,13 +32,13 @@ Environment:
 /// The command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flags {
-    /// Where to listen when no socket is passed.
+    /// The address to listen on when no socket is passed.
     pub listen: SocketAddr,
     /// The directory that clients know as `/workspace`.
     pub workspace: PathBuf,
-    /// Where archives are unpacked, if not where the workspace is.
+    /// The directory that archives are unpacked in, if not the workspace's parent.
     pub volume: Option<PathBuf>,
-    /// Whether commands lose a capability that `sandboxd` mounts with.
+    /// Whether commands lose the capability that `sandboxd` mounts with.
     pub reserve_mounting: bool,
 }
 
@@ -72,25 +72,26 @@ impl Flags {
 pub struct Config {
     /// The id of this boot, sent with every response.
     pub boot_id: String,
-    /// A random id of this process: what its commands are marked with. Not the boot id, which is not theirs to know.
+    /// A random id of this process that marks its commands. Not the boot id, which commands must
+    /// not know.
     pub instance: String,
     /// The directory that clients know as `/workspace`.
     pub workspace: PathBuf,
-    /// A directory that holds the workspace by its name, if not the one that its path says.
+    /// A directory that holds the workspace under its own name, if not the parent in its path.
     pub volume: Option<PathBuf>,
-    /// Who commands run as.
+    /// The user that commands run as.
     pub user: User,
-    /// The program that connects tunnels, where it is not in the usual place.
+    /// The program that connects tunnels, if not in a system directory.
     pub cloudflared: Option<PathBuf>,
-    /// What every request must show, if anything.
+    /// The secret that every request must carry, if any.
     pub secret: Option<Secret>,
-    /// What is kept to.
+    /// The limits in force.
     pub limits: Limits,
 }
 
 impl Config {
-    /// Reads the environment. Fails when `SANDBOX_USER` is not a user of this system, or cannot be switched to, and
-    /// when a limit is no number within its bounds.
+    /// Reads the environment. Fails when `SANDBOX_USER` is not a user of this system or cannot be
+    /// switched to, and when a limit is not a number within its bounds.
     pub fn from_env(workspace: PathBuf, volume: Option<PathBuf>) -> io::Result<Self> {
         let boot_id = match env::var(sandboxd::BOOT_ID_ENV) {
             Ok(id) if !id.is_empty() => id,
@@ -115,7 +116,7 @@ impl Config {
     }
 }
 
-/// A random UUID, by the kernel.
+/// A random UUID from the kernel.
 pub fn random_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?
         .trim_end()
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn flags() {
         let flags = parse(&[]).unwrap().unwrap();
-        assert_eq!(flags.listen.to_string(), "0.0.0.0:3000");
+        assert_eq!(flags.listen.to_string(), "0.0.0.0:28671");
         assert_eq!(flags.workspace, PathBuf::from("/workspace"));
         assert!(!flags.reserve_mounting);
         let flags = parse(&["--listen=127.0.0.1:0", "--workspace", "/w"])

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub struct EndMark {
     mark: Bytes,
-    /// The last bytes so far, as many as the mark has at most: they may be the mark.
+    /// The last bytes so far, at most as many as the mark has: they may be the mark.
     held: Vec<u8>,
 }
 
@@ -29,8 +29,8 @@ impl EndMark {
         self.mark.is_empty()
     }
 
-    /// Takes the next block of the stream; gives what of it and before it cannot be the mark, in order. Either part
-    /// may be empty.
+    /// Takes the next block of the stream. Returns the bytes of it and before it that cannot be the
+    /// mark, in order. Either part may be empty.
     pub fn pass(&mut self, mut block: Bytes) -> [Bytes; 2] {
         if block.len() >= self.mark.len() {
             let tail = block.split_off(block.len() - self.mark.len());
@@ -42,7 +42,7 @@ impl EndMark {
         [self.held.drain(..excess).collect(), Bytes::new()]
     }
 
-    /// Whether the stream, which has ended, ended with the mark.
+    /// Whether a stream that has ended did so with the mark.
     pub fn is_whole(&self) -> bool {
         self.held == self.mark
     }

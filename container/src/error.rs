@@ -1,11 +1,13 @@
-//! Everything that can go wrong in `sandboxd`, and how a client is told.
+//! The errors of `sandboxd`, and their responses.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustix::io::Errno;
+use sandbox_protocol::error::retry_after;
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
 
@@ -36,10 +38,10 @@ pub enum Error {
         /// The most bytes allowed.
         limit: u64,
     },
-    /// A limit is reached: nothing was begun.
+    /// A limit is reached; nothing was started.
     #[error("too many {what}: the limit is {} ({})", limit.value, limit.name)]
     Limit {
-        /// Of what there are too many.
+        /// The things that there are too many of, in the plural.
         what: &'static str,
         /// The limit.
         limit: Limit,
@@ -47,7 +49,7 @@ pub enum Error {
     /// The request's body stood still for too long.
     #[error("the request's body stood still for {} ms ({})", .0.value, .0.name)]
     Late(Limit),
-    /// The request does not show the secret of this boot.
+    /// The request does not carry the secret of this boot.
     #[error("Unauthorized")]
     Unauthorized,
     /// The file has none of the bytes that `Range` asks for.
@@ -62,7 +64,7 @@ pub enum Error {
     /// A session cannot be made, used or deleted.
     #[error("{0}")]
     Session(String),
-    /// There is such a session, and it was made from something else.
+    /// There is a session with this id, created with another cwd or env.
     #[error("there is a session {0} with another cwd or env")]
     SessionExists(String),
     /// There is no such session.
@@ -83,7 +85,7 @@ pub enum Error {
     /// A bucket could not be unmounted.
     #[error("unmount failed: {0}")]
     Unmount(String),
-    /// The caller asks for what only it could do.
+    /// The request is for something that only the caller could do.
     #[error("not supported: {0}")]
     NotSupported(String),
     /// A file could not be written.
@@ -135,11 +137,20 @@ impl IntoResponse for Error {
         let mut response = (status, Json(ErrorBody::new(code, self.to_string()))).into_response();
         match self {
             Self::Range { size } => set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}")),
-            Self::Limit { .. } => set(&mut response, header::RETRY_AFTER, "1"),
+            Self::Limit { .. } => set(
+                &mut response,
+                header::RETRY_AFTER,
+                &retry_after(random()).to_string(),
+            ),
             _ => {}
         }
         response
     }
+}
+
+/// A random number from 0 to 1, from the key of a hash map.
+fn random() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 fn set(response: &mut Response, name: HeaderName, value: &str) {

@@ -16,11 +16,11 @@ use http_body::{Frame, SizeHint};
 use sandbox_protocol::Activity;
 use sandbox_protocol::sandboxd::{self, Health};
 
-use crate::activity::{Busy, Occupation, Tracker};
+use crate::activity::{ActivityGuard, ActivityKind, Tracker};
+use crate::exec::{self, Commands};
 use crate::files::{self, Workspace};
 use crate::mount::{self, Mounts};
-use crate::pid1::Children;
-use crate::process::{self, Processes};
+use crate::process::children::Children;
 use crate::pty::{self, Terminals};
 use crate::quota::Buffers;
 use crate::session::{self, Sessions};
@@ -28,8 +28,8 @@ use crate::tunnel::{self, Tunnels};
 use crate::workspace::{self, Archives};
 use crate::{Config, Error};
 
-/// The whole API of `sandboxd`, whose transfers share `buffers`, and the terminals, which outlive the requests that opened
-/// them. Fails when there is no workspace.
+/// The whole API of `sandboxd`, whose transfers share `buffers`, and the terminals, which outlive
+/// the requests that opened them. Fails when the workspace does not exist.
 pub fn router(
     config: Arc<Config>,
     children: Arc<Children>,
@@ -58,7 +58,7 @@ pub fn router(
         Arc::clone(&sessions),
         buffers.clone(),
     );
-    let processes = Processes::new(
+    let commands = Commands::new(
         config,
         children,
         Arc::clone(&tracker),
@@ -66,8 +66,8 @@ pub fn router(
         buffers,
     );
     let commands = Router::new()
-        .route(sandboxd::EXEC, post(process::exec))
-        .with_state(Arc::new(processes));
+        .route(sandboxd::EXEC, post(exec::exec))
+        .with_state(Arc::new(commands));
     let router = Router::new()
         .merge(commands)
         .merge(session::routes::router(sessions))
@@ -89,14 +89,11 @@ pub fn router(
 }
 
 async fn health() -> Json<Health> {
-    Json(Health {
-        ok: true,
-        protocol_version: sandboxd::PROTOCOL_VERSION,
-    })
+    Json(Health { ok: true })
 }
 
 async fn activity(State((tracker, tunnels)): State<(Arc<Tracker>, Arc<Tunnels>)>) -> Json<Activity> {
-    // Visitors do not come through us, so they are asked for.
+    // Visitors of tunnels do not pass through `sandboxd`, so `cloudflared` is asked for them.
     if tunnels.had_visitors().await {
         tracker.touch();
     }
@@ -112,16 +109,19 @@ async fn wrong_method(method: Method, uri: Uri) -> Error {
 }
 
 async fn count_request(State(tracker): State<Arc<Tracker>>, request: Request, next: Next) -> Response {
-    let busy = tracker.begin(Occupation::Request);
-    next.run(request)
-        .await
-        .map(|body| Body::new(CountedBody { body, _busy: busy }))
+    let activity = tracker.begin(ActivityKind::Request);
+    next.run(request).await.map(|body| {
+        Body::new(CountedBody {
+            body,
+            _activity: activity,
+        })
+    })
 }
 
-/// A response body that counts as a request until it has been sent, or given up.
+/// A response body that counts as a request until it is sent or dropped.
 struct CountedBody {
     body: Body,
-    _busy: Busy,
+    _activity: ActivityGuard,
 }
 
 impl http_body::Body for CountedBody {

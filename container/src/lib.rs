@@ -1,30 +1,38 @@
-//! `sandboxd`: the server inside a sandbox's container. It runs commands and terminals and keeps files; nothing else knows what runs.
+//! `sandboxd`: the server inside a sandbox's container. It runs commands and terminals and keeps
+//! files; nothing else knows what runs.
 //!
 //! # Theory of operation
 //!
-//! One process, one small tokio runtime, one listener. [`http`] routes: `/health` and `/activity` answer from memory,
-//! `/exec` belongs to [`process`], `/session` to [`session`], `/pty` to [`pty`], `/file/…` to [`files`], `/persist` and
-//! `/hydrate` to [`workspace`], `/mount` and `/unmount` to [`mount`], `/tunnel/…` to [`tunnel`]. Whoever starts
-//! `sandboxd` talks HTTP/1.1 to it over a private connection, and shows a [`secret`] with every request: commands can
-//! reach the port too. [`server`] bounds what connections cost, [`quota`] everything else that grows with what clients ask
-//! for; [`sandbox_protocol::limits`] has the numbers. [`protect`] keeps `sandboxd` out of its commands' reach.
+//! One process, one small tokio runtime, one listener. [`http`] routes: `/health` and `/activity`
+//! answer from memory, `/exec` belongs to [`exec`], `/session` to [`session`], `/pty` to [`pty`],
+//! `/file/…` to [`files`], `/persist` and `/hydrate` to [`workspace`], `/mount` and `/unmount` to
+//! [`mount`], `/tunnel/…` to [`tunnel`]. The process that starts `sandboxd` talks HTTP/1.1 to it
+//! over a private connection, and sends a [`secret`] with every request: commands can reach the
+//! port too. [`server`] bounds what connections cost, [`quota`] everything else that grows with
+//! what clients ask for; [`sandbox_protocol::limits`] has the numbers. [`protect`] keeps `sandboxd`
+//! out of its commands' reach.
 //!
-//! `sandboxd` is usually pid 1 of its container, and otherwise makes itself the subreaper of its descendants. Either
-//! way every process that loses its parent becomes a child of `sandboxd`. Hence [`pid1`], which collects the dead, and
-//! hence no process that a command left behind can hide from [`shutdown`], which ends them all.
+//! `sandboxd` is usually pid 1 of its container, and otherwise makes itself the subreaper of its
+//! descendants. Either way every process that loses its parent becomes a child of `sandboxd`. Hence
+//! [`pid1`], which collects the dead, and hence no process that a command left behind can hide from
+//! [`shutdown`], which ends them all.
 //!
-//! `sandboxd` may be root while its commands are not ([`user`]), so that a command can neither signal nor trace it.
+//! `sandboxd` may be root while its commands are not ([`user`]), so that a command can neither
+//! signal nor trace it.
 
 pub mod activity;
+mod beneath;
 pub mod body;
 pub mod config;
 pub mod end_mark;
 pub mod error;
+pub mod exec;
 pub mod files;
 pub mod http;
 pub mod log;
 pub mod memory;
 pub mod mount;
+pub mod off_runtime;
 pub mod pid1;
 pub mod process;
 pub mod protect;
@@ -34,7 +42,10 @@ pub mod secret;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod threads;
+pub mod timeout;
 pub mod tunnel;
+pub mod unauthenticated;
 pub mod user;
 pub mod workspace;
 
@@ -47,15 +58,18 @@ pub use error::Error;
 pub use mount::Keeper;
 
 use mount::Mounts;
+use process::children::Children;
 use quota::Buffers;
 use server::Server;
 
-/// Serves on `listener`, with mounts by `keeper`, until SIGTERM or SIGINT, then ends every process and returns, within
-/// [`shutdown::DEADLINE`]. An error is one of setting up: nothing was served.
+/// Serves on `listener`, with mounts by `keeper`, until SIGTERM or SIGINT, then ends every process
+/// and returns, within [`shutdown::SHUTDOWN_TIMEOUT`]. Fails only during setup, before anything was
+/// served. To be polled by the first thread of the process.
 pub async fn serve(listener: TcpListener, config: Config, keeper: Keeper) -> io::Result<()> {
+    process::descriptors::reserve()?;
     let signals = shutdown::Signals::listen()?;
-    let children = Arc::new(pid1::Children::default());
-    pid1::reap_orphans(Arc::clone(&children))?;
+    let children = Arc::new(Children::default());
+    let reaper = pid1::Reaper::new(Arc::clone(&children))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let boot_id = config.boot_id.clone();
@@ -72,6 +86,10 @@ pub async fn serve(listener: TcpListener, config: Config, keeper: Keeper) -> io:
     let (router, terminals) = http::router(Arc::clone(&config), children, Arc::clone(&mounts), buffers)?;
     let server = Server::new(router, &config);
     tracing::info!(boot_id, address = %listener.local_addr()?, "sandboxd is ready");
-    shutdown::serve_until(signals, listener, server, &terminals, &mounts).await;
+    let served = shutdown::serve_until(signals, listener, server, &terminals, &mounts);
+    tokio::select! {
+        () = served => {}
+        () = reaper.run() => {}
+    }
     Ok(())
 }

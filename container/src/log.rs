@@ -1,13 +1,14 @@
-//! Where the log goes: to standard error, line by line, and nowhere when nobody reads it.
+//! The log on standard error, line by line; lines are dropped when nobody reads it.
 //!
-//! A log that is not read fills its pipe, and the next write would stop whoever makes it, in the middle of serving
-//! clients. So a line is written only when the pipe takes it at once; else it is lost.
+//! A log that is not read fills its pipe, and the next write would block its thread in the middle
+//! of serving clients. So a line is written only when the pipe takes it at once, and dropped
+//! otherwise.
 
 use std::io::{self, Stderr, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Standard error, for one line at a time.
+/// A writer to standard error, one line at a time.
 #[derive(Debug)]
 pub struct Log {
     /// The most bytes of a line. Not more than a pipe that is writable takes at once (`PIPE_BUF`).

@@ -1,9 +1,8 @@
-//! The program: see the library's documentation for what it does.
+//! The program; the library's documentation says what it does.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
-use std::thread::available_parallelism;
 use std::time::Duration;
 use std::{env, fs, io};
 
@@ -13,7 +12,7 @@ use sandbox_protocol::limits::Limit;
 use sandbox_protocol::sandboxd::SECRET_ENV;
 use sandboxd::config::{Flags, USAGE};
 use sandboxd::log::Log;
-use sandboxd::{Config, Keeper, memory, protect};
+use sandboxd::{Config, Keeper, memory, protect, threads};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(lexopt::Parser::from_env()) {
@@ -48,20 +47,17 @@ fn run(flags: Flags) -> io::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
-    keep_descriptors()?;
+    close_descriptors_on_exec()?;
     memory::bound();
-    // While there is one thread: those of the runtime take after it.
+    // While there is only one thread: the runtime's threads inherit its capabilities.
     let keeper = if flags.reserve_mounting {
         Keeper::reserve()?
     } else {
         Keeper::everybody()
     };
     let listener = listener(flags.listen)?;
-    // A spawn holds its thread until the child has executed its program, so there are at least two; commands, not
-    // sandboxd, are what the other cores are for.
-    let threads = available_parallelism().map_or(2, usize::from).clamp(2, 4);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        .worker_threads(threads::default_threads())
         .max_blocking_threads(number(limits.max_blocking_threads))
         .enable_all()
         .build()?;
@@ -70,10 +66,10 @@ fn run(flags: Flags) -> io::Result<()> {
     served
 }
 
-/// The listener that was passed by socket activation (`LISTEN_FDS`, the first one), or else a new one.
+/// The first listener passed by socket activation (`LISTEN_FDS`), or a new one.
 ///
-/// `LISTEN_PID`, if it is set, must be our pid. Who starts us in a pid namespace cannot know that pid and leaves the
-/// variable out; `listenfd` then takes the listener as meant for us.
+/// `LISTEN_PID`, if it is set, must be our pid. A parent that starts us in a pid namespace cannot
+/// know that pid and leaves the variable out; `listenfd` then accepts the listener.
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     match ListenFd::from_env().take_tcp_listener(0)? {
         Some(listener) => Ok(listener),
@@ -81,8 +77,9 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
-/// Lets no command inherit what we inherited ourselves: a socket, or whatever else was open where we were started.
-fn keep_descriptors() -> io::Result<()> {
+/// Keeps commands from inheriting the descriptors that we inherited: a socket, or any other that
+/// our parent had open.
+fn close_descriptors_on_exec() -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/fd")? {
         let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -90,7 +87,7 @@ fn keep_descriptors() -> io::Result<()> {
         if fd > 2 {
             // SAFETY: it was open a moment ago, and nothing else runs yet that could close it.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            // An error says that it is closed by now: it was the one that the directory is read with.
+            // Fails for the descriptor that read the directory, which is closed by now.
             let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
         }
     }

@@ -1,83 +1,55 @@
-//! The duties of pid 1: every process that loses its parent becomes a child of `sandboxd`, and whoever has children
-//! must collect them when they die, or they stay in the process table as zombies.
+//! The duties of pid 1: every process that loses its parent becomes a child of `sandboxd`. A parent
+//! must collect its children when they die, or they stay in the process table as zombies.
 //!
-//! Commands are children too, but each belongs to the task that owns it and wants its exit status. So orphans are told
-//! apart by exclusion: [`Children`] knows every child that a task owns. A pid is entered by whoever spawned it, a moment
-//! after the process came to be; the lock makes the two one step for the reaper.
+//! Commands are children too, but each belongs to a task, which needs its exit status. Two things
+//! tell commands from orphans. The kernel gives an orphan to the first thread of `sandboxd`, and a
+//! child to the thread that forks it: the first thread forks none, collects orphans, and looks at
+//! children of its own only. And [`Children`] knows every child of a task: it becomes one of the
+//! first thread's, too, when the thread that forked it ends.
 
-use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{Pid, getpid, set_child_subreaper};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::process::children::Children;
 use crate::process::scan;
+use crate::threads::PROCESSES;
 
-/// How long a zombie may wait. Every look at the process table costs time, and the end of each command asks for one.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// The time that a zombie may wait. Every scan of the process table costs time, and the end of each
+/// command asks for one.
+const REAP_DELAY: Duration = Duration::from_millis(200);
 
-/// The children of `sandboxd` that tasks own.
-#[derive(Debug, Default)]
-pub struct Children {
-    /// Held for reading while a child is spawned or collected by its owner, for writing while orphans are collected.
-    changing: RwLock<()>,
-    owned: Mutex<HashSet<Pid>>,
+/// Collects orphans.
+#[derive(Debug)]
+pub struct Reaper {
+    children: Arc<Children>,
+    child_died: Signal,
 }
 
-impl Children {
-    /// Calls `spawn` and enters the pid that `pid` finds in its result.
-    pub fn spawn<T>(
-        &self,
-        spawn: impl FnOnce() -> io::Result<T>,
-        pid: impl FnOnce(&T) -> Option<Pid>,
-    ) -> io::Result<T> {
-        let _changing = self.changing.read().unwrap_or_else(PoisonError::into_inner);
-        let child = spawn()?;
-        self.owned().extend(pid(&child));
-        Ok(child)
+impl Reaper {
+    /// Makes orphans of this process's descendants its children.
+    pub fn new(children: Arc<Children>) -> io::Result<Self> {
+        if !getpid().is_init() {
+            set_child_subreaper(Some(getpid()))?;
+        }
+        Ok(Self {
+            children,
+            child_died: signal(SignalKind::child())?,
+        })
     }
 
-    /// Calls `collect`, which waits for the dead child `pid`, and forgets the child.
-    pub fn collect<T>(&self, pid: Pid, collect: impl FnOnce() -> T) -> T {
-        let _changing = self.changing.read().unwrap_or_else(PoisonError::into_inner);
-        // First: once it is collected, the next child may get its pid.
-        self.owned().remove(&pid);
-        collect()
-    }
-
-    /// Collects the orphans among the processes `dead`.
-    fn collect_orphans(&self, dead: &[Pid]) {
-        let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        let owned = self.owned();
-        for pid in dead.iter().filter(|pid| !owned.contains(pid)) {
-            // An error says that it is gone already.
-            let _ = waitpid(Some(*pid), WaitOptions::NOHANG);
+    /// Collects orphans without end. Only the first thread of the process may poll it.
+    pub async fn run(mut self) {
+        while self.child_died.recv().await.is_some() {
+            tokio::time::sleep(REAP_DELAY).await;
+            if let Ok(dead) = PROCESSES.run(dead_children).await {
+                self.children.collect_orphans(&dead);
+            }
         }
     }
-
-    fn owned(&self) -> MutexGuard<'_, HashSet<Pid>> {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Makes orphans of this process's descendants its children and starts the task that collects them.
-pub fn reap_orphans(children: Arc<Children>) -> io::Result<()> {
-    if !getpid().is_init() {
-        set_child_subreaper(Some(getpid()))?;
-    }
-    let mut child_died = signal(SignalKind::child())?;
-    tokio::spawn(async move {
-        while child_died.recv().await.is_some() {
-            tokio::time::sleep(PATIENCE).await;
-            let children = Arc::clone(&children);
-            let reap = move || children.collect_orphans(&dead_children());
-            // It fails only when the runtime stops.
-            let _ = tokio::task::spawn_blocking(reap).await;
-        }
-    });
-    Ok(())
 }
 
 fn dead_children() -> Vec<Pid> {

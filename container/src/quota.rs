@@ -1,7 +1,9 @@
-//! What keeps to a [`Limit`]: tables that hold so many of something, and the buffers, which share so many bytes.
+//! Enforces a [`Limit`]: on the number of entries in a table, and on the bytes that all buffers
+//! share.
 //!
-//! A table has a [`Quota`]; whatever enters the table takes a [`Permit`] and keeps it for as long as it is there. A
-//! quota that is used up refuses at once, with an error that names its variable: to wait would only move the queue.
+//! A table has a [`Quota`]. Each entry takes a [`Permit`] and holds it for as long as it is in the
+//! table. A quota that is used up fails at once, with an error that names its variable: to wait
+//! would only move the queue.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 
-/// So many of something at a time.
+/// A limit on how many of something there are at a time.
 #[derive(Debug, Clone)]
 pub struct Quota {
     free: Arc<Semaphore>,
@@ -18,7 +20,7 @@ pub struct Quota {
     limit: Limit,
 }
 
-/// A place in a table, until it is dropped.
+/// A slot in a table, until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -26,7 +28,7 @@ pub struct Permit {
 }
 
 impl Quota {
-    /// A quota of as many `what`, in the plural, as `limit` says.
+    /// A quota of at most `limit` of `what`, a noun in the plural.
     pub fn new(what: &'static str, limit: Limit) -> Self {
         Self {
             free: Arc::new(Semaphore::new(size(limit.value))),
@@ -35,16 +37,16 @@ impl Quota {
         }
     }
 
-    /// One of them. Error: there are as many as there may be.
+    /// Takes one permit. Error: the limit is reached.
     pub fn take(&self) -> Result<Permit, Error> {
         match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => Ok(Permit { _permit: permit }),
-            Err(_) => Err(self.refusal()),
+            Err(_) => Err(self.limit_error()),
         }
     }
 
-    /// The error that says that there are as many as there may be.
-    pub fn refusal(&self) -> Error {
+    /// The error for a limit that is reached.
+    pub fn limit_error(&self) -> Error {
         Error::Limit {
             what: self.what,
             limit: self.limit,
@@ -52,35 +54,35 @@ impl Quota {
     }
 }
 
-/// What buffers are counted in, in bytes.
+/// The unit in which buffers are counted, in bytes.
 const UNIT: u64 = 1024;
 
-/// The bytes that all buffers may hold together.
+/// The number of bytes that all buffers may hold together.
 #[derive(Debug, Clone)]
 pub struct Buffers {
     free: Arc<Semaphore>,
     limit: Limit,
 }
 
-/// Room for a buffer, until it is dropped. The default is none.
+/// A permit for the bytes of a buffer, until it is dropped. The default is for none.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Room {
-    permit: Option<OwnedSemaphorePermit>,
+pub struct BufferPermit {
+    held: Option<OwnedSemaphorePermit>,
 }
 
-impl Room {
-    /// Gives back what is more than `bytes`.
+impl BufferPermit {
+    /// Gives back everything beyond `bytes`.
     pub fn shrink(&mut self, bytes: u64) {
-        if let Some(permit) = &mut self.permit {
-            let spare = permit.num_permits().saturating_sub(size(bytes.div_ceil(UNIT)));
-            drop(permit.split(spare));
+        if let Some(held) = &mut self.held {
+            let spare = held.num_permits().saturating_sub(size(bytes.div_ceil(UNIT)));
+            drop(held.split(spare));
         }
     }
 }
 
 impl Default for Buffers {
-    /// As many bytes as there may be at all.
+    /// No limit.
     fn default() -> Self {
         Self::new(Limit {
             name: "",
@@ -90,7 +92,7 @@ impl Default for Buffers {
 }
 
 impl Buffers {
-    /// As many bytes as `limit` says.
+    /// At most `limit` bytes.
     pub fn new(limit: Limit) -> Self {
         Self {
             free: Arc::new(Semaphore::new(size(limit.value / UNIT))),
@@ -98,16 +100,17 @@ impl Buffers {
         }
     }
 
-    /// Room for `bytes`. Error: the other buffers leave less.
-    pub fn take(&self, bytes: u64) -> Result<Room, Error> {
-        let mut room = Room::default();
-        self.grow(&mut room, bytes)?;
-        Ok(room)
+    /// Takes a permit for `bytes`. Error: the other buffers leave less.
+    pub fn take(&self, bytes: u64) -> Result<BufferPermit, Error> {
+        let mut permit = BufferPermit::default();
+        self.grow(&mut permit, bytes)?;
+        Ok(permit)
     }
 
-    /// Lets `room` be for at least `bytes` in all. Error: the other buffers leave less; the room stays as it is.
-    pub fn grow(&self, room: &mut Room, bytes: u64) -> Result<(), Error> {
-        let has = room.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    /// Grows `permit` to at least `bytes` in all. Error: the other buffers leave less; the permit
+    /// stays as it is.
+    pub fn grow(&self, permit: &mut BufferPermit, bytes: u64) -> Result<(), Error> {
+        let has = permit.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = size(bytes.div_ceil(UNIT)).saturating_sub(has);
         if more == 0 {
             return Ok(());
@@ -119,8 +122,8 @@ impl Buffers {
                 what: "bytes in buffers",
                 limit: self.limit,
             })?;
-        match &mut room.permit {
-            Some(permit) => permit.merge(more),
+        match &mut permit.held {
+            Some(held) => held.merge(more),
             none => *none = Some(more),
         }
         Ok(())

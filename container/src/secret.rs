@@ -1,5 +1,6 @@
-//! The secret of this boot: only whoever started `sandboxd` knows it, and shows it with every request. Commands can
-//! reach the port of `sandboxd` like any other, and would act there as root and in the name of any client.
+//! The secret of this boot. Only the process that started `sandboxd` knows it, and sends it with
+//! every request. Commands can reach the port of `sandboxd` like any other, and would act there as
+//! root and in the name of any client.
 
 use std::fmt;
 
@@ -9,23 +10,23 @@ use subtle::ConstantTimeEq as _;
 
 use crate::Error;
 
-/// What a request must show.
+/// The secret that a request must carry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret that is `text`; an empty one is none.
+    /// The secret `text`; `None` when it is empty.
     pub fn new(text: String) -> Option<Self> {
         (!text.is_empty()).then_some(Self(text))
     }
 
-    /// Lets a request pass that shows the secret. The time that it takes tells nothing about the secret but its length,
-    /// which is the same for all.
+    /// Accepts a request that carries the secret. The time that it takes tells nothing about the
+    /// secret but its length, which is the same for all.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let shown = headers
+        let presented = headers
             .get(SECRET_HEADER)
             .map_or(&b""[..], |value| value.as_bytes());
-        if self.0.as_bytes().ct_eq(shown).into() {
+        if self.0.as_bytes().ct_eq(presented).into() {
             Ok(())
         } else {
             Err(Error::Unauthorized)
@@ -46,10 +47,10 @@ mod tests {
     #[test]
     fn only_the_secret_passes_and_nothing_prints_it() {
         let secret = Secret::new("0123456789".into()).unwrap();
-        let check = |shown: Option<&str>| {
+        let check = |presented: Option<&str>| {
             let mut headers = HeaderMap::new();
-            if let Some(shown) = shown {
-                headers.insert(SECRET_HEADER, shown.parse().unwrap());
+            if let Some(presented) = presented {
+                headers.insert(SECRET_HEADER, presented.parse().unwrap());
             }
             secret.check(&headers).is_ok()
         };

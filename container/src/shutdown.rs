@@ -1,5 +1,6 @@
-//! The end of `sandboxd`: on SIGTERM or SIGINT it stops listening, ends every process, unmounts every bucket, sends what
-//! is still to be sent (how the commands and terminals that it ended did end), and returns.
+//! The end of `sandboxd`: on SIGTERM or SIGINT it stops listening, ends every process, unmounts
+//! every bucket, sends the last responses (how the commands and terminals that it ended did end),
+//! and returns.
 
 use std::io;
 use std::sync::Arc;
@@ -8,25 +9,26 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::mount::Mounts;
 use crate::process::tree::Tree;
 use crate::pty::Terminals;
 use crate::server::Server;
+use crate::threads::PROCESSES;
 
 /// The longest that a shutdown takes.
-pub const DEADLINE: Duration = Duration::from_secs(5);
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long processes have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long buckets may take to be unmounted. They usually are at once.
-const UNMOUNT: Duration = Duration::from_secs(1);
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the last responses may take, the grace included. The rest of [`DEADLINE`] is for the last sweep.
-const LAST_RESPONSES: Duration = Duration::from_secs(4);
+/// How long the last responses may take, the grace included. The rest of [`SHUTDOWN_TIMEOUT`] is
+/// for the last sweep.
+const RESPONSES_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The signals that ask for a shutdown.
 #[derive(Debug)]
@@ -65,29 +67,30 @@ pub async fn serve_until(
         let _ = stopped.await;
     }));
     tokio::select! {
-        // It does not end before it is told to.
+        // It does not return before a signal comes.
         () = &mut served => return,
         () = signals.received() => {}
     }
     tracing::info!("shutting down");
     drop(stop_listening);
     let last_responses = async {
-        // What a command has open in a bucket is written when it ends, so what serves the bucket ends after it.
+        // The files that a command has open in a bucket are written when it ends, so s3fs ends
+        // after it.
         let mounted = mounts.processes();
         let ended = async {
-            let _ = spawn_blocking(|| Tree::everything_but(mounted).end(GRACE)).await;
-            mounts.shut_down(UNMOUNT).await;
+            let _ = PROCESSES.run(|| Tree::everything_but(mounted).end(GRACE)).await;
+            mounts.shut_down(UNMOUNT_TIMEOUT).await;
         };
-        // The connections of terminals are none of the server's any more.
+        // The connections of terminals are no longer the server's.
         let ((), (), ()) = tokio::join!(served, ended, terminals.shut_down());
     };
-    if timeout(LAST_RESPONSES, last_responses).await.is_err() {
+    if timeout(RESPONSES_TIMEOUT, last_responses).await.is_err() {
         tracing::warn!("not every response was read to its end");
     }
     // A request that was still coming in may have started a command after the others had ended.
     let _ = timeout(
-        DEADLINE - LAST_RESPONSES,
-        spawn_blocking(|| Tree::everything().kill()),
+        SHUTDOWN_TIMEOUT - RESPONSES_TIMEOUT,
+        PROCESSES.run(|| Tree::everything().kill()),
     )
     .await;
 }

@@ -1,6 +1,7 @@
-//! Who commands run as, and the environment that they start from.
+//! The user that commands run as, and the environment that they start from.
 //!
-//! `/etc/passwd` and `/etc/group` are read directly: a statically linked program has no name service to ask.
+//! `/etc/passwd` and `/etc/group` are read directly: a statically linked program has no name
+//! service to ask.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,26 +9,26 @@ use std::{env, fs, io};
 
 use rustix::process::{Gid, Uid, getuid};
 
-/// Where programs are looked for when the image does not say. Nobody but root can put any there.
+/// The `PATH` when the image sets none. Only root can write to these directories.
 pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Variables of `sandboxd` itself that mean nothing, or something wrong, to a command.
 const OWN: [&str; 5] = ["PWD", "OLDPWD", "SHLVL", "_", "RUST_LOG"];
 
-/// How the names of more of them begin: what configures `sandboxd`, and socket activation.
+/// Prefixes of more such variables: the configuration of `sandboxd`, and socket activation.
 const OWN_PREFIXES: [&str; 2] = ["SANDBOX_", "LISTEN_"];
 
 /// The variables that belong to one user and not to another.
 const PERSONAL: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 
-/// Who commands run as.
+/// The user that commands run as.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// What to switch to; `None` leaves commands with the ids of `sandboxd`.
+    /// The ids to switch to; `None` leaves commands with the ids of `sandboxd`.
     pub ids: Option<Ids>,
-    /// The environment that every command starts from: the one `sandboxd` was given (the image's variables) without
-    /// what is its own; after a switch with the user's `HOME`, `USER` and `LOGNAME`; and with what is missing of these,
-    /// `PATH` and `LANG`.
+    /// The environment that every command starts from: the one `sandboxd` was given (the image's
+    /// variables) without its own variables; after a switch with the user's `HOME`, `USER` and
+    /// `LOGNAME`; and with defaults for those of them, `PATH` and `LANG` that are missing.
     pub env: BTreeMap<OsString, OsString>,
 }
 
@@ -43,7 +44,8 @@ pub struct Ids {
 }
 
 impl User {
-    /// The user called `name` in `/etc/passwd`. Fails when there is none, or when we may not switch to it.
+    /// The user called `name` in `/etc/passwd`. Fails when there is none, or when `sandboxd` may
+    /// not switch to it.
     pub fn named(name: &str) -> io::Result<Self> {
         let passwd = fs::read_to_string("/etc/passwd")?;
         let group = fs::read_to_string("/etc/group").unwrap_or_default();
@@ -53,7 +55,7 @@ impl User {
         if entry.uid != getuid() && !getuid().is_root() {
             return Err(io::Error::other("SANDBOX_USER: only root can switch users"));
         }
-        // Without a switch there is nothing that needs root, and spawning takes the faster way.
+        // Without a switch nothing needs root, and spawning takes the faster path.
         let switch = entry.uid != getuid();
         Ok(Self {
             ids: switch.then(|| Ids {

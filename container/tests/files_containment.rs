@@ -1,4 +1,5 @@
-//! Nothing outside the workspace is read or written, whatever links say and whoever changes them meanwhile.
+//! Nothing outside the workspace is read or written, whatever links exist and however they change
+//! meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sandbox_protocol::ErrorCode;
-use served::{Served, names, refusal};
+use served::{Served, error_of, names};
 
 /// A workspace with `outside/secret` beside it.
 async fn with_a_secret() -> Served {
@@ -60,7 +61,7 @@ async fn links_that_lead_out_are_403() {
         "prefix",
     ] {
         for response in [served.get(name).await, served.put(name, "mine").await] {
-            let (status, code, text) = refusal(response).await;
+            let (status, code, text) = error_of(response).await;
             assert_eq!(
                 (status.as_u16(), code),
                 (403, ErrorCode::InvalidRequest),
@@ -101,8 +102,8 @@ async fn links_that_stay_inside_work() {
     assert_eq!(served.names("a/b"), ["f", "winding"]);
 
     for name in ["root", "absolute"] {
-        let got = refusal(served.get(name).await).await;
-        let put = refusal(served.put(name, "").await).await;
+        let got = error_of(served.get(name).await).await;
+        let put = error_of(served.put(name, "").await).await;
         assert_eq!((got.1, put.1), (ErrorCode::IsDirectory, ErrorCode::IsDirectory));
     }
 }
@@ -143,7 +144,7 @@ async fn links_are_followed_forty_times() {
     assert_eq!(served.bytes("0").await, b"new");
     for name in ["41", "loop", "loop/f"] {
         for response in [served.get(name).await, served.put(name, "").await] {
-            let (status, code, _) = refusal(response).await;
+            let (status, code, _) = error_of(response).await;
             assert_eq!(
                 (status.as_u16(), code),
                 (400, ErrorCode::InvalidRequest),
@@ -166,7 +167,7 @@ impl Flipper {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
-                // Without a pause the lock of the directory starves everyone else.
+                // Without a pause the lock of the directory starves all others.
                 std::thread::sleep(Duration::from_micros(20));
             }
         });
@@ -185,7 +186,8 @@ impl Drop for Flipper {
     }
 }
 
-/// Reads and writes `names` until each of them was seen both inside and leading out, at least `ROUNDS` times.
+/// Reads and writes `names` until each of them was seen both inside and leading out, at least
+/// `ROUNDS` times.
 async fn race(served: &Served, names: &[&str]) {
     const ROUNDS: usize = 300;
     for name in names {
@@ -254,7 +256,8 @@ async fn a_file_that_becomes_a_link_out_in_mid_request() {
         }
     }
     drop(flipper);
-    // A write may replace either of the two names, so that only one is left to be flipped: few rounds, each anew.
+    // A write may replace either of the two names, so that only one is left to be flipped: few
+    // rounds, each from the start.
     for _ in 0..100 {
         fs::remove_file(served.inside("file")).unwrap();
         fs::remove_file(served.inside("link")).unwrap();

@@ -1,4 +1,5 @@
-//! Transfers of large files take bounded memory. A binary of its own: it measures the whole process.
+//! Transfers of large files take bounded memory. A binary of its own: it measures the whole
+//! process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +38,7 @@ async fn large_files_stream_in_bounded_memory() {
     let request = b"GET /file/workspace/large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut readers: Vec<_> = (0..4).map(|_| served.send(request)).collect();
     thread::sleep(Duration::from_secs(1));
-    // One that does.
+    // A reader that does read.
     let mut reader = readers.pop().unwrap();
     let mut buffer = vec![0; MIB / 4];
     let mut left = 256 * MIB;

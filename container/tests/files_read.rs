@@ -8,16 +8,19 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header;
 use sandbox_protocol::ErrorCode;
-use served::{Served, fifo, refusal, status};
+use served::{Served, error_of, fifo, status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_comes_back_with_its_headers() {
     let served = Served::start().await;
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000_001).collect();
     fs::write(served.inside("a.bin"), &bytes).unwrap();
+    // A file that was just changed has a tag of its own for each response.
+    tokio::time::sleep(Duration::from_millis(20)).await;
 
     let got = served.get("a.bin").await;
     assert_eq!(got.status(), 200);
@@ -48,11 +51,11 @@ async fn ranges() {
     let range = async |range: &str| {
         let request = served.client.get(&url).header(header::RANGE, range);
         let got = request.send().await.unwrap();
-        let said = got.headers().get(header::CONTENT_RANGE).cloned();
-        let said = said.map(|value| value.to_str().unwrap().to_owned());
-        (got.status().as_u16(), said, got.text().await.unwrap())
+        let content_range = got.headers().get(header::CONTENT_RANGE).cloned();
+        let content_range = content_range.map(|value| value.to_str().unwrap().to_owned());
+        (got.status().as_u16(), content_range, got.text().await.unwrap())
     };
-    for (asked, said, bytes) in [
+    for (asked, content_range, bytes) in [
         ("bytes=0-0", "bytes 0-0/10", "0"),
         ("bytes=3-5", "bytes 3-5/10", "345"),
         ("bytes=8-", "bytes 8-9/10", "89"),
@@ -61,12 +64,12 @@ async fn ranges() {
     ] {
         assert_eq!(
             range(asked).await,
-            (206, Some(said.into()), bytes.into()),
+            (206, Some(content_range.into()), bytes.into()),
             "{asked}"
         );
     }
-    let (code, said, body) = range("bytes=10-").await;
-    assert_eq!((code, said.as_deref()), (416, Some("bytes */10")));
+    let (code, content_range, body) = range("bytes=10-").await;
+    assert_eq!((code, content_range.as_deref()), (416, Some("bytes */10")));
     assert!(body.contains("range_not_satisfiable"), "{body}");
     for whole in ["bytes=0-1,3-4", "bytes=x", "lines=1-2"] {
         assert_eq!(range(whole).await, (200, None, "0123456789".into()), "{whole}");
@@ -84,6 +87,8 @@ async fn ranges() {
 async fn conditions() {
     let served = Served::start().await;
     fs::write(served.inside("f"), "0123456789").unwrap();
+    // Before, its time of change could be that of another version.
+    std::thread::sleep(Duration::from_millis(50));
     let first = served.get("f").await;
     let etag = first.headers()[header::ETAG].clone();
     let modified = first.headers()[header::LAST_MODIFIED].clone();
@@ -107,6 +112,40 @@ async fn conditions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_rewritten_with_its_old_time_is_another_version() {
+    let served = Served::start().await;
+    let write = |text: &str| {
+        fs::write(served.inside("f"), text).unwrap();
+        let file = File::options().write(true).open(served.inside("f")).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+            .unwrap();
+    };
+    // Both at once after the first read and when that is long ago.
+    for wait in [0, 50] {
+        write("0123456789");
+        std::thread::sleep(Duration::from_millis(wait));
+        let first = served.get("f").await;
+        write("abcdefghij");
+        std::thread::sleep(Duration::from_millis(wait));
+        for name in [header::IF_NONE_MATCH, header::IF_RANGE] {
+            let request = served
+                .client
+                .get(served.url("f"))
+                .header(header::RANGE, "bytes=0-99");
+            let again = request
+                .header(&name, &first.headers()[header::ETAG])
+                .send()
+                .await
+                .unwrap();
+            assert_ne!(again.headers()[header::ETAG], first.headers()[header::ETAG]);
+            let expected = if name == header::IF_RANGE { 200 } else { 206 };
+            assert_eq!(again.status(), expected, "{name} after {wait} ms");
+            assert_eq!(again.text().await.unwrap(), "abcdefghij");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_regular_file_is_refused_at_once() {
     let served = Served::start().await;
     fs::create_dir(served.inside("directory")).unwrap();
@@ -126,7 +165,7 @@ async fn what_is_no_regular_file_is_refused_at_once() {
         (&"n".repeat(256), 400, ErrorCode::InvalidRequest),
         (&"n/".repeat(2100), 400, ErrorCode::InvalidRequest),
     ] {
-        let (status, code_got, _) = refusal(served.get(name).await).await;
+        let (status, code_got, _) = error_of(served.get(name).await).await;
         assert_eq!((status.as_u16(), code_got), (code, error), "{name:?}");
     }
     let head = served.client.head(served.url("missing")).send().await.unwrap();
@@ -160,7 +199,8 @@ async fn paths_that_are_none_get_a_clean_answer() {
     fs::create_dir(served.inside("a")).unwrap();
     fs::write(served.inside("a/b"), "").unwrap();
     for (path, wanted) in [
-        ("/file/workspace/a%2Fb", 400),
+        ("/file/workspace%2Fa%2fb", 200),
+        ("/file/workspace/a%2F..%2F..%2Fetc", 403),
         ("/file/workspace/a%00", 400),
         ("/file/workspace/a%zz", 400),
         ("/file/workspace/%FF", 400),
@@ -193,7 +233,7 @@ async fn a_file_that_the_server_may_not_read_is_403() {
     if rustix::process::geteuid().is_root() {
         assert_eq!(got.status(), 200);
     } else {
-        let (status, code, text) = refusal(got).await;
+        let (status, code, text) = error_of(got).await;
         assert_eq!((status.as_u16(), code), (403, ErrorCode::InvalidRequest));
         assert!(text.contains("permission denied"), "{text}");
     }
@@ -201,7 +241,8 @@ async fn a_file_that_the_server_may_not_read_is_403() {
 
 const LARGE: usize = 64 * 1024 * 1024;
 
-/// Asks for a large file and reads only the answer's head and a little more, so that the server cannot be done.
+/// Asks for a large file and reads only the answer's head and a little more, so that the server
+/// cannot be done.
 fn begin_to_read(served: &Served) -> (std::net::TcpStream, usize) {
     let mut stream =
         served.send(b"GET /file/workspace/large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

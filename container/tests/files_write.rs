@@ -12,8 +12,6 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use bytes::Bytes;
-use futures_util::stream;
 use reqwest::{Body, header};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{geteuid, umask};
@@ -22,15 +20,7 @@ use sandbox_protocol::{
     sandboxd::{END_MARK_HEADER, MAX_UPLOAD_HEADER},
 };
 use sandboxd::files::Workspace;
-use served::{Served, fifo, mode, refusal, status};
-
-/// A body of no announced length: blocks of `size` bytes.
-fn chunked(blocks: usize, size: usize) -> Body {
-    let block = Bytes::from(vec![b'x'; size]);
-    Body::wrap_stream(stream::iter(
-        (0..blocks).map(move |_| Ok::<_, std::io::Error>(block.clone())),
-    ))
-}
+use served::{Served, chunked, error_of, fifo, mode, status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_becomes_the_file_with_its_parents() {
@@ -72,7 +62,7 @@ async fn a_replaced_file_keeps_its_mode_and_owner() {
         assert_eq!(mode(&file), after);
         let replaced = fs::metadata(&file).unwrap();
         assert_eq!((replaced.uid(), replaced.gid()), owner);
-        // Whoever has the old file open goes on reading the old file.
+        // A process that has the old file open keeps reading the old file.
         let mut old = String::new();
         open.read_to_string(&mut old).unwrap();
         assert_eq!(old, "old");
@@ -117,14 +107,14 @@ async fn what_is_no_regular_file_is_left_alone() {
         (&"n/".repeat(300), ErrorCode::InvalidRequest),
         (&"name/".repeat(1000), ErrorCode::InvalidRequest),
     ] {
-        let (status, code, _) = refusal(served.put(name, "x").await).await;
+        let (status, code, _) = error_of(served.put(name, "x").await).await;
         assert_eq!((status.as_u16(), code), (400, error), "{name:?}");
     }
     let part = served
         .client
         .put(served.url("file"))
         .header(header::CONTENT_RANGE, "bytes 0-0/4");
-    let (status, ..) = refusal(part.body("x").send().await.unwrap()).await;
+    let (status, ..) = error_of(part.body("x").send().await.unwrap()).await;
     assert_eq!(status, 400);
     assert_eq!(served.bytes("file").await, b"kept");
     fs::remove_dir_all(served.inside("n")).unwrap();
@@ -139,7 +129,7 @@ async fn a_broken_upload_leaves_the_old_file_and_nothing_else() {
     head.resize(4_000_000, b'x');
     let one = |names: &[String]| names.len() == 1;
 
-    // Half closed: it ends early, and the client hears so.
+    // Half closed: it ends early, and the client gets the error.
     let mut stream = served.send(&head);
     served.wait_for_names(|names| names.len() == 2);
     assert_eq!(served.bytes("f").await, b"old");
@@ -183,7 +173,7 @@ async fn a_body_over_the_limit_is_413() {
     assert_eq!(limited(chunked(100, 1000)).await.unwrap().status(), 200);
 
     for body in [vec![0; 100_001].into(), chunked(101, 1000), chunked(40_000, 1000)] {
-        let (status, code, _) = refusal(limited(body).await.unwrap()).await;
+        let (status, code, _) = error_of(limited(body).await.unwrap()).await;
         assert_eq!((status.as_u16(), code), (413, ErrorCode::PayloadTooLarge));
         assert_eq!(served.names("dir"), ["f"]);
     }
@@ -197,15 +187,16 @@ async fn a_body_over_the_limit_is_413() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_reaches_a_client_before_and_after_its_body() {
+async fn an_error_reaches_a_client_before_and_after_its_body() {
     let served = Served::start().await;
     let head = format!(
         "PUT /file/workspace/new/f HTTP/1.1\r\nHost: x\r\n{MAX_UPLOAD_HEADER}: 10\r\nContent-Length: 16000000\r\n\r\n"
     );
-    // Nothing of the body is needed to refuse it, and nothing is made for it.
+    // It is refused without its body, and no file is made for it.
     assert_eq!(status(&mut served.send(head.as_bytes())), 413);
     assert_eq!(served.names(""), [""; 0]);
-    // Many clients send the whole body before they read. They must not meet a reset instead of the answer.
+    // Many clients send the whole body before they read. They must not meet a reset instead of the
+    // answer.
     let mut stream = served.send(head.as_bytes());
     stream.write_all(&vec![b'x'; 16_000_000]).unwrap();
     assert_eq!(status(&mut stream), 413);
@@ -230,7 +221,7 @@ async fn an_upload_that_promises_an_end_mark_is_whole_only_with_it() {
         assert_eq!(served.bytes("f").await, file.as_bytes());
     }
     for broken in ["", "ne", "new", "newthe-en", "the-end "] {
-        let (status, code, text) = refusal(put(broken).await.unwrap()).await;
+        let (status, code, text) = error_of(put(broken).await.unwrap()).await;
         assert_eq!(
             (status.as_u16(), code),
             (400, ErrorCode::InvalidRequest),
@@ -262,7 +253,8 @@ async fn of_concurrent_uploads_one_wins_whole() {
 
 const FULL_DISK: &str = "SANDBOXD_TEST_FULL_DISK";
 
-/// Runs itself again in a mount namespace with a small file system, which goes away with the process.
+/// Runs itself again in a mount namespace with a small file system, which goes away with the
+/// process.
 #[test]
 fn a_full_disk_is_507_and_leaves_nothing() {
     if let Some(disk) = std::env::var_os(FULL_DISK) {
@@ -289,7 +281,7 @@ async fn fill(disk: &Path) {
     };
     assert_eq!(put(vec![1; 1000].into()).await.unwrap().status(), 200);
     for body in [vec![2; 8_000_000].into(), chunked(8000, 1000)] {
-        let (status, code, _) = refusal(put(body).await.unwrap()).await;
+        let (status, code, _) = error_of(put(body).await.unwrap()).await;
         assert_eq!((status.as_u16(), code), (507, ErrorCode::NoSpace));
         assert_eq!(served::names(disk), ["f"]);
     }

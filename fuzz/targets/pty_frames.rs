@@ -1,11 +1,12 @@
-//! A line with the query that opens a terminal, and behind it a frame, taken as text and as the first binary one.
+//! A line with the query that opens a terminal, and behind it a frame, taken as text and as the
+//! first binary one.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sandbox_protocol::PtyRequest;
 use sandbox_protocol::pty::{ClientMessage, Mode, ServerMessage};
-use sandboxd::pty::program::Job;
+use sandboxd::pty::job::Job;
 
 fuzz_target!(|input: &[u8]| {
     let end = input
@@ -33,13 +34,13 @@ fn open(query: &str) {
             if let Some(shell) = &request.shell {
                 assert!(shell.as_str().starts_with('/') || !shell.as_str().contains('/'));
             }
-            // What else was in the query, a key for example, goes no further.
+            // The rest of the query, a key for example, is not forwarded.
             assert!(written.split('&').all(|parameter| {
                 let name = parameter.split('=').next().unwrap_or_default();
                 ["cols", "rows", "mode", "shell", "session"].contains(&name)
             }));
         }
-        Err(refusal) => assert_eq!(refusal.status(), 400),
+        Err(error) => assert_eq!(error.status(), 400),
     }
 }
 
@@ -51,10 +52,10 @@ fn text_frame(text: &str) {
             let plain = format!(r#"{{"type":"resize","cols":{cols},"rows":{rows}}}"#);
             assert_eq!(ClientMessage::parse(&plain), Ok(ClientMessage::Resize(size)));
         }
-        Err(refusal) => {
-            assert_eq!(refusal.status(), 400);
+        Err(error) => {
+            assert_eq!(error.status(), 400);
             // The answer is a frame that the client can read.
-            let message = refusal.message().to_owned();
+            let message = error.message().to_owned();
             let answer = ServerMessage::Error { message };
             assert_eq!(
                 serde_json::from_str::<ServerMessage>(&answer.to_json()).unwrap(),
@@ -66,7 +67,7 @@ fn text_frame(text: &str) {
 
 fn first_frame(frame: &[u8]) {
     let bytes = Bytes::copy_from_slice(frame);
-    let job = |mode| Job::of(mode, bytes.clone());
+    let job = |mode| Job::from_input(mode, bytes.clone());
     let line = frame
         .strip_suffix(b"\n")
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line));

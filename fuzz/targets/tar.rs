@@ -1,7 +1,9 @@
-//! An archive, plain or compressed, unpacked by sandboxd's own reader over a workspace with things in it: nothing outside
-//! changes, nothing is left behind, what is refused changes nothing, what is unpacked is harmless, and memory is bounded.
+//! An archive, plain or compressed, unpacked by sandboxd's own reader over a workspace with things
+//! in it: nothing outside changes, nothing is left behind, what is refused changes nothing, what is
+//! unpacked is harmless, and memory is bounded.
 //!
-//! The inputs are archives. The mutator mends the checksums of headers, or no mutation would come past them.
+//! The inputs are archives. The mutator mends the checksums of headers, or no mutation would come
+//! past them.
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -19,8 +21,9 @@ use sandboxd::quota::Buffers;
 use sandboxd::workspace::Archives;
 use tempfile::TempDir;
 
-/// The most memory that one archive may take, in bytes: two extensions of 1 MiB, a sparse map of 4 MiB (twice while it
-/// grows), and buffers. The windows of decoders are the C library's and not counted.
+/// The most memory that one archive may take, in bytes: two extensions of 1 MiB, a sparse map of 4
+/// MiB (twice while it grows), and buffers. The windows of decoders are the C library's and not
+/// counted.
 const MAX_MEMORY: usize = 24 << 20;
 
 const BLOCK: usize = 512;
@@ -57,7 +60,7 @@ struct Scene {
     beside: BTreeMap<PathBuf, Entry>,
 }
 
-/// What can be seen of a file.
+/// The visible properties of a file.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     kind: FileType,
@@ -135,7 +138,7 @@ impl Scene {
                 // It replaces things, and removes none.
                 assert!(before.keys().all(|path| after.contains_key(path)));
             }
-            // What it was refused for was found before anything was moved.
+            // The error was found before anything was moved.
             Err(e) if e.parts().0 == 400 => assert_eq!(before, after, "{e}"),
             Err(e) => assert!(matches!(e.parts().0.as_u16(), 502 | 507), "{e}"),
         }
@@ -143,7 +146,8 @@ impl Scene {
         self.clear();
     }
 
-    /// All that is not in the workspace. Its own entry is left out: what is unpacked may set its mode and time.
+    /// All that is not in the workspace. Its own entry is left out: what is unpacked may set its
+    /// mode and time.
     fn outside(&self) -> BTreeMap<PathBuf, Entry> {
         let mut all = list(self.directory.path());
         let workspace = self.workspace();
@@ -163,8 +167,8 @@ impl Scene {
     }
 }
 
-/// Everything below a directory. Directories' own times and links change with what is in them, so they do not count. Those
-/// that only root could look into are opened once their mode is noted.
+/// Everything below a directory. Directories' own times and links change with what is in them, so
+/// they do not count. Those that only root could look into are opened once their mode is noted.
 fn list(directory: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
     let mut left = vec![directory.to_owned()];

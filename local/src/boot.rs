@@ -1,76 +1,28 @@
-//! One boot of a sandbox: a `sandboxd` from its start to its end, as everyone but its owner sees it.
+//! One boot of a sandbox: a `sandboxd` from its start to its end, as seen from outside its task.
 //!
-//! One task owns the boot, its [`Supervision`]. It publishes the boot's [`Phase`] and follows the strongest [`Wish`]
-//! that anyone has had. A caller that goes away changes nothing.
+//! One task owns the boot, its [`Supervision`]. It publishes the boot's [`Phase`] and follows the
+//! strongest [`DesiredState`] of all callers. A caller that disconnects changes nothing.
 
-use sandbox_protocol::local;
 use tokio::sync::watch;
 
+use crate::phase::{DesiredState, Phase};
 use crate::supervision::Supervision;
-
-/// Where a boot stands. It only ever moves on in this order.
-#[derive(Debug, Clone)]
-pub enum Phase {
-    /// Started, and has not answered yet.
-    Starting,
-    /// Answers.
-    Running(local::Boot),
-    /// Was asked to end, and has not ended yet.
-    Stopping(local::Boot),
-    /// Ended after it ran, in words: `exit 0`, `signal 9`. Nothing of it is left.
-    Ended(String),
-    /// Ended before it answered, and why. Nothing of it is left.
-    Failed(String),
-}
-
-impl Phase {
-    /// Whether the boot is over.
-    pub fn is_over(&self) -> bool {
-        matches!(self, Self::Ended(_) | Self::Failed(_))
-    }
-
-    /// What is known of the sandbox while this is its latest boot.
-    pub fn status(&self) -> local::Status {
-        match self.clone() {
-            Self::Starting => local::Status::default(),
-            Self::Running(boot) | Self::Stopping(boot) => local::Status {
-                running: Some(boot),
-                last_exit: None,
-            },
-            Self::Ended(words) | Self::Failed(words) => local::Status {
-                running: None,
-                last_exit: Some(words),
-            },
-        }
-    }
-}
-
-/// What is wanted of a boot, the weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wish {
-    /// That it runs.
-    Run,
-    /// That it ends: SIGTERM, and SIGKILL when that does not help.
-    Stop,
-    /// That it ends at once.
-    Kill,
-}
 
 /// A boot, seen from outside its task.
 #[derive(Debug)]
 pub struct Boot {
     id: String,
     phase: watch::Receiver<Phase>,
-    wish: watch::Sender<Wish>,
+    desired: watch::Sender<DesiredState>,
 }
 
 impl Boot {
-    /// A boot with this id, in the phase [`Phase::Starting`], and what its task is made of.
+    /// A boot with this id, in the phase [`Phase::Starting`], and the state of its task.
     pub fn new(id: String) -> (Self, Supervision) {
         let (phase_sender, phase) = watch::channel(Phase::Starting);
-        let (wish, wish_receiver) = watch::channel(Wish::Run);
-        let supervision = Supervision::new(id.clone(), phase_sender, wish_receiver);
-        (Self { id, phase, wish }, supervision)
+        let (desired, desired_receiver) = watch::channel(DesiredState::Run);
+        let supervision = Supervision::new(id.clone(), phase_sender, desired_receiver);
+        (Self { id, phase, desired }, supervision)
     }
 
     /// The boot id.
@@ -78,36 +30,37 @@ impl Boot {
         &self.id
     }
 
-    /// Where it stands.
+    /// Its current phase.
     pub fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
 
-    /// Wants something of it. A weaker wish than an earlier one changes nothing.
-    pub fn want(&self, wish: Wish) {
-        self.wish.send_if_modified(|current| {
-            let stronger = wish > *current;
+    /// Sets the desired state. A weaker one than an earlier one changes nothing.
+    pub fn set_desired(&self, desired: DesiredState) {
+        self.desired.send_if_modified(|current| {
+            let stronger = desired > *current;
             if stronger {
-                *current = wish;
+                *current = desired;
             }
             stronger
         });
     }
 
-    /// Waits until it runs, with nobody wanting its end, or is over.
+    /// Waits until it runs without a stop under way, or has ended.
     pub async fn settled(&self) -> Phase {
         self.wait_for(|phase| !matches!(phase, Phase::Starting | Phase::Stopping(_)))
             .await
     }
 
-    /// Waits until it is over.
-    pub async fn over(&self) -> Phase {
-        self.wait_for(Phase::is_over).await
+    /// Waits until it has ended.
+    pub async fn ended(&self) -> Phase {
+        self.wait_for(Phase::has_ended).await
     }
 
     async fn wait_for(&self, reached: impl FnMut(&Phase) -> bool) -> Phase {
         let mut phase = self.phase.clone();
-        // An error means that the task is gone, which it is not before it has published the end.
+        // An error means that the task has ended, which it does only after it has published the
+        // end.
         phase
             .wait_for(reached)
             .await
@@ -117,22 +70,24 @@ impl Boot {
 
 #[cfg(test)]
 mod tests {
+    use sandbox_protocol::local;
+
     use super::*;
 
     #[tokio::test]
-    async fn a_wish_only_grows() {
+    async fn the_desired_state_only_gets_stronger() {
         let (boot, mut supervision) = Boot::new("b".into());
-        boot.want(Wish::Kill);
-        boot.want(Wish::Stop);
-        assert_eq!(supervision.wish().await, Wish::Kill);
+        boot.set_desired(DesiredState::Kill);
+        boot.set_desired(DesiredState::Stop);
+        assert_eq!(supervision.next_desired().await, DesiredState::Kill);
     }
 
     #[tokio::test]
-    async fn settled_and_over() {
+    async fn settled_and_ended() {
         let (boot, supervision) = Boot::new("b".into());
         assert_eq!(boot.phase().status(), local::Status::default());
         supervision.finish(Phase::Ended("exit 0".into()));
-        assert!(boot.settled().await.is_over());
-        assert_eq!(boot.over().await.status().last_exit.as_deref(), Some("exit 0"));
+        assert!(boot.settled().await.has_ended());
+        assert_eq!(boot.ended().await.status().last_exit.as_deref(), Some("exit 0"));
     }
 }

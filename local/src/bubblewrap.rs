@@ -1,22 +1,22 @@
-//! What a sandbox sees of this machine: the command line of bubblewrap.
+//! The command line of bubblewrap, which decides what a sandbox sees of this machine.
 //!
-//! The system is there read-only (`/usr`, and of `/etc` only what programs need to run: no passwords, no keys, no
-//! configuration of services), the process tree is its own, and so are its directories. Those are directories on
-//! disk, so that what a sandbox writes takes no memory; only `/run`, which holds sockets and pid files, is not. The
-//! network is the machine's.
+//! The system is read-only (`/usr`, and of `/etc` only the files that programs need: no passwords,
+//! no keys, no configuration of services). A sandbox has its own process tree and its own
+//! directories. Those are on disk, so that files of a sandbox take no memory; only `/run`, for
+//! sockets and pid files, is in memory. The network is the machine's.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Where `sandboxd` is found inside a sandbox.
+/// The path of `sandboxd` inside a sandbox.
 const SANDBOXD: &str = "/run/sandboxd";
 
-/// Top-level directories beside `/usr` that hold programs and libraries, or lead to them.
+/// Top-level directories beside `/usr` that contain programs and libraries, or link to them.
 const SYSTEM: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// What programs read in `/etc`.
+/// The entries of `/etc` that programs read.
 const ETC: [&str; 27] = [
     "alternatives",
     "bash.bashrc",
@@ -47,8 +47,8 @@ const ETC: [&str; 27] = [
     "ssl",
 ];
 
-/// What in `/proc` sets up the machine, not the sandbox. The user id 0 may write there without any capability, and
-/// bubblewrap covers some of it only.
+/// The entries of `/proc` that configure the machine, not the sandbox. The user id 0 may write to
+/// them without any capability, and bubblewrap protects only some of them.
 const KERNEL_CONTROLS: [&str; 5] = [
     "/proc/acpi",
     "/proc/fs",
@@ -57,9 +57,9 @@ const KERNEL_CONTROLS: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// What root keeps inside a sandbox: to give files to others and to become others. What is left out would reach the
-/// machine: mounts, devices, raw disks, raw network, modules, other processes' memory, files by handle. An ordinary
-/// user has no capability to keep.
+/// The capabilities of root inside a sandbox: to change owners of files and to become other users.
+/// The others would reach the machine: mounts, devices, raw disks, raw network, modules, other
+/// processes' memory, files by handle. An ordinary user has no capabilities.
 const CAPABILITIES: [&str; 7] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -70,17 +70,19 @@ const CAPABILITIES: [&str; 7] = [
     "CAP_SETUID",
 ];
 
-/// What `sandboxd` keeps besides, to mount buckets, where the machine has FUSE: to mount, and to keep just that from
-/// commands.
-const MOUNTING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
+/// The further capabilities of `sandboxd` where the machine has FUSE: to mount buckets, and to
+/// withhold that from commands.
+const MOUNT_CAPABILITIES: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
 
-/// What a file system in a process is reached by.
+/// The device of file systems in user space.
 const FUSE: &str = "/dev/fuse";
 
-/// Where `sandboxd` finds the workspace with room beside it on the same mount, to unpack archives in.
+/// The directory inside that contains the workspace, with space beside it on the same mount, to
+/// unpack archives in.
 const VOLUME: &str = "/run/volume";
 
-/// Directories of a sandbox's own: the name below the sandbox's directory on the machine, the path inside, the mode.
+/// The directories of a sandbox: the name below the sandbox's directory on the machine, the path
+/// inside, the mode.
 pub const OWN_DIRECTORIES: [(&str, &str, u32); 6] = [
     ("volume", VOLUME, 0o700),
     ("volume/workspace", sandbox_protocol::path::WORKSPACE, 0o755),
@@ -93,7 +95,7 @@ pub const OWN_DIRECTORIES: [(&str, &str, u32); 6] = [
 /// The home directory inside.
 const HOME: &str = "/home/sandbox";
 
-/// The environment that `sandboxd` starts with, unless the start says otherwise.
+/// The default environment of `sandboxd`; the start can override it.
 pub const ENVIRONMENT: [(&str, &str); 3] = [
     (
         "PATH",
@@ -103,7 +105,7 @@ pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("LANG", "C.UTF-8"),
 ];
 
-/// The path of `bwrap`, looked for in `path`, a list like that of the variable `PATH`.
+/// The path of `bwrap`, searched in `path`, a list like the variable `PATH`.
 pub fn find(path: &OsStr) -> Result<PathBuf, Error> {
     std::env::split_paths(path)
         .map(|dir| dir.join("bwrap"))
@@ -111,18 +113,28 @@ pub fn find(path: &OsStr) -> Result<PathBuf, Error> {
         .ok_or(Error::NoBubblewrap)
 }
 
-/// The arguments of `bwrap` that run the program `sandboxd` as process 1 of a sandbox whose own directories lie in
-/// `directory`. bubblewrap says on the descriptor `info_fd` which process it is outside.
+/// The arguments of `bwrap` that run the program `sandboxd` as process 1 of a sandbox with its
+/// directories in `directory`. bubblewrap writes its process id outside to the descriptor
+/// `info_fd`.
 pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsString> {
     let mut args = Arguments::default();
     args.add(["--die-with-parent", "--new-session"]);
-    args.add(["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]);
+    args.add([
+        "--unshare-pid",
+        "--as-pid-1",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]);
     args.add(["--info-fd", &info_fd.to_string()]);
     let is_root = rustix::process::geteuid().is_root();
     let mounts = is_root && Path::new(FUSE).exists();
     if is_root {
         args.add(["--cap-drop", "ALL"]);
-        for capability in CAPABILITIES.iter().chain(MOUNTING.iter().filter(|_| mounts)) {
+        for capability in CAPABILITIES
+            .iter()
+            .chain(MOUNT_CAPABILITIES.iter().filter(|_| mounts))
+        {
             args.add(["--cap-add", *capability]);
         }
     }
@@ -130,13 +142,13 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
     args.add(["--ro-bind", "/usr", "/usr"]);
     for name in SYSTEM {
         let path = Path::new("/").join(name);
-        // On a merged-/usr system these are links into it.
+        // On a system with a merged /usr these are symbolic links into it.
         match std::fs::read_link(&path) {
             Ok(target) => args.add([OsStr::new("--symlink"), target.as_os_str(), path.as_os_str()]),
             Err(_) => args.add([OsStr::new("--ro-bind-try"), path.as_os_str(), path.as_os_str()]),
         }
     }
-    // bubblewrap gives parents that it makes itself to their owner alone.
+    // Parent directories that bubblewrap creates have the mode 0700.
     for parent in ["/etc", "/home", "/var"] {
         args.add(["--perms", "0755", "--dir", parent]);
     }
@@ -164,7 +176,7 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
         sandboxd.as_os_str(),
         OsStr::new(SANDBOXD),
     ]);
-    // What bubblewrap mounts all this on lies in memory and would be writable.
+    // The root of these mounts is a writable file system in memory.
     args.add(["--remount-ro", "/"]);
     args.add(["--chdir", sandbox_protocol::path::WORKSPACE]);
     args.add(["--", SANDBOXD, "--volume", VOLUME]);

@@ -1,4 +1,4 @@
-//! Everything that can go wrong here, and how a Sandbox object is told.
+//! Every error of `sandbox-local`, and its form on the wire.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
 
-/// An error of `sandbox-local`. One table, [`Error::parts`], says which status and code each one is.
+/// An error of `sandbox-local`. One table, [`Error::parts`], has the status and the code of each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request itself is wrong.
@@ -23,21 +23,22 @@ pub enum Error {
     /// bubblewrap is not installed.
     #[error("bubblewrap is missing: there is no `bwrap` in PATH")]
     NoBubblewrap,
-    /// The sandbox did not come up. The text says how its processes ended and what they wrote last.
+    /// The sandbox did not start. The text says how its processes ended and has the end of their
+    /// output.
     #[error("the sandbox could not be started: {0}")]
     Boot(String),
-    /// As many sandboxes run as may.
-    #[error("{0} sandboxes run here, and no more may at a time")]
+    /// The maximum of running sandboxes is reached.
+    #[error("the limit of {0} running sandboxes is reached")]
     Full(usize),
-    /// `sandbox-local` is about to end.
+    /// `sandbox-local` is shutting down.
     #[error("the local runtime is shutting down")]
     ShuttingDown,
     /// The state directory cannot be used.
     #[error("cannot use the state directory {}: {source}", path.display())]
     StateDir {
-        /// The directory, or the entry of it that was at fault.
+        /// The directory, or the entry of it that caused the error.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Another `sandbox-local` uses the state directory.
@@ -45,7 +46,7 @@ pub enum Error {
     Locked {
         /// The directory.
         path: PathBuf,
-        /// The process id of the other one, as it wrote it down.
+        /// The process id of the other one, from the lock file.
         owner: String,
     },
 }

@@ -1,10 +1,12 @@
-//! The calls of a Sandbox object, as [`sandbox_protocol::local`] lists them.
+//! The HTTP API for Sandbox objects: the calls that [`sandbox_protocol::local`] lists.
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sandbox_protocol::local::{Start, Status};
@@ -12,19 +14,28 @@ use sandbox_protocol::{Invalid, SandboxId};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::connections::Proof;
 use crate::runtime::Runtime;
 
-/// Answers the calls below `/{secret}`; what does not begin with it is 404, as if nothing were here.
+/// Answers the calls below `/{secret}`; all other paths are 404. Must be served with the [`Proof`]
+/// of each connection.
 pub fn router(runtime: Arc<Runtime>, secret: &str) -> Router {
     let calls = Router::new()
         .route("/sandbox/{id}", get(status).post(start).delete(destroy))
         .route("/sandbox/{id}/exit", get(exit))
         .route("/sandbox/{id}/stop", post(stop))
-        .method_not_allowed_fallback(async || Error::Method);
+        .method_not_allowed_fallback(async || Error::Method)
+        .layer(from_fn(record_proof));
     Router::new()
         .nest(&format!("/{secret}"), calls)
         .fallback(async || Error::NoRoute)
         .with_state(runtime)
+}
+
+/// Marks the connection of a request that has sent the secret as authenticated.
+async fn record_proof(ConnectInfo(proof): ConnectInfo<Proof>, request: Request, next: Next) -> Response {
+    proof.record();
+    next.run(request).await
 }
 
 /// The sandbox that a path names.

@@ -1,30 +1,35 @@
 //! Starts bubblewrap with a `sandboxd` in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, PipeReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
-use sandbox_protocol::sandboxd;
+use sandbox_protocol::{Tail, sandboxd};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::bubblewrap;
 
-/// The descriptor of the listening socket, where the protocol of systemd's socket activation has it.
+/// The descriptor of the listening socket, as in systemd's protocol of socket activation.
 const LISTEN_FD: i32 = 3;
-/// The descriptor on which bubblewrap says which process it started.
+/// The descriptor to which bubblewrap writes the id of the process that it started.
 const INFO_FD: i32 = 4;
-/// How many bytes of what a sandbox's own processes wrote last are kept, to explain a failure.
+/// The timeout for that id.
+const INFO_TIMEOUT: Duration = Duration::from_secs(30);
+/// The number of bytes from the end of the output of bubblewrap and `sandboxd` that are kept, to
+/// explain a failure.
 const LOG_TAIL: usize = 2048;
 
-/// The programs that make a sandbox.
+/// The programs that a sandbox consists of.
 #[derive(Debug)]
 pub struct Programs {
     /// `bwrap`.
@@ -36,30 +41,33 @@ pub struct Programs {
 /// A bubblewrap that was started.
 #[derive(Debug)]
 pub struct Launched {
-    /// The bubblewrap process outside. It ends when the sandbox has, with the status of `sandboxd`, or with 128+n if
-    /// signal n ended that.
+    /// The bubblewrap process outside. It ends after the sandbox, with the status of `sandboxd`, or
+    /// with 128+n if signal n ended that.
     pub bwrap: Child,
-    /// The process id, outside, of `sandboxd`; none when bubblewrap failed before it made a process.
+    /// The process id of `sandboxd` outside; none when bubblewrap failed before it created a
+    /// process.
     pub sandboxd: Option<i32>,
-    /// Where `sandboxd` listens. Connections wait there until it accepts them, and are refused once it has ended:
-    /// no one else has the socket.
+    /// The address of `sandboxd`. Connections wait there until it accepts them, and are refused
+    /// once it has ended: no other process has the socket.
     pub address: SocketAddr,
-    /// What its requests must show; empty: nothing.
+    /// The secret that its requests must send; empty: none.
     pub secret: String,
-    /// Copies what both of them write to standard error; gives the end of it when both have ended.
+    /// Copies the output of both to standard error; returns the end of it when both have ended.
     pub log: JoinHandle<String>,
 }
 
-/// What bubblewrap says on `--info-fd`, as far as it matters here.
+/// The part of bubblewrap's message on `--info-fd` that is used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Info {
     child_pid: i32,
 }
 
-/// Starts a sandbox whose own directories lie in `directory`, with `env` added to the environment that `sandboxd` gets.
+/// Starts a sandbox with its directories in `directory`, with `env` added to the environment of
+/// `sandboxd`.
 ///
-/// Errors: a socket, a pipe or the process could not be made, or a variable has a NUL.
+/// Errors: a socket, a pipe or the process could not be created, a variable has a NUL, or
+/// bubblewrap timed out.
 pub async fn launch(
     programs: &Programs,
     directory: &Path,
@@ -77,7 +85,8 @@ pub async fn launch(
         .env_clear()
         .envs(bubblewrap::ENVIRONMENT)
         .envs(env)
-        // Last, so that no variable of the caller's can replace them. `sandboxd` is process 1 where it runs.
+        // Last, so that the caller's variables cannot replace them. `sandboxd` is process 1 in its
+        // namespace.
         .envs([("LISTEN_FDS", "1"), ("LISTEN_PID", "1")])
         .stdin(Stdio::null())
         .stdout(log_writer.try_clone()?)
@@ -86,12 +95,12 @@ pub async fn launch(
         .map_err(io::Error::other)?;
     let mut command = tokio::process::Command::from(command);
     let bwrap = command.kill_on_drop(true).spawn()?;
-    // With the command go this process's copies of the socket and of the pipes' other ends.
+    // Closes this process's copies of the socket and of the pipes' write ends.
     drop(command);
 
     let log = tokio::spawn(copy_log(log));
     let mut json = Vec::new();
-    receiver(info)?.read_to_end(&mut json).await?;
+    timeout(INFO_TIMEOUT, receiver(info)?.read_to_end(&mut json)).await??;
     Ok(Launched {
         bwrap,
         sandboxd: serde_json::from_slice::<Info>(&json)
@@ -115,16 +124,16 @@ fn receiver(pipe: PipeReader) -> io::Result<pipe::Receiver> {
 }
 
 async fn copy_log(log: PipeReader) -> String {
-    let mut tail = VecDeque::new();
+    let mut tail = Tail::new(LOG_TAIL);
     let Ok(mut log) = receiver(log) else {
         return String::new();
     };
     let mut chunk = Vec::with_capacity(8 * 1024);
     while log.read_buf(&mut chunk).await.is_ok_and(|n| n > 0) {
-        // Nobody may be listening any more; the sandbox goes on all the same.
+        // Standard error may have no reader any more; the sandbox goes on nevertheless.
         let _ = tokio::io::stderr().write_all(&chunk).await;
-        tail.extend(chunk.drain(..));
-        tail.drain(..tail.len().saturating_sub(LOG_TAIL));
+        tail.push(&chunk);
+        chunk.clear();
     }
-    String::from_utf8_lossy(&Vec::from(tail)).trim().to_owned()
+    tail.text().trim().to_owned()
 }

@@ -9,20 +9,22 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 use rustix::io::{FdFlags, fcntl_setfd};
+use sandbox_local::connections::{Listener, Proof};
 use sandbox_local::launch::Programs;
 use sandbox_local::runtime::Runtime;
 use sandbox_local::state_dir::StateDir;
 use sandbox_local::{bubblewrap, http};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
 sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N]
 
 Runs sandboxes as bubblewrap process trees that share this machine's network: for development, not for untrusted code.
-When it is ready it prints one line of JSON, {\"url\": …}; whoever knows the URL can run commands here.
-On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes what they kept.
+When it is ready it prints one line of JSON, {\"url\": …}; anyone who knows the URL can run commands here.
+On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes their files.
 
   --sandboxd PATH      the program that serves each sandbox
   --state-dir DIR      where sandboxes keep their files (default: .sandbox-local); one sandbox-local at a time
@@ -38,10 +40,16 @@ struct Flags {
     max_sandboxes: Option<usize>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match run().await {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(Failure::from).and_then(|runtime| {
+        let result = runtime.block_on(run());
+        // Does not wait for deletions that have missed their deadline.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("sandbox-local: {e}");
@@ -51,7 +59,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Failure> {
-    keep_inherited_descriptors()?;
+    set_inherited_close_on_exec()?;
     let Some(flags) = parse_flags()? else {
         println!("{USAGE}");
         return Ok(());
@@ -66,7 +74,7 @@ async fn run() -> Result<(), Failure> {
     let listener = TcpListener::bind(flags.listen)
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", flags.listen))?;
-    let mut ends = [
+    let mut signals = [
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
         signal(SignalKind::hangup())?,
@@ -79,12 +87,12 @@ async fn run() -> Result<(), Failure> {
     );
     let secret = secret()?;
     let url = format!("http://{}/{secret}", listener.local_addr()?);
-    let app = http::router(runtime.clone(), &secret);
+    let app = http::router(runtime.clone(), &secret).into_make_service_with_connect_info::<Proof>();
     writeln!(std::io::stdout(), "{}", json!({ "url": url }))?;
 
-    let [interrupt, terminate, hangup] = &mut ends;
+    let [interrupt, terminate, hangup] = &mut signals;
     let served = tokio::select! {
-        result = axum::serve(listener, app) => result,
+        result = axum::serve(Listener::new(listener), app) => result,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
         _ = hangup.recv() => Ok(()),
@@ -93,7 +101,7 @@ async fn run() -> Result<(), Failure> {
     Ok(served?)
 }
 
-/// None when only help is asked for.
+/// Parses the command line. `None`: `--help` was given.
 fn parse_flags() -> Result<Option<Flags>, Failure> {
     let mut sandboxd: Option<OsString> = None;
     let mut state_dir = OsString::from(".sandbox-local");
@@ -118,13 +126,14 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
     }))
 }
 
-/// Marks the descriptors that this process was born with, so that no sandbox inherits one: a directory among them would
-/// be a way out.
-fn keep_inherited_descriptors() -> Result<(), Failure> {
+/// Marks the inherited descriptors as close-on-exec, so that no sandbox inherits one: a directory
+/// among them would be a way out of the sandbox.
+fn set_inherited_close_on_exec() -> Result<(), Failure> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let fd: RawFd = entry?.file_name().to_string_lossy().parse()?;
         if fd > 2 {
-            // SAFETY: the descriptor is only borrowed for this call, which neither closes it nor reads from it.
+            // SAFETY: the descriptor is only borrowed for this call, which neither closes it nor
+            // reads from it.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
             fcntl_setfd(fd, FdFlags::CLOEXEC)?;
         }

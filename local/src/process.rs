@@ -1,4 +1,4 @@
-//! Processes of this machine: told apart for certain, ended for certain.
+//! Processes of this machine, identified and ended without races on the process id.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,33 +8,36 @@ use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// A process and when it started. Together they name one process for ever; the number alone is used again.
+/// A process id with a start time. Together they identify one process for ever; the id alone is
+/// reused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The process id.
     pub pid: i32,
-    /// When it started, in clock ticks since the machine booted.
+    /// The start time, in clock ticks since the machine booted.
     pub start_time: u64,
 }
 
 impl Identity {
     /// The process that has the id `pid` now. Error: there is none.
-    pub fn of(pid: i32) -> io::Result<Self> {
+    pub fn from_pid(pid: i32) -> io::Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let start_time = start_time(&stat)
             .ok_or_else(|| io::Error::other("the kernel's line on a process has an unknown form"))?;
         Ok(Self { pid, start_time })
     }
 
-    /// A handle on this process, if it still exists.
+    /// A handle of this process, if it still exists.
     pub fn open(&self) -> Option<Handle> {
         let handle = Handle::open(self.pid).ok()?;
-        // Looked at after the handle was taken: from here on the handle means this process and no other.
-        (Self::of(self.pid).ok()? == *self).then_some(handle)
+        // Checked after the handle was opened: from here on the handle refers to this process and
+        // no other.
+        (Self::from_pid(self.pid).ok()? == *self).then_some(handle)
     }
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field is the program's name, in parentheses, and may hold anything.
+/// Field 22 of `/proc/PID/stat`. The second field is the program's name, in parentheses, and may
+/// contain any character.
 fn start_time(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?
         .1
@@ -44,7 +47,7 @@ fn start_time(stat: &str) -> Option<u64> {
         .ok()
 }
 
-/// A process, held so that its number cannot come to mean another one.
+/// A pidfd: it keeps referring to the same process when the id is reused.
 #[derive(Debug)]
 pub struct Handle(OwnedFd);
 
@@ -54,14 +57,15 @@ impl Handle {
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// Sends a signal. That the process has ended already is no error.
+    /// Sends a signal. It is no error when the process has already ended.
     pub fn signal(&self, signal: Signal) {
         let _ = pidfd_send_signal(&self.0, signal);
     }
 
-    /// Waits until the process has ended. For process 1 of a sandbox: until all its processes have.
+    /// Waits until the process has ended. For process 1 of a sandbox: until all its processes have
+    /// ended.
     pub async fn ended(self) -> io::Result<()> {
-        // A thread of its own: it is waited for only where the end is near.
+        // Blocks a thread: callers wait only when the end is near.
         tokio::task::spawn_blocking(move || {
             retry_on_intr(|| poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None))?;
             Ok(())
@@ -85,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn a_handle_is_only_given_for_the_very_process() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let identity = Identity::of(child.id() as i32).unwrap();
+        let identity = Identity::from_pid(child.id() as i32).unwrap();
         let handle = identity.open().unwrap();
         let impostor = Identity {
             start_time: identity.start_time + 1,

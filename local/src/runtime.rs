@@ -3,17 +3,23 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sandbox_protocol::local::{Start, Status};
 use sandbox_protocol::{SandboxId, sandboxd};
+use tokio::time::timeout;
 
 use crate::Error;
-use crate::boot::{Boot, Phase, Wish};
+use crate::boot::Boot;
 use crate::launch::{Programs, launch};
+use crate::phase::{DesiredState, Phase};
 use crate::state_dir::StateDir;
 use crate::supervision::Supervision;
 
-/// The sandboxes, and what they are made with.
+/// The time that killed sandboxes have to end when this process ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The sandboxes, with their programs and directories.
 #[derive(Debug)]
 pub struct Runtime {
     programs: Programs,
@@ -30,7 +36,7 @@ struct Boots {
 }
 
 impl Runtime {
-    /// A runtime without sandboxes, in which `max_sandboxes` may run at a time.
+    /// A runtime without sandboxes, in which at most `max_sandboxes` run at a time.
     pub fn new(programs: Programs, state: StateDir, max_sandboxes: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             programs,
@@ -40,52 +46,54 @@ impl Runtime {
         })
     }
 
-    /// Starts the sandbox, unless it runs, and waits until it answers. Of many starts at once, the first decides the
-    /// boot and all get it. A sandbox that is about to end is waited for and started again, with an empty disk.
+    /// Starts the sandbox, unless it runs, and waits until it answers. Concurrent starts share the
+    /// boot of the first one. A sandbox that is being stopped is started again after its end, with
+    /// an empty disk.
     ///
     /// Errors: [`Error::Boot`], [`Error::Full`], [`Error::ShuttingDown`].
     pub async fn start(self: &Arc<Self>, id: &SandboxId, start: Start) -> Result<Status, Error> {
         loop {
             let boot = self.latest_or_new(id, &start)?;
             match boot.settled().await {
-                Phase::Failed(why) => return Err(Error::Boot(why)),
-                // Not an earlier boot that was about to end, but the very one that was wanted.
-                Phase::Ended(words) if boot.id() == start.boot_id => return Err(Error::Boot(words)),
+                Phase::Failed(reason) => return Err(Error::Boot(reason)),
+                // The boot of this start, not an earlier one that was being stopped.
+                Phase::Ended(reason) if boot.id() == start.boot_id => return Err(Error::Boot(reason)),
                 Phase::Ended(_) => {}
                 phase => return Ok(phase.status()),
             }
         }
     }
 
-    /// What is known of the sandbox.
+    /// The status of the sandbox.
     pub fn status(&self, id: &SandboxId) -> Status {
         self.latest(id)
             .map(|boot| boot.phase().status())
             .unwrap_or_default()
     }
 
-    /// Waits until the boot `boot_id` of the sandbox has ended, if it is the latest, and says what is known then.
+    /// Waits until the boot `boot_id` of the sandbox has ended, if it is the latest, and returns
+    /// the status then.
     pub async fn exit(&self, id: &SandboxId, boot_id: &str) -> Status {
         match self.latest(id) {
-            Some(boot) if boot.id() == boot_id => boot.over().await.status(),
+            Some(boot) if boot.id() == boot_id => boot.ended().await.status(),
             _ => self.status(id),
         }
     }
 
-    /// Has SIGTERM sent to `sandboxd`, if it runs, and SIGKILL ten seconds later if it still does.
+    /// Sends SIGTERM to `sandboxd`, if it runs, and SIGKILL ten seconds later if it still runs.
     pub fn stop(&self, id: &SandboxId) {
         if let Some(boot) = self.latest(id) {
-            boot.want(Wish::Stop);
+            boot.set_desired(DesiredState::Stop);
         }
     }
 
-    /// Ends the sandbox and forgets it: no process, no file, no record of it is left.
+    /// Kills the sandbox and forgets it: no process, no file, no record of it remains.
     pub async fn destroy(&self, id: &SandboxId) {
         let Some(boot) = self.latest(id) else {
             return;
         };
-        boot.want(Wish::Kill);
-        boot.over().await;
+        boot.set_desired(DesiredState::Kill);
+        boot.ended().await;
         let mut boots = self.boots();
         if boots
             .latest
@@ -96,7 +104,7 @@ impl Runtime {
         }
     }
 
-    /// Ends every sandbox, lets none start any more, and removes what they kept on disk.
+    /// Kills every sandbox, prevents further starts, and removes the files of all.
     pub async fn close(&self) {
         let boots: Vec<_> = {
             let mut boots = self.boots();
@@ -104,16 +112,21 @@ impl Runtime {
             boots.latest.values().cloned().collect()
         };
         for boot in &boots {
-            boot.want(Wish::Kill);
+            boot.set_desired(DesiredState::Kill);
         }
-        for boot in &boots {
-            boot.over().await;
+        let all_ended = async {
+            for boot in &boots {
+                boot.ended().await;
+            }
+        };
+        if timeout(CLOSE_TIMEOUT, all_ended).await.is_err() {
+            tracing::error!("a sandbox does not end");
         }
         self.state.clear().await;
     }
 
     fn boots(&self) -> MutexGuard<'_, Boots> {
-        // Nothing that is done under this lock leaves the map half changed.
+        // No panic under this lock leaves the map inconsistent.
         self.boots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,13 +139,13 @@ impl Runtime {
         if boots.closed {
             return Err(Error::ShuttingDown);
         }
-        if let Some(boot) = boots.latest.get(id).filter(|boot| !boot.phase().is_over()) {
+        if let Some(boot) = boots.latest.get(id).filter(|boot| !boot.phase().has_ended()) {
             return Ok(boot.clone());
         }
         let running = boots
             .latest
             .values()
-            .filter(|boot| !boot.phase().is_over())
+            .filter(|boot| !boot.phase().has_ended())
             .count();
         if let Some(max) = self.max_sandboxes.filter(|max| running >= *max) {
             return Err(Error::Full(max));
@@ -144,13 +157,13 @@ impl Runtime {
         Ok(boot)
     }
 
-    /// The whole life of a boot.
+    /// Runs a boot from its start to its end.
     async fn run(self: Arc<Self>, id: SandboxId, start: Start, mut supervision: Supervision) {
         let phase = self.follow(&id, start, &mut supervision).await;
         let phase = phase.unwrap_or_else(|e| Phase::Failed(e.to_string()));
         self.state.discard(&id);
-        if let Some(words) = phase.status().last_exit {
-            tracing::info!(sandbox = %id, "ended: {words}");
+        if let Some(reason) = phase.status().last_exit {
+            tracing::info!(sandbox = %id, "ended: {reason}");
         }
         supervision.finish(phase);
     }

@@ -1,28 +1,43 @@
-//! The state directory: what sandboxes keep on this machine's disk, and how it goes away again.
+//! The state directory: the files of sandboxes on this machine's disk, and their removal.
 //!
 //! ```text
 //! lock                  locked while a sandbox-local uses the directory; holds its process id
 //! sandboxes/ID/         one sandbox's own directories
 //! sandboxes/ID/process  the process that runs it, as `Identity`
-//! trash/N               what is being deleted
+//! trash/NAME            a directory that is being deleted
 //! ```
 //!
-//! A sandbox's directory is renamed into the trash, which takes no time, and deleted there in the background.
+//! A sandbox's directory is renamed into the trash, which takes no time, and deleted there in the
+//! background. A directory that cannot be deleted stays in the trash, blocks no start, and is
+//! deleted by the next `sandbox-local`.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use remove_tree::remove_tree;
 use rustix::process::Signal;
 use sandbox_protocol::SandboxId;
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::Error;
 use crate::bubblewrap::OWN_DIRECTORIES;
 use crate::process::Identity;
+
+/// The number of directories that are deleted at a time.
+const PARALLEL_DELETIONS: usize = 4;
+/// The time that a killed process of a predecessor has to end, before this process goes on without
+/// waiting.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time for which the end of this process waits for deletions. The next `sandbox-local` deletes
+/// the rest.
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A state directory that belongs to this process.
 #[derive(Debug)]
@@ -30,39 +45,60 @@ pub struct StateDir {
     path: PathBuf,
     /// Released by the kernel when this process ends, however it ends.
     _lock: File,
-    trashed: AtomicU64,
     deletions: Mutex<JoinSet<()>>,
+    deletion_permits: Arc<Semaphore>,
 }
 
 impl StateDir {
-    /// Takes the directory `path`, made if it is not there, and removes what a killed predecessor left in it: first
-    /// its processes, then its files.
+    /// Opens the directory `path`, created if it does not exist, kills the sandboxes that a killed
+    /// predecessor left running and deletes their files in the background.
     ///
-    /// Errors: [`Error::Locked`] while another process has it, [`Error::StateDir`] when it cannot be used.
+    /// Errors: [`Error::Locked`] while another process has it, [`Error::StateDir`] when it cannot
+    /// be used.
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let make = |dir: &Path| DirBuilder::new().recursive(true).mode(0o700).create(dir);
         make(path).map_err(|e| unusable(path, e))?;
-        // bubblewrap is told paths, and other processes may have another working directory.
+        // Absolute, because bubblewrap and other processes may have another working directory.
         let path = path.canonicalize().map_err(|e| unusable(path, e))?;
         let state = Self {
             _lock: lock(&path)?,
             path,
-            trashed: AtomicU64::new(0),
             deletions: Mutex::default(),
+            deletion_permits: Arc::new(Semaphore::new(PARALLEL_DELETIONS)),
         };
-        state.remove_leftovers().await?;
-        for name in ["sandboxes", "trash"] {
-            make(&state.path.join(name)).map_err(|e| unusable(&state.path, e))?;
+        for directory in [state.sandboxes(), state.trash()] {
+            make(&directory).map_err(|e| unusable(&directory, e))?;
+        }
+        for name in names(&state.sandboxes())? {
+            let directory = state.sandboxes().join(name);
+            tracing::info!(
+                "removing what a killed sandbox-local left: {}",
+                directory.display()
+            );
+            end_recorded(&directory).await;
+            state.move_to_trash(&directory);
+        }
+        for name in names(&state.trash())? {
+            state.delete_in_background(name);
         }
         Ok(state)
     }
 
-    /// Where the directories of a sandbox lie.
-    pub fn sandbox(&self, id: &SandboxId) -> PathBuf {
-        self.path.join("sandboxes").join(id.as_str())
+    fn sandboxes(&self) -> PathBuf {
+        self.path.join("sandboxes")
     }
 
-    /// Makes the directories of a sandbox that has none, empty, and gives the path of the one that holds them.
+    fn trash(&self) -> PathBuf {
+        self.path.join("trash")
+    }
+
+    /// The path of the directories of a sandbox.
+    pub fn sandbox(&self, id: &SandboxId) -> PathBuf {
+        self.sandboxes().join(id.as_str())
+    }
+
+    /// Creates the empty directories of a sandbox that has none, and returns the path of their
+    /// parent.
     pub fn create(&self, id: &SandboxId) -> io::Result<PathBuf> {
         let directory = self.sandbox(id);
         DirBuilder::new().mode(0o700).create(&directory)?;
@@ -74,65 +110,74 @@ impl StateDir {
         Ok(directory)
     }
 
-    /// Writes down which process runs the sandbox, for a successor.
+    /// Stores the identity of the process that runs the sandbox, for a successor.
     pub fn record(&self, id: &SandboxId, process: &Identity) -> io::Result<()> {
         fs::write(process_file(&self.sandbox(id)), serde_json::to_vec(process)?)
     }
 
-    /// Removes the directories of a sandbox, if there are any: at once from their place, soon from the disk.
+    /// Removes the directories of a sandbox, if there are any: moves them away at once, and deletes
+    /// them in the background.
     pub fn discard(&self, id: &SandboxId) {
-        let trash = self.path.join("trash");
-        let target = trash.join(self.trashed.fetch_add(1, Ordering::Relaxed).to_string());
-        match fs::rename(self.sandbox(id), &target) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-            Err(e) => return tracing::error!(sandbox = %id, "its directory could not be moved away: {e}"),
+        if let Some(name) = self.move_to_trash(&self.sandbox(id)) {
+            self.delete_in_background(name);
         }
+    }
+
+    /// Waits for the deletions that are under way, at most [`CLEAR_TIMEOUT`], and removes all but
+    /// the lock file, which a successor may already have opened.
+    pub async fn clear(&self) {
+        let deletions = self.deletions.lock().map(|mut set| std::mem::take(&mut *set));
+        let mut deletions = deletions.unwrap_or_default();
+        let all = async { while deletions.join_next().await.is_some() {} };
+        if timeout(CLEAR_TIMEOUT, all).await.is_err() {
+            tracing::warn!("{} is left to the next sandbox-local", self.trash().display());
+            return;
+        }
+        for directory in [self.sandboxes(), self.trash()] {
+            if let Err(e) = fs::remove_dir(&directory) {
+                tracing::error!("{} could not be deleted: {e}", directory.display());
+            }
+        }
+    }
+
+    /// Moves a directory into the trash. Returns its name there; `None` when it does not exist, or
+    /// cannot be moved.
+    fn move_to_trash(&self, directory: &Path) -> Option<OsString> {
+        let name = format!("{:016x}", getrandom::u64().ok()?);
+        match fs::rename(directory, self.trash().join(&name)) {
+            Ok(()) => return Some(name.into()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => tracing::error!("{} could not be moved away: {e}", directory.display()),
+        }
+        None
+    }
+
+    /// Deletes `name` in the trash.
+    fn delete_in_background(&self, name: OsString) {
+        let (trash, permits) = (self.trash(), Arc::clone(&self.deletion_permits));
         let Ok(mut deletions) = self.deletions.lock() else {
             return;
         };
         while deletions.try_join_next().is_some() {}
-        deletions.spawn_blocking(move || {
-            if let Err(e) = delete(&target) {
-                tracing::error!("{} could not be deleted: {e}", target.display());
+        deletions.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let path = trash.join(&name);
+            let deleted = spawn_blocking(move || remove_tree(File::open(trash)?, name)).await;
+            if let Err(e) = deleted.map_err(io::Error::other).flatten() {
+                tracing::error!("{} could not be deleted: {e}", path.display());
             }
         });
     }
+}
 
-    /// Waits for the deletions that are under way and removes everything but the lock file. (To remove that could
-    /// take it from a successor who has opened it already.)
-    pub async fn clear(&self) {
-        let deletions = self.deletions.lock().map(|mut set| std::mem::take(&mut *set));
-        if let Ok(mut deletions) = deletions {
-            while deletions.join_next().await.is_some() {}
-        }
-        for name in ["sandboxes", "trash"] {
-            if let Err(e) = delete(&self.path.join(name)) {
-                tracing::error!("{name} could not be deleted: {e}");
-            }
-        }
-    }
-
-    async fn remove_leftovers(&self) -> Result<(), Error> {
-        let sandboxes = self.path.join("sandboxes");
-        let entries = match fs::read_dir(&sandboxes) {
-            Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(e),
-        };
-        for entry in entries.map_err(|e| unusable(&sandboxes, e))? {
-            tracing::info!(
-                "removing what a killed sandbox-local left: {}",
-                entry.path().display()
-            );
-            end_recorded(&entry.path()).await;
-        }
-        for name in ["sandboxes", "trash"] {
-            let path = self.path.join(name);
-            delete(&path).map_err(|e| unusable(&path, e))?;
-        }
-        Ok(())
-    }
+/// The names of the entries of a directory.
+fn names(directory: &Path) -> Result<Vec<OsString>, Error> {
+    let entries = fs::read_dir(directory).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<_>>>()
+    });
+    entries.map_err(|e| unusable(directory, e))
 }
 
 fn unusable(path: &Path, source: io::Error) -> Error {
@@ -173,39 +218,16 @@ fn lock(directory: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Ends the process that a sandbox's directory names, if that very process still runs, and with it the whole sandbox.
+/// Kills the process that is recorded in a sandbox's directory, if that same process still runs,
+/// and so the whole sandbox.
 async fn end_recorded(directory: &Path) {
     let recorded = fs::read(process_file(directory))
         .ok()
         .and_then(|json| serde_json::from_slice::<Identity>(&json).ok());
     if let Some(process) = recorded.and_then(|identity| identity.open()) {
         process.signal(Signal::KILL);
-        let _ = process.ended().await;
-    }
-}
-
-/// Deletes a directory with everything in it. It is no error when there is none.
-fn delete(path: &Path) -> io::Result<()> {
-    let result = match fs::remove_dir_all(path) {
-        // A command may have taken the right to write from its own directories.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path).and_then(|()| fs::remove_dir_all(path))
-        }
-        result => result,
-    };
-    match result {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-fn open_up(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
+        if timeout(KILL_TIMEOUT, process.ended()).await.is_err() {
+            tracing::error!("a process of {} does not end", directory.display());
         }
     }
-    Ok(())
 }

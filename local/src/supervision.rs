@@ -1,4 +1,5 @@
-//! The task that owns a boot: it waits for the first answer, carries out wishes, and sees the end.
+//! The task that owns a boot: it waits for the first response, follows the desired state, and waits
+//! for the end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,92 +14,94 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::boot::{Phase, Wish};
 use crate::launch::Launched;
+use crate::phase::{DesiredState, Phase};
 use crate::process::{Handle, Identity};
 
-/// How long `sandboxd` may take to answer after its start.
-const START_DEADLINE: Duration = Duration::from_secs(30);
-/// How long `sandboxd` may take to end after SIGTERM, before it gets SIGKILL.
+/// The time that `sandboxd` has to answer after its start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time that `sandboxd` has to end after SIGTERM, before it gets SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How long a `sandboxd` that dropped the first connection may take to end by itself and say why.
+/// The time that a `sandboxd` that dropped the first connection has to exit with a message, before
+/// it gets SIGKILL.
 const CRASH_GRACE: Duration = Duration::from_secs(1);
 
-/// What the task that owns a boot works with.
+/// The state of the task that owns a boot.
 #[derive(Debug)]
 pub struct Supervision {
     id: String,
     phase: watch::Sender<Phase>,
-    wish: watch::Receiver<Wish>,
+    desired: watch::Receiver<DesiredState>,
 }
 
 impl Supervision {
-    /// Supervises the boot `id`: publishes to `phase` and follows `wish`.
-    pub fn new(id: String, phase: watch::Sender<Phase>, wish: watch::Receiver<Wish>) -> Self {
-        Self { id, phase, wish }
+    /// Supervises the boot `id`: publishes to `phase` and follows `desired`.
+    pub fn new(id: String, phase: watch::Sender<Phase>, desired: watch::Receiver<DesiredState>) -> Self {
+        Self { id, phase, desired }
     }
 
-    /// The next change of the wish; never, when nobody is left to have one.
-    pub async fn wish(&mut self) -> Wish {
-        if self.wish.changed().await.is_err() {
+    /// Waits for the next change of the desired state; for ever when all senders are gone.
+    pub async fn next_desired(&mut self) -> DesiredState {
+        if self.desired.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        *self.wish.borrow_and_update()
+        *self.desired.borrow_and_update()
     }
 
-    /// Publishes that the boot is over. Nothing of it may be left.
+    /// Publishes that the boot has ended. No process of it may be left.
     pub fn finish(self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 
-    /// Follows a launched sandbox until all its processes have ended, and gives the phase to finish with. `record` is
-    /// told which process `sandboxd` is before it is waited for.
+    /// Follows a launched sandbox until all its processes have ended, and returns the phase to
+    /// finish with. `record` gets the identity of `sandboxd` before the wait.
     pub async fn follow(
         &mut self,
         mut launched: Launched,
         record: impl FnOnce(&Identity) -> io::Result<()>,
     ) -> io::Result<Phase> {
-        let process = match launched.sandboxd.and_then(|pid| Identity::of(pid).ok()) {
+        let process = match launched.sandboxd.and_then(|pid| Identity::from_pid(pid).ok()) {
             Some(identity) => {
                 record(&identity)?;
                 identity.open()
             }
             None => None,
         };
-        let (status, silence) = self.supervise(&mut launched, process.as_ref()).await?;
+        let (status, probe_error) = self.supervise(&mut launched, process.as_ref()).await?;
         if let Some(process) = process {
             process.ended().await?;
         }
 
-        let words = words(status);
+        let description = describe(status);
         let ran = matches!(*self.phase.borrow(), Phase::Running(_) | Phase::Stopping(_));
         if ran {
-            return Ok(Phase::Ended(words));
+            return Ok(Phase::Ended(description));
         }
         let log = launched.log.await.unwrap_or_default();
-        let why = [Some(words), silence.map(|e| e.to_string()), Some(log)];
-        let why: Vec<_> = why
+        let parts = [Some(description), probe_error.map(|e| e.to_string()), Some(log)];
+        let parts: Vec<_> = parts
             .into_iter()
             .flatten()
             .filter(|text| !text.is_empty())
             .collect();
-        Ok(Phase::Failed(why.join(": ")))
+        Ok(Phase::Failed(parts.join(": ")))
     }
 
-    /// Until bubblewrap ends: its status, and why `sandboxd` did not answer, if it did not.
+    /// Runs until bubblewrap ends. Returns its status, and the error of the probe if `sandboxd` did
+    /// not answer.
     async fn supervise(
         &mut self,
         launched: &mut Launched,
         process: Option<&Handle>,
     ) -> io::Result<(ExitStatus, Option<io::Error>)> {
-        let ready = timeout(START_DEADLINE, answers(launched.address, launched.secret.clone()));
+        let ready = timeout(START_TIMEOUT, probe(launched.address, launched.secret.clone()));
         tokio::pin!(ready);
         let mut starting = true;
-        let mut silence = None;
+        let mut probe_error = None;
         let mut kill_at = None;
         loop {
             tokio::select! {
-                status = launched.bwrap.wait() => return Ok((status?, silence)),
+                status = launched.bwrap.wait() => return Ok((status?, probe_error)),
                 answer = &mut ready, if starting => {
                     starting = false;
                     match answer.map_err(io::Error::from).flatten() {
@@ -109,15 +112,15 @@ impl Supervision {
                             }));
                         }
                         Err(e) => {
-                            silence = Some(e);
+                            probe_error = Some(e);
                             kill_at = Some(Instant::now() + CRASH_GRACE);
                         }
                     }
                 }
-                wish = self.wish() => {
+                desired = self.next_desired() => {
                     self.phase.send_if_modified(stop_running);
-                    kill_at = match (wish, process) {
-                        (Wish::Stop, Some(process)) => {
+                    kill_at = match (desired, process) {
+                        (DesiredState::Stop, Some(process)) => {
                             process.signal(Signal::TERM);
                             Some(Instant::now() + STOP_GRACE)
                         }
@@ -127,7 +130,7 @@ impl Supervision {
                 () = sleep_until(kill_at) => {
                     kill_at = None;
                     match process {
-                        // bubblewrap then ends by itself, and after all of the sandbox.
+                        // bubblewrap exits after that, once the whole sandbox has ended.
                         Some(process) => process.signal(Signal::KILL),
                         None => launched.bwrap.start_kill()?,
                     }
@@ -137,8 +140,9 @@ impl Supervision {
     }
 }
 
-/// Waits for one answer of `sandboxd`, which is shown its secret. Its socket takes the connection before it does, so that nothing is polled.
-async fn answers(address: SocketAddr, secret: String) -> io::Result<()> {
+/// Waits for one response of `sandboxd` to a request with its secret. The socket queues the
+/// connection until `sandboxd` accepts it, so no polling is needed.
+async fn probe(address: SocketAddr, secret: String) -> io::Result<()> {
     let mut connection = TcpStream::connect(address).await?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: sandbox\r\n{}: {secret}\r\nConnection: close\r\n\r\n",
@@ -173,9 +177,9 @@ fn stop_running(phase: &mut Phase) -> bool {
     true
 }
 
-/// How bubblewrap ended, and with it the sandbox. bubblewrap says 128+n when signal n ended `sandboxd`, which has no
-/// such exit status of its own.
-fn words(status: ExitStatus) -> String {
+/// Describes the end of bubblewrap, and so of the sandbox. bubblewrap exits with 128+n when signal
+/// n ended `sandboxd`, which has no such exit status of its own.
+fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) if code > 128 => format!("signal {}", code - 128),
         (Some(code), _) => format!("exit {code}"),
@@ -189,14 +193,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_in_words() {
+    fn ends_are_described() {
         for (raw, expected) in [
             (0, "exit 0"),
             (1 << 8, "exit 1"),
             (137 << 8, "signal 9"),
             (15, "signal 15"),
         ] {
-            assert_eq!(words(ExitStatus::from_raw(raw)), expected);
+            assert_eq!(describe(ExitStatus::from_raw(raw)), expected);
         }
     }
 }

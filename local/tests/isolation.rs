@@ -1,6 +1,8 @@
-//! What a command in a sandbox sees of the machine and of other sandboxes.
+//! Isolation of a command in a sandbox from the machine and from other sandboxes.
 
 use std::path::Path;
+
+use sandbar_tests::build;
 
 use crate::support::{self, Local, sh};
 
@@ -19,6 +21,8 @@ async fn a_sandbox_has_its_own_directories_and_processes() {
     assert_eq!(sh(&b, read).await, "");
 
     assert_eq!(sh(&a, "cat /proc/1/comm").await, "sandboxd");
+    // The cgroup names of the machine are not visible inside.
+    assert_eq!(sh(&a, "grep -v ':/$' /proc/self/cgroup").await, "");
     sh(&b, "sleep 611 >/dev/null 2>&1 &").await;
     assert_eq!(
         sh(
@@ -41,8 +45,8 @@ async fn the_machine_is_read_only_or_not_there() {
         state.path().display()
     );
     assert_eq!(sh(&boot, &hidden).await, "");
-    for place in ["/usr", "/etc", "/", "/bin"] {
-        let output = sh(&boot, &format!("touch {place}/file")).await;
+    for path in ["/usr", "/etc", "/", "/bin"] {
+        let output = sh(&boot, &format!("touch {path}/file")).await;
         assert!(
             output.contains("Read-only file system") || output.contains("Permission denied"),
             "{output}"
@@ -67,7 +71,7 @@ async fn the_machine_is_read_only_or_not_there() {
 #[tokio::test]
 async fn the_environment_and_the_open_files_of_the_machine_stay_outside() {
     let state = tempfile::tempdir().unwrap();
-    let mut command = support::command(support::sandboxd_program(), state.path());
+    let mut command = support::command(&build::sandboxd(), state.path());
     command.env("MACHINE_SECRET", "hunter2");
     let local = Local::spawn(command);
     let boot = local.boot("a", "boot-env").await;
@@ -84,13 +88,13 @@ async fn the_environment_and_the_open_files_of_the_machine_stay_outside() {
     let outside =
         "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -e '->' | grep -v -e pipe: -e /dev/null -e /proc/";
     assert_eq!(sh(&boot, outside).await, "");
-    // sandboxd has descriptors and an environment that lead further, and lets nobody look.
+    // sandboxd has descriptors and an environment with secrets, which commands must not read.
     let refused = "for f in environ maps fd/0; do cat /proc/1/$f 2>&1; done | grep -c 'Permission denied'";
     assert_eq!(sh(&boot, refused).await, "3");
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    // But the machine's root.
+    // The machine's root can read them.
     let sandboxd = format!("/proc/{}", support::sandboxd_process("boot-env"));
     let environment = std::fs::read_to_string(format!("{sandboxd}/environ")).unwrap();
     assert!(
@@ -117,7 +121,7 @@ async fn the_environment_and_the_open_files_of_the_machine_stay_outside() {
 }
 
 #[tokio::test]
-async fn the_right_to_mount_is_sandboxds_alone() {
+async fn only_sandboxd_can_mount() {
     let state = tempfile::tempdir().unwrap();
     let local = Local::start(state.path());
     let boot = local.boot("a", "boot-mount").await;

@@ -1,13 +1,21 @@
-//! Start, end and everything between, as a Sandbox object sees it.
+//! The lifecycle of a sandbox, as a Sandbox object sees it.
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{
-    Local, command, entries, eventually, get, processes, sandboxd_process, sandboxd_program, sh, signal,
-};
+use sandbar_tests::build;
+
+use crate::support::{Local, command, entries, eventually, get, processes, sandboxd_process, sh, signal};
 use reqwest::StatusCode;
 use sandbox_protocol::local::Status;
 use sandbox_protocol::{ErrorBody, ErrorCode, sandboxd};
+
+/// Makes more nested directories than a recursive walk can handle with a thread's stack of 8 MiB.
+const NEST: &str = r#"python3 -c '
+import os
+for _ in range(45000):
+    os.mkdir("d")
+    os.chdir("d")
+'"#;
 
 #[tokio::test]
 async fn a_start_gives_the_address_of_a_sandboxd_that_answers() {
@@ -41,7 +49,7 @@ async fn of_many_starts_one_makes_the_boot() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_killed_sandboxd_is_told_at_once_and_the_next_boot_starts_empty() {
+async fn the_end_of_a_killed_sandboxd_is_reported_at_once_and_the_next_boot_starts_empty() {
     let state = tempfile::tempdir().unwrap();
     let local = Local::start(state.path());
     let boot = local.boot("a", "boot-killed").await;
@@ -59,7 +67,7 @@ async fn the_end_of_a_killed_sandboxd_is_told_at_once_and_the_next_boot_starts_e
         .await
         .unwrap_err();
     assert!(refused.is_connect());
-    // Asked again about a boot that is over, or about one that never was, it answers at once.
+    // For a boot that has ended already, or that never existed, it answers at once.
     assert_eq!(
         local.exit("a", "boot-killed").await.last_exit.as_deref(),
         Some("signal 9")
@@ -92,7 +100,7 @@ async fn a_sandboxd_that_ignores_sigterm_is_killed() {
     let state = tempfile::tempdir().unwrap();
     let local = Local::start(state.path());
     local.boot("a", "boot-deaf").await;
-    // A stopped process handles no SIGTERM, and SIGKILL ends it all the same.
+    // A stopped process handles no SIGTERM, but SIGKILL ends it.
     signal("STOP", sandboxd_process("boot-deaf"));
     local.stop("a").await;
     assert_eq!(
@@ -102,7 +110,7 @@ async fn a_sandboxd_that_ignores_sigterm_is_killed() {
 }
 
 #[tokio::test]
-async fn a_start_while_the_last_boot_ends_waits_and_starts_anew() {
+async fn a_start_while_the_last_boot_ends_waits_and_starts_again() {
     let state = tempfile::tempdir().unwrap();
     let local = Local::start(state.path());
     local.boot("a", "boot-first").await;
@@ -130,7 +138,29 @@ async fn a_destroy_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_call_is_refused() {
+async fn a_tree_of_any_depth_is_deleted_and_its_deletion_keeps_nothing_else_from_going_on() {
+    // In memory where possible: a disk takes up to a minute for this many directories.
+    let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let state = state.unwrap();
+    let mut local = Local::start(state.path());
+    let deep = local.boot("a", "boot-deep").await;
+    sh(&deep, NEST).await;
+    local.destroy("a").await;
+    local.boot("b", "boot-beside").await;
+    eventually(|| entries(&state.path().join("trash")).is_empty()).await;
+
+    // A killed one leaves the tree to its successor.
+    let deep = local.boot("a", "boot-left").await;
+    sh(&deep, NEST).await;
+    local.signal("KILL");
+    local.process.wait().unwrap();
+    let local = Local::start(state.path());
+    local.boot("a", "boot-successor").await;
+    eventually(|| entries(&state.path().join("trash")).is_empty()).await;
+}
+
+#[tokio::test]
+async fn unknown_calls_are_rejected() {
     let state = tempfile::tempdir().unwrap();
     let local = Local::start(state.path());
     let (root, _) = local.url.rsplit_once('/').unwrap();
@@ -173,7 +203,7 @@ async fn what_is_not_a_call_is_refused() {
 }
 
 #[tokio::test]
-async fn a_boot_that_fails_says_why() {
+async fn the_error_of_a_failed_boot_has_the_reason() {
     let state = tempfile::tempdir().unwrap();
     let sandboxd = state.path().join("sandboxd");
     std::fs::write(&sandboxd, "#!/bin/sh\necho the disk is on fire >&2\nexit 3\n").unwrap();
@@ -195,7 +225,7 @@ async fn a_boot_that_fails_says_why() {
         Vec::<String>::new()
     );
 
-    // bubblewrap itself fails: what it was to run is gone.
+    // bubblewrap itself fails: the program that it should run is gone.
     std::fs::remove_file(&sandboxd).unwrap();
     let error: ErrorBody = local.try_start("a", "boot-gone").await.json().await.unwrap();
     assert!(
@@ -206,9 +236,35 @@ async fn a_boot_that_fails_says_why() {
 }
 
 #[tokio::test]
-async fn no_more_run_than_may_and_what_ends_makes_room() {
+async fn connections_without_the_secret_take_nothing_from_those_with_it() {
     let state = tempfile::tempdir().unwrap();
-    let mut limited = command(sandboxd_program(), state.path());
+    let mut few_descriptors = std::process::Command::new("sh");
+    few_descriptors.args(["-c", r#"ulimit -n 600; exec "$0" "$@""#]);
+    let with_many = command(&build::sandboxd(), state.path());
+    few_descriptors
+        .arg(with_many.get_program())
+        .args(with_many.get_args());
+    let local = Local::spawn(few_descriptors);
+    local.boot("a", "boot-before").await;
+    let (address, _) = local
+        .url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let silent: Vec<_> = (0..700)
+        .map(|_| std::net::TcpStream::connect(address).unwrap())
+        .collect();
+    let boot = local.boot("b", "boot-among").await;
+    assert_eq!(sh(&boot, "echo works").await, "works");
+    assert_eq!(local.status("a").await.running.unwrap().boot_id, "boot-before");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_start_above_the_limit_is_refused_until_a_sandbox_ends() {
+    let state = tempfile::tempdir().unwrap();
+    let mut limited = command(&build::sandboxd(), state.path());
     limited.args(["--max-sandboxes", "2"]);
     let local = Local::spawn(limited);
     local.boot("a", "boot-first").await;
@@ -220,7 +276,7 @@ async fn no_more_run_than_may_and_what_ends_makes_room() {
     assert_eq!(
         local.boot("a", "boot-again").await.boot_id,
         "boot-first",
-        "what runs needs no room"
+        "a running sandbox is within the limit"
     );
     local.destroy("a").await;
     local.boot("c", "boot-third").await;

@@ -1,12 +1,14 @@
-//! However `sandbox-local` ends, nothing of its sandboxes stays behind.
+//! Cleanup of sandboxes after any end of `sandbox-local`.
 
 use std::path::Path;
 use std::process::{Child, Command};
 
-use crate::support::{Local, command, entries, eventually, processes, sandboxd_program, sh, signal};
+use sandbar_tests::build;
+
+use crate::support::{Local, command, entries, eventually, processes, sh, signal};
 
 #[tokio::test]
-async fn when_it_is_told_to_end_it_ends_all_sandboxes_and_removes_their_files() {
+async fn a_signal_ends_all_sandboxes_and_removes_their_files() {
     for name in ["TERM", "INT", "HUP"] {
         let state = tempfile::tempdir().unwrap();
         let mut local = Local::start(state.path());
@@ -69,7 +71,7 @@ async fn a_state_directory_has_one_owner_at_a_time() {
     let local = Local::start(state.path());
     let boot = local.boot("a", "boot-owner").await;
 
-    let second = command(sandboxd_program(), state.path()).output().unwrap();
+    let second = command(&build::sandboxd(), state.path()).output().unwrap();
     assert!(!second.status.success());
     let message = String::from_utf8(second.stderr).unwrap();
     assert!(
@@ -90,7 +92,8 @@ fn sleep() -> Child {
     Command::new("sleep").arg("600").spawn().unwrap()
 }
 
-/// Writes what a predecessor would have written about a process, its start time shifted by `shift` clock ticks.
+/// Writes the record of a predecessor about a process, its start time shifted by `shift` clock
+/// ticks.
 fn record(state: &Path, id: &str, process: &Child, shift: u64) {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
     let start_time: u64 = stat.split(' ').nth(21).unwrap().parse().unwrap();

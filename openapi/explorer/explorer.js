@@ -1,7 +1,7 @@
 // Sets Swagger UI up for this API: takes the key over from the page's address, sends paths of files as they are, and shows
 // a command's stream decoded, while it runs and when it has ended.
 
-// So much of a command's output is kept, in characters: a page cannot show what a command can print.
+// The limit of a command's output on the page, in characters: a command can print more than a page can show.
 const MOST_TEXT = 1_000_000;
 
 const address = new URL(location.href);
@@ -77,7 +77,7 @@ async function show(stream, leave) {
       else print(name, data);
     }
   } catch (error) {
-    print("end", leave.signal.aborted ? "The page left, and the command was ended." : String(error));
+    print("end", leave.signal.aborted ? "You stopped the command." : String(error));
   }
   panel.hidden = true;
   document.getElementById("stop").removeEventListener("click", stop);

@@ -1,20 +1,22 @@
-//! What an operation answers with one status.
+//! The responses of an operation, one per status.
 
+use sandbox_protocol::ErrorCode;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
+use crate::failure::code_name;
 use crate::schema;
 
 /// A response of one status.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// What the status means here, in Markdown.
+    /// The meaning of the status, in Markdown.
     pub description: String,
     /// Its headers.
     pub headers: Vec<Header>,
     /// Its body, if it has one.
     pub content: Option<Content>,
-    /// The codes that its error body can have.
+    /// The codes of its error body, or of the `error` event of its stream.
     pub codes: Vec<String>,
 }
 
@@ -23,7 +25,7 @@ pub struct Answer {
 pub struct Header {
     /// The name.
     pub name: &'static str,
-    /// What it says, in Markdown.
+    /// The meaning of its value, in Markdown.
     pub description: &'static str,
     /// The type of its value.
     pub kind: &'static str,
@@ -52,7 +54,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// As it stands in the document.
+    /// Returns it as it is in the document.
     pub fn write(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("schema".into(), self.schema.clone());
@@ -80,21 +82,21 @@ impl Answer {
 
     /// An answer with a JSON body.
     pub fn json<T: JsonSchema>(description: impl Into<String>, example: Value) -> Self {
-        Self::of("application/json", schema::of_answer::<T>(), description).example(example)
+        Self::new("application/json", schema::of_answer::<T>(), description).example(example)
     }
 
     /// An answer with a body of bytes.
     pub fn bytes(description: &str) -> Self {
-        Self::of("application/octet-stream", bytes(), description)
+        Self::new("application/octet-stream", bytes(), description)
     }
 
     /// An answer with a body of text.
     pub fn text(media_type: &'static str, description: &str) -> Self {
-        Self::of(media_type, json!({ "type": "string" }), description)
+        Self::new(media_type, json!({ "type": "string" }), description)
     }
 
     /// An answer with a body of some schema.
-    pub fn of(media_type: &'static str, schema: Value, description: impl Into<String>) -> Self {
+    pub fn new(media_type: &'static str, schema: Value, description: impl Into<String>) -> Self {
         let content = Content {
             media_type,
             schema,
@@ -120,7 +122,13 @@ impl Answer {
         self
     }
 
-    /// The same without the body: what `HEAD` gets.
+    /// Codes that the `error` event of its stream can have.
+    pub fn codes(mut self, codes: &[ErrorCode]) -> Self {
+        self.codes = codes.iter().map(|code| code_name(*code)).collect();
+        self
+    }
+
+    /// The same without the body, for `HEAD`.
     pub fn without_body(self) -> Self {
         Self {
             content: None,
@@ -128,7 +136,7 @@ impl Answer {
         }
     }
 
-    /// As it stands in the document.
+    /// Returns it as it is in the document.
     pub fn write(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("description".into(), self.description.clone().into());

@@ -1,42 +1,43 @@
-//! The document, from what is said of the operations.
+//! The OpenAPI document, made from the operations.
 
 use std::collections::BTreeMap;
 
 use sandbox_protocol::ErrorBody;
 use sandbox_protocol::event::Exit;
+use sandbox_protocol::route::Method;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Header};
 use crate::failure::{Failure, GUARDED};
 use crate::guide::{Example, examples};
-use crate::operation::{Method, Operation};
+use crate::operation::Operation;
 use crate::{operations, schema};
 
 /// The version of the API, not of this program: 1 as long as clients of 1.0 work unchanged.
 const VERSION: &str = "1.1.0";
 
 const ABOUT: &str = "\
-Linux sandboxes over HTTP: run commands, keep files, throw it away.
+Linux sandboxes over HTTP: run commands, read and write files, throw the sandbox away.
 
-Every call under `/v1` carries the key as `Authorization: Bearer …`. Errors are `{\"error\": text, \"code\": code}`; where an \
-error is temporary, `Retry-After` says when to try again. A path that does not exist is 404 `not_found`, a method that it \
-does not take 405 `method_not_allowed` with `Allow`.
+Every request under `/v1` carries the key as `Authorization: Bearer …`. Errors are `{\"error\": text, \"code\": code}`. \
+Temporary errors (429, 503) have `Retry-After`. An unknown path is 404 `not_found`; a method that a path does not have is 405 \
+`method_not_allowed` with `Allow`.
 
-Any id of 1 to 128 characters of `a-z2-7` names a sandbox; it starts with the first operation that needs it.";
+Any id of 1 to 128 characters of `a-z2-7` names a sandbox. The sandbox starts with the first operation that needs it.";
 
 const TAGS: [(&str, &str); 10] = [
-    ("Sandboxes", "Make, look at and end sandboxes."),
+    ("Sandboxes", "Create, inspect and destroy sandboxes."),
     ("Commands", "Run commands and follow their output."),
     ("Sessions", "Shell state that outlives a command."),
-    (
-        "Terminals",
-        "Programs that want a terminal, and the people who use them.",
-    ),
+    ("Terminals", "Interactive programs and shells, over a WebSocket."),
     ("Files", "Read and write files of the workspace."),
-    ("Workspace", "All files at once."),
+    ("Workspace", "All files of the workspace as one archive."),
     ("Mounts", "Buckets as directories."),
     ("Tunnels", "Ports of a sandbox under a public address."),
-    ("Warm pool", "Sandboxes that are started ahead of their use."),
+    (
+        "Warm pool",
+        "Sandboxes that are started before clients ask for them.",
+    ),
     ("Service", "The bridge itself."),
 ];
 
@@ -54,7 +55,7 @@ pub fn document() -> Value {
             methods.insert(method, write(&operation, examples.get(operation.id)));
         }
     }
-    // What only the events of a stream and shared responses refer to.
+    // Only events of a stream and shared responses refer to these.
     schema::of_answer::<Exit>();
     let unauthorized: Vec<&Failure> = GUARDED.iter().filter(|failure| failure.status == 401).collect();
     let tag = |(name, description)| json!({ "name": name, "description": description });
@@ -81,13 +82,13 @@ pub fn document() -> Value {
                     "type": "apiKey",
                     "in": "query",
                     "name": "authorization",
-                    "description": "`Bearer ` and the same key, for a browser that is to open a WebSocket.",
+                    "description": "`Bearer ` and the same key, for browsers that open a WebSocket.",
                 },
                 "TokenQuery": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "token",
-                    "description": "The same key, for a browser that is to open this document.",
+                    "description": "The same key, for browsers that open this document.",
                 },
             },
             "responses": {
@@ -140,7 +141,7 @@ fn responses(operation: &Operation) -> Value {
     for (status, failures) in failures {
         let failed = failed(status, &failures);
         match answers.get_mut(&status) {
-            // What the operation says of that status itself has a body that knows the codes too.
+            // The operation describes this status itself: its body has the same codes.
             Some(answer) => answer.codes = failed.codes,
             None => drop(answers.insert(status, failed)),
         }
@@ -177,7 +178,7 @@ fn failed(status: u16, failures: &[&Failure]) -> Answer {
         }
     }
     let named: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-    let answer = Answer::of(
+    let answer = Answer::new(
         "application/json",
         schema::of_answer::<ErrorBody>(),
         named.join(" or "),
@@ -196,6 +197,6 @@ fn failed(status: u16, failures: &[&Failure]) -> Answer {
 
 const RETRY_AFTER: Header = Header {
     name: "Retry-After",
-    description: "After so many seconds it may work. Not with `not_configured`.",
+    description: "Seconds to wait before the next try. Absent with `not_configured`.",
     kind: "integer",
 };

@@ -2,35 +2,44 @@
 
 use sandbox_protocol::ErrorCode;
 
-/// A status and code that an operation can end in.
+/// A status and code of a failed operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The HTTP status.
     pub status: u16,
     /// The code in the body.
     pub code: ErrorCode,
-    /// A text that the body can have.
+    /// An example of the text in the body.
     pub text: &'static str,
 }
 
 impl Failure {
-    /// The code as it stands in the body.
+    /// The code as it is in the body.
     pub fn code_name(&self) -> String {
-        serde_json::to_value(self.code)
-            .ok()
-            .and_then(|name| name.as_str().map(str::to_owned))
-            .unwrap_or_default()
+        code_name(self.code)
     }
+}
+
+/// A code as it is in a body.
+pub fn code_name(code: ErrorCode) -> String {
+    serde_json::to_value(code)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 const fn failure(status: u16, code: ErrorCode, text: &'static str) -> Failure {
     Failure { status, code, text }
 }
 
-/// What every operation that takes a key can end in.
+/// The text after a lost connection: with 503 if nothing was started, with 502 if that is not
+/// known.
+pub const LOST: &str = "the connection to the sandbox was lost: Network connection lost.";
+
+/// Errors of every operation that takes a key.
 pub const GUARDED: &[Failure] = &[
     failure(401, ErrorCode::Unauthorized, "Unauthorized"),
-    failure(500, ErrorCode::InternalError, "the platform's own words"),
+    failure(500, ErrorCode::InternalError, "the message of the platform"),
     failure(
         503,
         ErrorCode::NotConfigured,
@@ -38,7 +47,7 @@ pub const GUARDED: &[Failure] = &[
     ),
 ];
 
-/// What every operation on a sandbox can end in besides.
+/// Additional errors of every operation on a sandbox.
 pub const OF_SANDBOX: &[Failure] = &[
     failure(400, ErrorCode::InvalidRequest, "Invalid sandbox ID format"),
     failure(
@@ -46,14 +55,10 @@ pub const OF_SANDBOX: &[Failure] = &[
         ErrorCode::SandboxUnavailable,
         "Container exited with unexpected exit code: 1",
     ),
-    failure(
-        503,
-        ErrorCode::SandboxUnavailable,
-        "the connection to the sandbox was lost: Network connection lost.",
-    ),
+    failure(503, ErrorCode::SandboxUnavailable, LOST),
 ];
 
-/// What every operation that starts a sandbox which does not run can end in besides.
+/// Additional errors of every operation that can start a sandbox.
 pub const STARTING: &[Failure] = &[
     failure(
         429,
@@ -65,14 +70,16 @@ pub const STARTING: &[Failure] = &[
         ErrorCode::CapacityExceeded,
         "There is no container instance available at this time",
     ),
-    failure(
-        503,
-        ErrorCode::LimitExceeded,
-        "too many commands: the limit is 1024 (SANDBOX_MAX_COMMANDS)",
-    ),
 ];
 
-/// What every operation whose body is bytes of any length can end in besides.
+/// Additional errors of every operation that calls `sandboxd`.
+pub const ASKING: &[Failure] = &[failure(
+    503,
+    ErrorCode::LimitExceeded,
+    "too many commands: the limit is 1024 (SANDBOX_MAX_COMMANDS)",
+)];
+
+/// Additional errors of every operation whose body is bytes of any length.
 pub const UPLOADING: &[Failure] = &[failure(
     408,
     ErrorCode::RequestTimeout,

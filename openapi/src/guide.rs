@@ -1,22 +1,23 @@
-//! The curl lines of docs/api.md, which a test runs as they stand.
+//! The examples of docs/api.md, which a test runs as they are.
 
 const GUIDE: &str = include_str!("../../docs/api.md");
 
-/// How an operation is called, and what comes of it.
+/// An example of an operation, and its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
     /// The operation's id.
     pub operation: String,
-    /// Its method and path, as the guide has them.
+    /// Its method and path, as in the guide.
     pub call: String,
     /// A shell script.
     pub script: String,
-    /// What it prints, if that is told. `…` stands for anything.
+    /// Its output, if the guide has it. `…` stands for any text.
     pub output: Option<String>,
 }
 
-/// The examples of the guide, in its order. The section of an operation is `### ID: METHOD PATH` with code marks around
-/// method and path, and has a block of `sh`; a block of `text` behind it is what that prints.
+/// The examples of the guide, in its order. The section of an operation is `### ID: METHOD PATH`
+/// with code marks around method and path, and has a block of `sh`; a block of `text` after it is
+/// its output.
 pub fn examples() -> Vec<Example> {
     GUIDE
         .split("\n### ")

@@ -1,11 +1,12 @@
 //! The OpenAPI document of the bridge.
 //!
-//! Each file of `resource` describes the operations of one resource; [`operations`] gathers them, and [`document`] writes
-//! them down. The schemas of bodies are those of the very types of `sandbox-protocol` that parse and write them, and the
-//! curl lines are those of docs/api.md. Tests hold the rest against the Worker's routes, both tables of errors and the
-//! contract: an operation, a field or a code that is missing here fails them.
+//! Each file of `resource` describes the operations of one resource. [`operations`] collects them,
+//! and [`document`] makes the document. The schemas of bodies come from the types of
+//! `sandbox-protocol` that parse and write them, and the curl examples from docs/api.md. Tests
+//! compare the rest with the Worker's routes, both tables of errors and the contract: they fail
+//! when an operation, a field or a code is missing here.
 //!
-//! This runs where the Worker is built, never in it: the document is a static file.
+//! This crate runs when the Worker is built, never in the Worker: the document is a static file.
 
 mod answer;
 mod document;
@@ -19,7 +20,7 @@ pub use answer::{Answer, Content, Header};
 pub use document::document;
 pub use failure::Failure;
 pub use guide::{Example, examples};
-pub use operation::{Body, Method, Operation, Parse, Required};
+pub use operation::{Body, Operation, Parse, Required};
 
 /// Every operation, in the order of the document.
 pub fn operations() -> Vec<Operation> {

@@ -1,40 +1,17 @@
-//! What is said of an operation.
+//! The description of an operation.
 
 use std::collections::BTreeMap;
 
+use sandbox_protocol::route::{self, Access, Method, Needs};
 use sandbox_protocol::{ErrorCode, Invalid};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Content, Header};
-use crate::failure::{Failure, GUARDED, OF_SANDBOX, STARTING, UPLOADING};
+use crate::failure::{ASKING, Failure, GUARDED, OF_SANDBOX, STARTING, UPLOADING};
 use crate::schema;
 
-/// The method of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names of HTTP")]
-pub enum Method {
-    Get,
-    Head,
-    Put,
-    Post,
-    Delete,
-}
-
-impl Method {
-    /// The method as it stands in a request.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Put => "PUT",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
-/// What checks a body: an error when it is refused.
+/// Checks a body. Error: the body is refused.
 pub type Parse = fn(&[u8]) -> Result<(), Invalid>;
 
 /// The body of a request.
@@ -42,38 +19,38 @@ pub type Parse = fn(&[u8]) -> Result<(), Invalid>;
 pub struct Body {
     /// Whether the request must have one.
     pub required: bool,
-    /// What it looks like.
+    /// Its media type, schema and examples.
     pub content: Content,
-    /// What parses it, if it is JSON.
+    /// The parser of a JSON body.
     pub parse: Option<Parse>,
-    /// How the parser's refusals begin that no schema can say.
+    /// Beginnings of the parser's errors that a schema cannot express.
     pub besides: &'static [&'static str],
 }
 
-/// Everything that the document says of an operation.
+/// Everything that the document has of an operation.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// The name in the document and in clients made from it.
+    /// The name in the document and in clients generated from it.
     pub id: &'static str,
     /// The method.
     pub method: Method,
-    /// The path, with `{name}` for what a client fills in.
+    /// The path, with `{name}` for parameters.
     pub path: &'static str,
-    /// The group it is shown in.
+    /// Its group in the explorer.
     pub tag: &'static str,
-    /// What it does, in a few words.
+    /// Its effect, in a few words.
     pub summary: &'static str,
-    /// The rest that is worth knowing, in Markdown.
+    /// Details, in Markdown.
     pub description: &'static str,
-    /// Whether the caller must show the key.
+    /// Whether the caller must send the key.
     pub guarded: bool,
-    /// The security scheme by which the key may come in the query as well, as browsers have no other way.
+    /// The security scheme of the key in the query, for browsers, which have no other way.
     pub for_browsers: Option<&'static str>,
-    /// The parameters, as they stand in the document.
+    /// The parameters, as they are in the document.
     pub parameters: Vec<Value>,
     /// The body, if it takes one.
     pub body: Option<Body>,
-    /// The answers that are no errors, by status.
+    /// The successful responses, by status.
     pub answers: BTreeMap<u16, Answer>,
     /// The errors.
     pub failures: Vec<Failure>,
@@ -82,86 +59,86 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// An operation that takes the key.
-    pub fn new(
-        id: &'static str,
-        method: Method,
-        path: &'static str,
-        tag: &'static str,
-        summary: &'static str,
-    ) -> Self {
-        Self {
-            id,
-            method,
-            path,
+    /// The operation of the table of routes, with the access, the errors and the headers that
+    /// follow from there.
+    pub fn new(operation: route::Operation, tag: &'static str, summary: &'static str) -> Self {
+        let route = operation.route();
+        let guarded = route.access == Access::Key;
+        let new = Self {
+            id: route.operation_id,
+            method: route.method,
+            path: route.pattern,
             tag,
             summary,
             description: "",
-            guarded: true,
+            guarded,
             for_browsers: None,
             parameters: Vec::new(),
             body: None,
             answers: BTreeMap::new(),
-            failures: GUARDED.to_vec(),
+            failures: if guarded { GUARDED.to_vec() } else { Vec::new() },
             headers: Vec::new(),
+        };
+        match route.needs {
+            Needs::Nothing => new,
+            Needs::Object => new.of_sandbox(),
+            Needs::Running => new.of_sandbox().asking(),
+            Needs::Started => new.of_sandbox().starting(),
         }
     }
 
-    /// It is open to everybody.
-    pub fn open(mut self) -> Self {
-        self.guarded = false;
-        self.failures.clear();
-        self
-    }
-
-    /// The key may come in the query as well.
+    /// The key may also be in the query.
     pub fn for_browsers(mut self, scheme: &'static str) -> Self {
         self.for_browsers = Some(scheme);
         self
     }
 
-    /// The rest that is worth knowing, in Markdown.
+    /// Details, in Markdown.
     pub fn text(mut self, description: &'static str) -> Self {
         self.description = description;
         self
     }
 
-    /// It works on the sandbox of its path, without starting it.
-    pub fn of_sandbox(mut self) -> Self {
+    /// The operation belongs to the sandbox of its path and does not call it.
+    fn of_sandbox(mut self) -> Self {
         self.failures.extend_from_slice(OF_SANDBOX);
         self.parameter(
             "path",
             "id",
-            "The sandbox: an id that `POST /v1/sandbox` gave, or any other of this form.",
+            "The id of the sandbox: one that `POST /v1/sandbox` returned, or any other of this form.",
             schema::of_request::<sandbox_protocol::SandboxId>(),
         )
     }
 
-    /// It works in the sandbox of its path, and starts it if need be.
-    pub fn in_sandbox(self) -> Self {
-        self.of_sandbox().starting()
+    /// The operation starts the sandbox if necessary.
+    fn starting(mut self) -> Self {
+        self.failures.extend_from_slice(STARTING);
+        self.asking()
     }
 
-    /// It starts the sandbox if need be.
-    pub fn starting(mut self) -> Self {
-        self.failures.extend_from_slice(STARTING);
-        self.headers.push(Header::text("Sandbox-Boot-Id", "The boot of the sandbox that answers. When it changes, the sandbox was replaced and its files are gone."));
+    /// The operation calls the sandbox if it is running.
+    fn asking(mut self) -> Self {
+        self.failures.extend_from_slice(ASKING);
+        self.headers.push(Header::text(
+            "Sandbox-Boot-Id",
+            "The id of the sandbox's boot. When it changes, the sandbox was replaced and its files are gone.",
+        ));
         self
     }
 
-    /// A parameter of its path (which is required), its query or its headers (which is not).
-    pub fn parameter(mut self, place: &str, name: &str, description: &str, schema: Value) -> Self {
+    /// Adds a parameter: in the path (required), in the query or in the headers (optional).
+    pub fn parameter(mut self, location: &str, name: &str, description: &str, schema: Value) -> Self {
         self.parameters.push(json!({
             "name": name,
-            "in": place,
-            "required": place == "path",
+            "in": location,
+            "required": location == "path",
             "description": description,
             "schema": schema,
         }));
         self
     }
 
-    /// A JSON body of the type that `parse` gives, with bodies that it takes, each by a name.
+    /// Adds a JSON body with its parser and named examples.
     pub fn json_body<T: JsonSchema>(
         mut self,
         required: Required,
@@ -184,7 +161,7 @@ impl Operation {
         self
     }
 
-    /// Refusals of its JSON body that no schema can say: how each begins.
+    /// Adds beginnings of errors of its JSON body that a schema cannot express.
     pub fn refuses_besides(mut self, besides: &'static [&'static str]) -> Self {
         if let Some(body) = &mut self.body {
             body.besides = besides;
@@ -192,7 +169,7 @@ impl Operation {
         self
     }
 
-    /// A body of bytes.
+    /// Adds a body of bytes.
     pub fn bytes_body(mut self) -> Self {
         self.failures.extend_from_slice(UPLOADING);
         self.body = Some(Body {
@@ -208,13 +185,13 @@ impl Operation {
         self
     }
 
-    /// What it answers with `status`.
+    /// Adds a response.
     pub fn answers(mut self, status: u16, answer: Answer) -> Self {
         self.answers.insert(status, answer);
         self
     }
 
-    /// An error of its own.
+    /// Adds an error.
     pub fn fails(mut self, status: u16, code: ErrorCode, text: &'static str) -> Self {
         self.failures.push(Failure { status, code, text });
         self

@@ -22,12 +22,12 @@ fn generator(contract: fn(SchemaSettings) -> SchemaSettings) -> SchemaGenerator 
         .into_generator()
 }
 
-/// The schema of what a client sends. A type with a name is a reference to the components.
+/// The schema of a request body. A named type is a reference to the components.
 pub fn of_request<T: JsonSchema>() -> Value {
     REQUESTS.with_borrow_mut(|requests| requests.subschema_for::<T>().to_value())
 }
 
-/// The schema of what a client gets.
+/// The schema of a response body.
 pub fn of_answer<T: JsonSchema>() -> Value {
     ANSWERS.with_borrow_mut(|answers| answers.subschema_for::<T>().to_value())
 }
@@ -47,8 +47,9 @@ pub fn components() -> BTreeMap<String, Value> {
     components
 }
 
-/// Of an enum of documented names schemars makes a choice of constants. Clients' generators know `enum`, and a reader
-/// finds what the names mean in the description.
+/// Turns a choice of constants, which schemars makes of a documented enum, into an `enum`.
+/// Generators of clients know `enum`, and a reader finds the meaning of each name in the
+/// description.
 fn name_variants(schema: &mut Schema) {
     let Some(Value::Array(variants)) = schema.get("oneOf") else {
         return;

@@ -1,14 +1,16 @@
-//! What `GET /activity` of `sandboxd` says.
+//! The answer of `GET /activity` of `sandboxd`.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a sandbox is in use. The Sandbox object asks before it puts one to sleep: only `sandboxd` knows what runs.
+/// Whether a sandbox is in use. The Sandbox object asks before it puts one to sleep: only
+/// `sandboxd` knows what runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Activity {
-    /// Commands that run now, those that a client started and left included.
+    /// Commands that run now, including those whose client has left.
     pub commands: u64,
-    /// Requests that are being answered now: file transfers and streams, `/health` and `/activity` aside.
+    /// Requests that are being answered now: file transfers and streams, without `/health` and
+    /// `/activity`.
     pub requests: u64,
     /// Milliseconds since the last command or request ended; 0 while there is one.
     pub idle_ms: u64,

@@ -8,7 +8,7 @@ use crate::ErrorBody;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SandboxCreated {
-    /// The sandbox's id, as it stands in the paths of its operations.
+    /// The id of the sandbox, for the paths of its operations.
     #[cfg_attr(feature = "schema", schemars(with = "crate::SandboxId"))]
     pub id: String,
 }
@@ -21,11 +21,12 @@ pub struct SandboxCreated {
     schemars(rename = "RunningResponse")
 )]
 pub struct Running {
-    /// Whether the sandbox runs now. One that does not starts with the next operation that needs it, empty.
+    /// Whether the sandbox is running now. If not, it starts empty with the next operation that
+    /// needs it.
     pub running: bool,
 }
 
-/// The answer of an operation that was done.
+/// The response of a successful operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -33,11 +34,11 @@ pub struct Running {
     schemars(rename = "OkResponse")
 )]
 pub struct Done {
-    /// Always true: what fails is an error.
+    /// Always true. A failure is an error response.
     pub ok: True,
 }
 
-/// The answer of an operation that wrote a file.
+/// The response of a successful write.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -45,7 +46,7 @@ pub struct Done {
     schemars(rename = "WriteResponse")
 )]
 pub struct Written {
-    /// Always true: what fails is an error.
+    /// Always true. A failure is an error response.
     pub ok: True,
 }
 
@@ -57,7 +58,7 @@ pub struct Unhealthy {
     pub ok: bool,
     /// The names of the bindings that are missing.
     pub missing: Vec<&'static str>,
-    /// The same in words.
+    /// The error as text.
     #[serde(flatten)]
     pub error: ErrorBody,
 }

@@ -1,8 +1,9 @@
-//! What `persist` is asked for: the query of its URL.
+//! The options of `persist`: the query of its URL.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::Invalid;
+use crate::path::WORKSPACE;
+use crate::{Invalid, query};
 
 /// How the archive of a workspace is packed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,29 +33,33 @@ impl ArchiveFormat {
 /// The checked query of `…/persist`. Parameters that it does not know are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersistOptions {
-    /// What is left out: the patterns that `tar --exclude` takes, each without its leading `./`. None is empty or
-    /// has a `..` or a NUL.
+    /// The patterns to leave out, as `tar --exclude` takes them, each from the workspace on. One
+    /// that ends with a slash matches directories only. None is empty, begins with a slash, or has
+    /// a `..` or a NUL.
     pub excludes: Vec<String>,
     /// How the archive is packed.
     pub format: ArchiveFormat,
 }
 
 impl PersistOptions {
-    /// Parses a query without its `?`: `excludes=a,b`, with `format=tar`, `tar.gz` or `tar.zst`, each optional.
+    /// Parses a query without its `?`: `excludes=a,b`, with `format=tar`, `tar.gz` or `tar.zst`,
+    /// each optional.
     ///
-    /// Errors: 400 for an exclude with `..` or a NUL, an unknown format, and text that is not UTF-8.
+    /// # Errors
+    ///
+    /// 400 for an exclude with `..` or a NUL, an unknown format, and text that is not UTF-8.
     pub fn from_query(query: &str) -> Result<Self, Invalid> {
         let mut options = Self::default();
         for parameter in query.split('&') {
             match parameter.split_once('=') {
                 Some(("excludes", list)) => {
-                    let list = decode("excludes", list)?;
-                    for exclude in list.split(',').filter(|exclude| !exclude.is_empty()) {
-                        options.excludes.push(parse_exclude(exclude)?);
+                    let list = query::decode("excludes", list)?;
+                    for exclude in list.split(',') {
+                        options.excludes.extend(parse_exclude(exclude)?);
                     }
                 }
                 Some(("format", name)) => {
-                    let name = decode("format", name)?;
+                    let name = query::decode("format", name)?;
                     options.format = ArchiveFormat::ALL
                         .into_iter()
                         .find(|format| format.as_str() == name)
@@ -74,23 +79,22 @@ impl PersistOptions {
     }
 }
 
-fn parse_exclude(exclude: &str) -> Result<String, Invalid> {
+/// One pattern of the list; `None` when it is empty. Removes blanks around it and the workspace's
+/// name at its beginning: with them it would match nothing.
+fn parse_exclude(exclude: &str) -> Result<Option<String>, Invalid> {
+    let exclude = exclude.trim();
     if exclude.contains("..") {
         return Err(Invalid::request("exclude paths must not contain \"..\""));
     }
     if exclude.contains('\0') {
         return Err(Invalid::request("exclude paths must not contain NUL"));
     }
-    Ok(exclude.strip_prefix("./").unwrap_or(exclude).to_owned())
-}
-
-/// A value of a query, where `+` is a space.
-fn decode(name: &str, value: &str) -> Result<String, Invalid> {
-    let spaced = value.replace('+', " ");
-    let decoded = percent_decode_str(&spaced)
-        .decode_utf8()
-        .map_err(|_| Invalid::request(format!("{name} must be UTF-8, percent-encoded")))?;
-    Ok(decoded.into_owned())
+    let below = [WORKSPACE, "."]
+        .iter()
+        .filter_map(|root| exclude.strip_prefix(root))
+        .find(|below| below.starts_with('/'));
+    let pattern = below.unwrap_or(exclude).trim_start_matches('/');
+    Ok((!pattern.is_empty()).then(|| pattern.to_owned()))
 }
 
 #[cfg(test)]
@@ -113,6 +117,23 @@ mod tests {
                 PersistOptions::from_query(none).unwrap(),
                 PersistOptions::default()
             );
+        }
+    }
+
+    #[test]
+    fn excludes_match_however_they_are_written() {
+        for (query, expected) in [
+            ("excludes=node_modules/", &["node_modules/"][..]),
+            ("excludes=%20a%20,%20b", &["a", "b"]),
+            ("excludes=+a+,\tb%0A", &["a", "b"]),
+            ("excludes=/a,.//b,/workspace/c/", &["a", "b", "c/"]),
+            (
+                "excludes=/workspacex,.d,workspace/e",
+                &["workspacex", ".d", "workspace/e"],
+            ),
+            ("excludes=/,./,%20,/workspace/", &[]),
+        ] {
+            assert_eq!(excludes(query), expected, "{query}");
         }
     }
 

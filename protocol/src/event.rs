@@ -1,7 +1,8 @@
 //! The events of a command's stream, as Server-Sent Events.
 //!
-//! Only ASCII goes on the wire: clients decode every network chunk as UTF-8 by itself. A field is `name: value`
-//! with one space, `id` before `event` before `data`, and an empty line ends the event.
+//! Only ASCII is written to the wire: clients decode every network chunk as UTF-8 on its own. A
+//! field is `name: value` with one space, `id` before `event` before `data`, and an empty line ends
+//! the event.
 
 use base64::Engine as _;
 use base64::engine::general_purpose;
@@ -12,8 +13,10 @@ use crate::ErrorBody;
 /// The most raw bytes of output that one event carries (64 KiB of base64).
 pub const MAX_OUTPUT: usize = 48 * 1024;
 
-/// The comment that a silent stream carries at least every [`KEEP_ALIVE_SECONDS`].
-pub const KEEP_ALIVE: &str = ": keep-alive\n\n";
+/// The comment that a silent stream carries at least every [`KEEP_ALIVE_SECONDS`]. One line,
+/// without an empty one behind it: there are parsers that dispatch an event at every empty line
+/// once they have seen an `id`.
+pub const KEEP_ALIVE: &str = ":\n";
 
 /// The longest silence on a stream, in seconds.
 pub const KEEP_ALIVE_SECONDS: u64 = 5;
@@ -38,8 +41,8 @@ pub enum Event {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exit {
-    /// The command's exit status; 128+n when signal n ended it, 124 after a timeout, 126 when it could not be
-    /// executed, 127 when it was not found.
+    /// The command's exit status; 128+n when signal n ended it, 124 after a timeout, 126 when it
+    /// could not be executed, 127 when it was not found.
     pub exit_code: i32,
     /// The signal's name, like `SIGKILL`, when a signal ended the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,15 +62,15 @@ pub enum OutputStream {
 }
 
 impl OutputStream {
-    /// Appends the wire form of an output event with the raw bytes `output`, at most [`MAX_OUTPUT`]: what
-    /// [`Event::write_to`] does, without a copy of them.
+    /// Appends the wire form of an output event with the raw bytes `output`, at most
+    /// [`MAX_OUTPUT`]. The same as [`Event::write_to`], without a copy of the bytes.
     pub fn write_event(self, id: Option<u64>, output: &[u8], wire: &mut Vec<u8>) {
         write_id(id, wire);
         write_field_names(self.name(), wire);
         let start = wire.len();
         wire.resize(start + output.len().div_ceil(3) * 4, 0);
-        if let Some(room) = wire.get_mut(start..) {
-            encode(output, room);
+        if let Some(encoded) = wire.get_mut(start..) {
+            encode(output, encoded);
         }
         wire.extend_from_slice(b"\n\n");
     }
@@ -86,8 +89,8 @@ impl Event {
         matches!(self, Self::Exit(_) | Self::Error(_))
     }
 
-    /// Appends the event's wire form. `id` counts the events of one command from 1; an event that the bridge adds to
-    /// a stream that broke has none.
+    /// Appends the event's wire form. `id` counts the events of one command from 1; an event that
+    /// the bridge adds to a stream that broke has none.
     pub fn write_to(&self, id: Option<u64>, wire: &mut Vec<u8>) {
         match self {
             Self::Stdout(bytes) => OutputStream::Stdout.write_event(id, bytes, wire),
@@ -110,34 +113,36 @@ fn write_field_names(event: &str, wire: &mut Vec<u8>) {
     }
 }
 
-/// Fills `room`, which is exactly as long as the padded base64 of `output`. Most of what `sandboxd` does for a
-/// command that prints much is this, so it uses the CPU's vector instructions where there are any.
+/// Fills `encoded`, which is exactly as long as the padded base64 of `output`. For a command that
+/// prints much, `sandboxd` spends most of its time here, so this uses the CPU's vector instructions
+/// where there are any.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
-fn encode(output: &[u8], room: &mut [u8]) {
+fn encode(output: &[u8], encoded: &mut [u8]) {
     use base64::engine::Simd;
 
     static ENGINE: std::sync::LazyLock<Simd> =
         std::sync::LazyLock::new(|| Simd::standard(general_purpose::PAD));
-    // Its only error is a `room` that is too short.
-    let _ = ENGINE.encode_slice(output, room);
+    // Fails only when `encoded` is too short.
+    let _ = ENGINE.encode_slice(output, encoded);
 }
 
-/// As above, where there are none (the Worker's target).
+/// As above, for targets without them (the Worker's).
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
-fn encode(output: &[u8], room: &mut [u8]) {
-    let _ = general_purpose::STANDARD.encode_slice(output, room);
+fn encode(output: &[u8], encoded: &mut [u8]) {
+    let _ = general_purpose::STANDARD.encode_slice(output, encoded);
 }
 
 fn write_json(event: &str, id: Option<u64>, data: &impl Serialize, wire: &mut Vec<u8>) {
     write_id(id, wire);
     write_field_names(event, wire);
-    // These types hold strings and numbers only: there is nothing in them that JSON cannot say.
+    // These types hold strings and numbers only, which JSON can always express.
     let json = serde_json::to_string(data).unwrap_or_default();
     for c in json.chars() {
         if c.is_ascii() {
             wire.push(c as u8);
         } else {
-            // Outside ASCII a character can only stand inside a string, where an escape means the same.
+            // A character outside ASCII can only be inside a string, where an escape means the
+            // same.
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 wire.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
@@ -147,8 +152,8 @@ fn write_json(event: &str, id: Option<u64>, data: &impl Serialize, wire: &mut Ve
     wire.extend_from_slice(b"\n\n");
 }
 
-/// What ends a stream that broke off in the middle: whatever event was half sent becomes one that no client knows
-/// (the last `event` line of an event is the one that counts), then the `error` event follows.
+/// The end of a stream that broke off in the middle. A half-sent event gets a type that no client
+/// knows (the last `event` line of an event counts), then the `error` event follows.
 pub fn break_off(error: ErrorBody) -> String {
     let mut wire = b"\nevent: incomplete\n\n".to_vec();
     Event::Error(error).write_to(None, &mut wire);
@@ -213,6 +218,12 @@ mod tests {
                 "{length} bytes"
             );
         }
+    }
+
+    #[test]
+    fn a_keep_alive_is_a_comment_and_ends_no_event() {
+        assert!(KEEP_ALIVE.starts_with(':') && KEEP_ALIVE.ends_with('\n'));
+        assert_eq!(KEEP_ALIVE.lines().count(), 1);
     }
 
     #[test]

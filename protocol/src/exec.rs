@@ -1,12 +1,15 @@
 //! The request that runs a command.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::json::{self, field};
 #[cfg(feature = "schema")]
 use crate::schema;
 use crate::{Invalid, WorkspacePath};
@@ -14,45 +17,50 @@ use crate::{Invalid, WorkspacePath};
 /// The largest exec body, in bytes: its `stdin` travels inside it. Larger input belongs in a file.
 pub const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// The checked body of `POST …/exec`. Unknown fields are ignored, a field that is `null` counts as absent.
+/// The body of `POST …/exec`. Unknown fields are ignored. A field that is `null` counts as absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecRequest {
     /// The program and its arguments: at least one string, none with a NUL.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Text>", length(min = 1)))]
     pub argv: Vec<String>,
-    /// So many milliseconds after the request, waiting for earlier commands of its session included, the command's whole tree
-    /// is ended and its exit code is 124.
+    /// The timeout in milliseconds, from the request on, including the wait for earlier commands of
+    /// its session. Then the command's whole process tree is ended, with exit code 124.
     #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub timeout_ms: Option<NonZeroU64>,
-    /// Where the command starts: a path within /workspace, or relative to it. Absent: the working directory of its session,
-    /// or /workspace itself.
+    /// The working directory: a path within /workspace, or relative to it. Absent: the working
+    /// directory of the session, or /workspace.
     pub cwd: Option<WorkspacePath>,
     /// Variables set on top of the sandbox's own.
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Variables>"))]
     pub env: BTreeMap<String, String>,
-    /// What the command reads: text, or bytes as base64. Absent: an empty standard input.
+    /// The standard input: text, or bytes as base64. Absent or empty: `/dev/null`, not a pipe,
+    /// because some programs would read a pipe instead of their arguments.
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Bytes>"))]
     pub stdin: Option<Vec<u8>>,
-    /// Whether the command goes on when its client leaves. Without it the command is ended.
+    /// Whether the command continues when its client disconnects. Default: false, the command is
+    /// ended.
     #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub detached: bool,
 }
 
 impl ExecRequest {
-    /// Parses a JSON body. Errors name the field: 400, or 403 for a `cwd` outside the workspace.
+    /// Parses a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// 400, or 403 for a `cwd` outside the workspace: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let value =
-            serde_json::from_slice(body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
-        let Value::Object(fields) = value else {
-            return Err(Invalid::request("Invalid JSON body: must be an object"));
-        };
+        let fields = json::object(body)?;
         Ok(Self {
             argv: argv(&fields)?,
             timeout_ms: field(&fields, "timeout_ms").map(timeout_ms).transpose()?,
             cwd: field(&fields, "cwd").map(cwd).transpose()?,
             env: field(&fields, "env").map(env).transpose()?.unwrap_or_default(),
-            stdin: field(&fields, "stdin").map(stdin).transpose()?,
+            stdin: field(&fields, "stdin")
+                .map(stdin)
+                .transpose()?
+                .filter(|bytes| !bytes.is_empty()),
             detached: field(&fields, "detached")
                 .map(detached)
                 .transpose()?
@@ -60,32 +68,15 @@ impl ExecRequest {
         })
     }
 
-    /// The JSON body that parses to this request.
-    pub fn to_json(&self) -> String {
-        let mut body = json!({ "argv": self.argv });
-        if let Value::Object(fields) = &mut body {
-            if let Some(cwd) = &self.cwd {
-                fields.insert("cwd".into(), cwd.as_str().into());
-            }
-            if let Some(timeout_ms) = self.timeout_ms {
-                fields.insert("timeout_ms".into(), timeout_ms.get().into());
-            }
-            if !self.env.is_empty() {
-                fields.insert("env".into(), json!(self.env));
-            }
-            if let Some(stdin) = &self.stdin {
-                fields.insert("stdin".into(), json!({ "base64": STANDARD.encode(stdin) }));
-            }
-            if self.detached {
-                fields.insert("detached".into(), true.into());
-            }
-        }
-        body.to_string()
+    /// Checks a JSON body as [`Self::parse`] does, in little memory: most of a large body is left
+    /// to `sandboxd`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Self::parse`].
+    pub fn check(body: &[u8]) -> Result<(), Invalid> {
+        check::check(body)
     }
-}
-
-pub(crate) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    fields.get(name).filter(|value| !value.is_null())
 }
 
 fn argv(fields: &Map<String, Value>) -> Result<Vec<String>, Invalid> {
@@ -106,7 +97,7 @@ fn argv(fields: &Map<String, Value>) -> Result<Vec<String>, Invalid> {
 }
 
 fn timeout_ms(value: &Value) -> Result<NonZeroU64, Invalid> {
-    // 1000.0 is what some JSON writers make of the integer 1000.
+    // Some JSON writers write the integer 1000 as 1000.0.
     let whole = |f: f64| (f.fract() == 0.0 && f >= 1.0 && f < u64::MAX as f64).then_some(f as u64);
     value
         .as_u64()
@@ -178,25 +169,29 @@ mod tests {
     }
 
     #[test]
-    fn the_json_form_reads_back() {
-        for body in [
-            r#"{"argv":["a","b c\n\"é"]}"#,
-            r#"{"argv":["a"],"timeout_ms":1500.0,"cwd":"src","env":{"A":"b=c","B":""},"stdin":{"base64":"AP8="},"detached":true}"#,
-            r#"{"argv":["a"],"stdin":"text"}"#,
-        ] {
-            let request = parse(body).unwrap();
-            assert_eq!(parse(&request.to_json()).unwrap(), request, "{body}");
-        }
-        assert_eq!(
-            parse(r#"{"argv":["a"],"timeout_ms":5,"stdin":"x"}"#)
-                .unwrap()
-                .to_json(),
-            r#"{"argv":["a"],"stdin":{"base64":"eA=="},"timeout_ms":5}"#
+    fn every_field() {
+        let request = parse(
+            r#"{"argv":["a","b c\n\"é"],"timeout_ms":1500.0,"cwd":"src","env":{"A":"b=c","B":""},
+                "stdin":{"base64":"AP8="},"detached":true}"#,
         );
+        let request = request.unwrap();
+        assert_eq!(request.argv, ["a", "b c\n\"é"]);
+        assert_eq!(request.timeout_ms.unwrap().get(), 1500);
+        assert_eq!(request.cwd.unwrap().as_str(), "/workspace/src");
+        assert_eq!(
+            (request.env["A"].as_str(), request.env["B"].as_str()),
+            ("b=c", "")
+        );
+        assert_eq!(
+            (request.stdin.as_deref(), request.detached),
+            (Some(&[0, 0xff][..]), true)
+        );
+        let text = parse(r#"{"argv":["a"],"stdin":"text"}"#).unwrap().stdin;
+        assert_eq!(text.as_deref(), Some(&b"text"[..]));
     }
 
     #[test]
-    fn each_refusal_names_its_field() {
+    fn each_error_names_its_field() {
         for (body, status, word) in [
             ("", 400, "Invalid JSON body"),
             ("{", 400, "Invalid JSON body"),
@@ -221,6 +216,29 @@ mod tests {
             (r#"{"argv":["a"],"stdin":5}"#, 400, "stdin"),
             (r#"{"argv":["a"],"stdin":{"base64":"%"}}"#, 400, "stdin.base64"),
             (r#"{"argv":["a"],"stdin":{}}"#, 400, "stdin.base64"),
+            (r#"{"argv":["a"],"stdin":{"base64":"QQ"}}"#, 400, "stdin.base64"),
+            (
+                r#"{"argv":["a"],"stdin":{"base64":"QQ==QQ=="}}"#,
+                400,
+                "stdin.base64",
+            ),
+            (
+                r#"{"argv":["a"],"stdin":{"base64":"QQ==\""}}"#,
+                400,
+                "stdin.base64",
+            ),
+            (
+                r#"{"argv":["a"],"stdin":{"base64":"QUFB\n"}}"#,
+                400,
+                "stdin.base64",
+            ),
+            (
+                r#"{"argv":["a"],"stdin":{"base64":"\u0151=="}}"#,
+                400,
+                "stdin.base64",
+            ),
+            (r#"{"argv":["a"],"stdin":"x"} x"#, 400, "Invalid JSON body"),
+            (r#"{"argv":["\\\u0000"]}"#, 400, "argv[0]"),
             (r#"{"argv":["a"],"detached":"yes"}"#, 400, "detached"),
         ] {
             let (got, message) = parse(body).unwrap_err();

@@ -20,6 +20,10 @@ impl SandboxId {
     pub const MAX_LEN: usize = 128;
 
     /// Parses an id as it stands in a URL. The error's text is one that public test suites compare.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(id: &str) -> Result<Self, Invalid> {
         let well_formed = (1..=Self::MAX_LEN).contains(&id.len())
             && id

@@ -1,10 +1,14 @@
-//! Types and rules that two sides of the bridge share: Worker, Sandbox object, `sandboxd`, `sandbox-local`.
+//! Types and rules that the parts of the bridge share: Worker, Sandbox object, `sandboxd`,
+//! `sandbox-local`.
 //!
-//! Nothing here does I/O, knows JavaScript or needs an async runtime. A value of one of these types has been
-//! checked: [`SandboxId`], [`WorkspacePath`], [`ExecRequest`] and the others can only be built by parsing.
+//! Nothing here does I/O, knows JavaScript or needs an async runtime. A value of one of these types
+//! has been checked: [`SandboxId`], [`WorkspacePath`], [`ExecRequest`] and the others can only be
+//! built by parsing.
 //!
-//! A deploy replaces the Worker before the containers, so a newer Worker talks to an older `sandboxd` for a
-//! while: fields are only ever added, with `#[serde(default)]`, and [`sandboxd::PROTOCOL_VERSION`] tells them apart.
+//! A deploy replaces the Worker before the containers, so a newer Worker talks to an older
+//! `sandboxd` for a while: fields are only ever added, with `#[serde(default)]`.
+
+#![warn(clippy::missing_errors_doc)]
 
 pub mod activity;
 pub mod answer;
@@ -12,7 +16,9 @@ pub mod archive;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod file;
 pub mod id;
+pub mod json;
 pub mod limits;
 pub mod local;
 pub mod mount;
@@ -21,11 +27,13 @@ pub mod path;
 pub mod pool;
 pub mod pty;
 pub mod query;
+pub mod route;
 pub mod s3;
 pub mod sandboxd;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod session;
+pub mod tail;
 pub mod tunnel;
 
 pub use activity::Activity;
@@ -33,6 +41,7 @@ pub use archive::{ArchiveFormat, PersistOptions};
 pub use error::{ErrorBody, ErrorCode, Invalid};
 pub use event::Event;
 pub use exec::ExecRequest;
+pub use file::WriteOptions;
 pub use id::SandboxId;
 pub use limits::Limits;
 pub use mount::{MountRequest, UnmountRequest};
@@ -41,4 +50,5 @@ pub use path::WorkspacePath;
 pub use pool::PoolCall;
 pub use pty::PtyRequest;
 pub use session::{CreateSession, SessionId};
+pub use tail::Tail;
 pub use tunnel::{Port, Tunnel, TunnelRequest};

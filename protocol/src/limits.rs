@@ -1,10 +1,11 @@
-//! Every limit of `sandboxd`: the one place where each has its name, its default and its bounds.
+//! The table of `sandboxd`'s limits: name, default and bounds of each.
 //!
-//! A limit is an environment variable of `sandboxd`. An operator sets it as a variable of the Worker, which hands it on
-//! when it starts a sandbox, or in the image with `ENV`; the Worker's wins. `docs/limits.md` says for each what happens
-//! at it; a test keeps the two in step.
+//! A limit is an environment variable of `sandboxd`. An operator sets it as a variable of the
+//! Worker, which forwards it when it starts a sandbox, or in the image with `ENV`; the Worker's
+//! takes precedence. `docs/limits.md` says for each what happens when it is reached; a test
+//! compares the two tables.
 
-/// A limit as the table below names it.
+/// A limit in the table below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// The name of the environment variable.
@@ -13,12 +14,16 @@ pub struct Variable {
     pub default: u64,
     /// The smallest value that makes sense.
     pub min: u64,
-    /// The largest value that is taken.
+    /// The largest value that is accepted.
     pub max: u64,
 }
 
 impl Variable {
-    /// Parses a value. The error says the form.
+    /// Parses a value.
+    ///
+    /// # Errors
+    ///
+    /// The message states the form.
     pub fn parse(&self, text: &str) -> Result<u64, String> {
         let Self { name, min, max, .. } = self;
         text.parse()
@@ -31,7 +36,7 @@ impl Variable {
 /// A limit that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The variable that sets it, for the texts of errors.
+    /// The variable that sets it, for error messages.
     pub name: &'static str,
     /// Its value.
     pub value: u64,
@@ -39,7 +44,7 @@ pub struct Limit {
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $field:ident = $name:literal, $default:expr, $min:literal ..= $max:expr;)+) => {
-        /// What `sandboxd` keeps to.
+        /// The limits in force in a `sandboxd`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $field: Limit,)+
@@ -51,15 +56,18 @@ macro_rules! limits {
         ];
 
         impl Limits {
-            /// The limits that the variables which `var` knows set. Error: a value is none, in words that name its
-            /// variable.
+            /// The limits that the variables known to `var` set.
+            ///
+            /// # Errors
+            ///
+            /// Fails on a malformed value; the message names its variable.
             pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
                 let mut all = ALL.iter().map(|variable| {
                     let text = var(variable.name).filter(|text| !text.is_empty());
                     let value = text.map_or(Ok(variable.default), |text| variable.parse(&text))?;
                     Ok(Limit { name: variable.name, value })
                 });
-                // As many as there are fields.
+                // There is one for each field.
                 let mut next = || all.next().unwrap_or_else(|| Err(String::new()));
                 Ok(Self { $($field: next()?,)+ })
             }
@@ -69,21 +77,21 @@ macro_rules! limits {
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-/// More than any machine has of anything that is counted here.
+/// More than a machine has of anything counted here.
 const MANY: u64 = 1 << 40;
 
 limits! {
     /// Commands at a time.
     max_commands = "SANDBOX_MAX_COMMANDS", 1024, 1..=100_000;
-    /// Commands that have ended and left children in the background that still hold their output.
+    /// Ended commands whose children in the background still hold their output.
     max_background_outputs = "SANDBOX_MAX_BACKGROUND_OUTPUTS", 1024, 0..=100_000;
-    /// Sessions at a time, the default one aside.
+    /// Sessions at a time, without the default one.
     max_sessions = "SANDBOX_MAX_SESSIONS", 1000, 1..=100_000;
     /// Commands of one session that run or wait for their turn.
     max_session_queue = "SANDBOX_MAX_SESSION_QUEUE", 256, 1..=100_000;
     /// Terminals at a time.
     max_terminals = "SANDBOX_MAX_TERMINALS", 128, 1..=10_000;
-    /// Archives of the workspace at a time that are made or unpacked.
+    /// Archives of the workspace that are made or unpacked at a time.
     max_archives = "SANDBOX_MAX_ARCHIVES", 16, 1..=1000;
     /// Buckets that are mounted at a time.
     max_mounts = "SANDBOX_MAX_MOUNTS", 16, 1..=1000;
@@ -91,23 +99,28 @@ limits! {
     max_tunnels = "SANDBOX_MAX_TUNNELS", 16, 1..=1000;
     /// Processes and threads of the user that commands run as.
     max_processes = "SANDBOX_MAX_PROCESSES", 4096, 16..=4_194_304;
-    /// What is added to the chance of a command's process to be ended when memory runs out: `oom_score_adj`.
+    /// The `oom_score_adj` of a command's processes: higher ones are ended first when memory runs
+    /// out.
     command_oom_score = "SANDBOX_COMMAND_OOM_SCORE", 500, 0..=1000;
-    /// The bytes of all buffers together that grow with what clients and commands send.
+    /// The bytes of all buffers together that grow with the data of clients and commands.
     max_buffer_bytes = "SANDBOX_MAX_BUFFER_BYTES", 128 * MIB, 1_048_576..=MANY;
-    /// Connections at a time.
+    /// Connections at a time on which a request has carried the secret.
     max_connections = "SANDBOX_MAX_CONNECTIONS", 4096, 8..=100_000;
-    /// Connections at a time on which no request has come yet that shows the secret.
-    max_unproven_connections = "SANDBOX_MAX_UNPROVEN_CONNECTIONS", 256, 1..=100_000;
+    /// Connections at a time on which no request has carried the secret yet.
+    max_unauthenticated_connections = "SANDBOX_MAX_UNAUTHENTICATED_CONNECTIONS", 1024, 1..=100_000;
     /// The header lines of a request.
     max_headers = "SANDBOX_MAX_HEADERS", 100, 16..=10_000;
     /// The bytes of a request's head.
     max_header_bytes = "SANDBOX_MAX_HEADER_BYTES", 64 * KIB, 8192..=MIB;
-    /// Milliseconds until a request's head must have come, from the opening of the connection or the end of the response
-    /// before it.
+    /// Milliseconds until a request's head must have come, from the opening of the connection or
+    /// the end of the response before it.
     header_timeout_ms = "SANDBOX_HEADER_TIMEOUT_MS", 30_000, 100..=MANY;
     /// Milliseconds that a request's body may stand still.
     body_timeout_ms = "SANDBOX_BODY_TIMEOUT_MS", 60_000, 100..=MANY;
+    /// Milliseconds that a session's terminal waits for a client to reconnect.
+    terminal_linger_ms = "SANDBOX_TERMINAL_LINGER_MS", 60_000, 0..=MANY;
+    /// Milliseconds until a bucket must have answered a mount.
+    mount_timeout_ms = "SANDBOX_MOUNT_TIMEOUT_MS", 30_000, 100..=MANY;
     /// Threads for system calls that block.
     max_blocking_threads = "SANDBOX_MAX_BLOCKING_THREADS", 512, 4..=10_000;
     /// The bytes of a line of the log.

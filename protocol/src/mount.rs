@@ -15,29 +15,35 @@ pub use path::MountPath;
 pub use source::{Binding, Bucket, Credentials, Prefix, Remote, Source};
 
 use crate::Invalid;
+use crate::json::{self, field};
 
 /// The largest body of a mount or an unmount, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// The checked body of `POST …/mount`. Unknown fields are ignored, a field that is `null` counts as absent.
+/// The checked body of `POST …/mount`. Unknown fields are ignored, a field that is `null` counts as
+/// absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountRequest {
-    /// What is mounted.
+    /// The bucket to mount.
     pub source: Source,
-    /// Where.
+    /// The path to mount it at.
     pub mount_path: MountPath,
     /// The part of the bucket that is mounted; `None`: all of it.
     pub prefix: Option<Prefix>,
-    /// Whether nothing can be written.
+    /// Whether writes are refused.
     pub read_only: bool,
-    /// What s3fs is told besides, in this order.
+    /// More options for s3fs, in this order.
     pub s3fs_options: Vec<S3fsOption>,
 }
 
 impl MountRequest {
-    /// Parses a JSON body. Errors are 400 and name the field.
+    /// Parses a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// 400: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let fields = object(body)?;
+        let fields = json::object(body)?;
         let bucket = match text(&fields, "bucket", "bucket must be a non-empty string")? {
             Some("") => return Err(Invalid::request("bucket must be a non-empty string")),
             bucket => bucket.map(Bucket::parse).transpose()?,
@@ -69,7 +75,8 @@ impl MountRequest {
             .any(|option| option.name() == "public_bucket")
     }
 
-    /// Whether the sandbox sees neither the bucket nor its credentials: the Sandbox object answers for them.
+    /// Whether the sandbox sees neither the bucket nor its credentials: the Sandbox object answers
+    /// for them.
     pub fn is_proxied(&self) -> bool {
         match &self.source {
             Source::Binding(_) => true,
@@ -114,10 +121,14 @@ pub struct UnmountRequest {
 }
 
 impl UnmountRequest {
-    /// Parses a JSON body. Errors are 400 and name the field.
+    /// Parses a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// 400: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
         Ok(Self {
-            mount_path: mount_path(&object(body)?)?,
+            mount_path: mount_path(&json::object(body)?)?,
         })
     }
 
@@ -127,36 +138,24 @@ impl UnmountRequest {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Invalid> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Invalid::request("Invalid JSON body: must be an object")),
-        Err(e) => Err(Invalid::request(format!("Invalid JSON body: {e}"))),
-    }
-}
-
 fn mount_path(fields: &Map<String, Value>) -> Result<MountPath, Invalid> {
     let path = field(fields, "mountPath").and_then(Value::as_str);
     MountPath::parse(path.unwrap_or_default())
 }
 
-fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    fields.get(name).filter(|value| !value.is_null())
-}
-
 fn text<'a>(
     fields: &'a Map<String, Value>,
     name: &str,
-    refusal: &'static str,
+    error: &'static str,
 ) -> Result<Option<&'a str>, Invalid> {
     field(fields, name)
-        .map(|value| value.as_str().ok_or_else(|| Invalid::request(refusal)))
+        .map(|value| value.as_str().ok_or_else(|| Invalid::request(error)))
         .transpose()
 }
 
 fn flag(options: &Map<String, Value>, name: &str) -> Result<bool, Invalid> {
-    let refusal = || Invalid::request(format!("options.{name} must be a boolean when provided"));
-    field(options, name).map_or(Ok(false), |value| value.as_bool().ok_or_else(refusal))
+    let error = || Invalid::request(format!("options.{name} must be a boolean when provided"));
+    field(options, name).map_or(Ok(false), |value| value.as_bool().ok_or_else(error))
 }
 
 #[cfg(test)]

@@ -1,22 +1,24 @@
-//! What the Worker and the WarmPool object ask of a Sandbox object.
+//! The calls of the Worker and the WarmPool object to a Sandbox object.
 
-/// A call to a Sandbox object that the object answers itself. Every other request is meant for `sandboxd` and is
-/// handed on with its path as it is. (Durable Objects in Rust cannot serve JS RPC, so calls are requests.)
+/// A call to a Sandbox object that the object answers itself. Every other request is for `sandboxd`
+/// and is forwarded with its path unchanged. (Durable Objects in Rust cannot serve JS RPC, so calls
+/// are requests.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectCall {
     /// Whether the sandbox runs. Starts nothing. Answer: `{"running": bool}`.
     Running,
     /// End the sandbox and forget it. Starts nothing. Answer: 204.
     Destroy,
-    /// Start the sandbox if it does not run, for the pool. Answer: 204 once it answers, or why it does not:
-    /// 503 `capacity_exceeded` when the platform has no room.
+    /// Start the sandbox if it does not run, for the pool. Answer: 204 once it answers, or the
+    /// error: 503 `capacity_exceeded` when the platform has no capacity.
     Warm,
     /// Mount a bucket that the object itself serves to the sandbox: a [`crate::MountRequest`] that
     /// [`is_proxied`](crate::MountRequest::is_proxied). Answer: that of `sandboxd`.
     Mount,
 }
 
-/// Request header on [`ObjectCall::Mount`]: scheme and authority at which a sandbox of this machine reaches the Worker.
+/// Request header on [`ObjectCall::Mount`]: scheme and authority of the Worker, for a sandbox on
+/// this machine.
 pub const ORIGIN_HEADER: &str = "sandbox-bridge-origin";
 
 impl ObjectCall {

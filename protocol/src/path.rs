@@ -1,5 +1,6 @@
 //! Paths of the workspace.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -9,7 +10,8 @@ use crate::Invalid;
 /// The directory that clients may name; everything outside is refused.
 pub const WORKSPACE: &str = "/workspace";
 
-/// What must be escaped in a URL's path so that it arrives byte for byte (`/` stays: it separates).
+/// The characters to escape in a URL's path so that it arrives byte for byte (`/` stays: it
+/// separates).
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -25,10 +27,11 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// An absolute, normalised path: [`WORKSPACE`] or below it, UTF-8, without NUL, `.`, `..` or empty segments.
+/// An absolute, normalised path: [`WORKSPACE`] or below it, UTF-8, without NUL, `.`, `..` or empty
+/// segments.
 ///
-/// Normalised by POSIX rules on the text alone. Symbolic links are not looked at here: `sandboxd` opens every path
-/// beneath the workspace, so that a link out of it is refused where it is followed.
+/// Normalised by POSIX rules on the text alone, without regard to symbolic links: `sandboxd` opens
+/// every path beneath the workspace, so that a link out of it is refused where it is followed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WorkspacePath(String);
 
@@ -40,7 +43,9 @@ impl WorkspacePath {
 
     /// Parses the value of a field called `field`: absolute, or relative to the workspace.
     ///
-    /// Errors: 400 when empty or with a NUL, 403 when it leads out of the workspace.
+    /// # Errors
+    ///
+    /// 400 when empty or with a NUL, 403 when it leads out of the workspace.
     pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
             return Err(Invalid::request(format!("{field} must not be empty")));
@@ -52,23 +57,24 @@ impl WorkspacePath {
         }
     }
 
-    /// Parses the rest of a URL's path after `/file/`: percent-encoded, absolute without its leading slash.
+    /// Parses the rest of a URL's path after `/file/`: percent-encoded, absolute without its
+    /// leading slash. An encoded slash separates like any other: clients that are made from an
+    /// OpenAPI document encode all of them.
     ///
-    /// Errors: 400 when empty, or with an encoded slash, an encoded NUL, a broken escape or bytes that are not
-    /// UTF-8; 403 when it leads out of the workspace.
+    /// # Errors
+    ///
+    /// 400 when empty, or with an encoded NUL, a broken escape or bytes that are not UTF-8; 403
+    /// when it leads out of the workspace.
     pub fn from_url(encoded: &str) -> Result<Self, Invalid> {
-        if encoded.split('/').all(str::is_empty) {
+        let path = decode(encoded)?;
+        if path.split('/').all(str::is_empty) {
             return Err(Invalid::request("file path must not be empty"));
         }
-        let segments = encoded
-            .split('/')
-            .map(decode_segment)
-            .collect::<Result<Vec<_>, _>>()?;
-        Self::normalise("path", segments.iter().map(String::as_str))
+        Self::normalise("path", path.split('/'))
     }
 
     fn normalise<'a>(field: &str, segments: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
-        let mut kept: Vec<&str> = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
         for segment in segments {
             if segment.contains('\0') {
                 return Err(Invalid::request(format!("{field} must not contain NUL")));
@@ -76,16 +82,16 @@ impl WorkspacePath {
             match segment {
                 "" | "." => {}
                 // POSIX: the parent of the root is the root.
-                ".." => drop(kept.pop()),
-                name => kept.push(name),
+                ".." => drop(names.pop()),
+                name => names.push(name),
             }
         }
-        if kept.first() != Some(&"workspace") {
+        if names.first() != Some(&"workspace") {
             return Err(Invalid::outside(format!(
                 "{field} must resolve to a location within {WORKSPACE}"
             )));
         }
-        Ok(Self(format!("/{}", kept.join("/"))))
+        Ok(Self(format!("/{}", names.join("/"))))
     }
 
     /// The absolute path, `/workspace/…`.
@@ -117,8 +123,13 @@ impl fmt::Display for WorkspacePath {
     }
 }
 
-fn decode_segment(segment: &str) -> Result<String, Invalid> {
-    let mut escapes = segment.split('%').skip(1);
+/// Decodes a percent-encoded path.
+///
+/// # Errors
+///
+/// 400 for invalid escapes and invalid UTF-8.
+pub fn decode(encoded: &str) -> Result<Cow<'_, str>, Invalid> {
+    let mut escapes = encoded.split('%').skip(1);
     if escapes.any(|rest| {
         !rest
             .as_bytes()
@@ -127,13 +138,9 @@ fn decode_segment(segment: &str) -> Result<String, Invalid> {
     }) {
         return Err(Invalid::request("path has a broken percent escape"));
     }
-    let decoded = percent_decode_str(segment)
+    percent_decode_str(encoded)
         .decode_utf8()
-        .map_err(|_| Invalid::request("path must be UTF-8, percent-encoded"))?;
-    if decoded.contains('/') {
-        return Err(Invalid::request("path must not contain an encoded slash (%2F)"));
-    }
-    Ok(decoded.into_owned())
+        .map_err(|_| Invalid::request("path must be UTF-8, percent-encoded"))
 }
 
 #[cfg(test)]
@@ -157,6 +164,8 @@ mod tests {
             ("workspace/..hidden", "/workspace/..hidden"),
             ("workspace", "/workspace"),
             ("../../workspace/x", "/workspace/x"),
+            ("workspace%2Fdir%2fa%20b", "/workspace/dir/a b"),
+            ("%2Fworkspace%2Fa%2F%2E%2E%2Fb", "/workspace/b"),
         ] {
             assert_eq!(url(encoded).as_deref(), Ok(path), "{encoded}");
         }
@@ -168,6 +177,9 @@ mod tests {
             "etc/passwd",
             "workspace/../etc/passwd",
             "workspace/%2e%2e/etc",
+            "workspace%2F..%2Fetc",
+            "workspace/a%2F..%2f..%2Fetc",
+            "%2Fetc%2Fpasswd",
             "workspacex/a",
             "..",
             "main.py",
@@ -183,7 +195,7 @@ mod tests {
             "",
             "/",
             "//",
-            "workspace/a%2Fb",
+            "%2F",
             "workspace/a%00",
             "workspace/%",
             "workspace/%4",

@@ -1,22 +1,23 @@
-//! What is asked of the WarmPool object: by the Worker, and by Sandbox objects.
+//! The calls of the Worker and of Sandbox objects to the WarmPool object.
 
 use serde::{Deserialize, Serialize};
 
 /// The name of the one WarmPool object.
 pub const POOL_NAME: &str = "global-pool";
 
-/// A call to the WarmPool object: a `POST` on [`PoolCall::path`], with a JSON body where one is named.
+/// A call to the WarmPool object: a `POST` on [`PoolCall::path`], with a JSON body where one is
+/// named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolCall {
-    /// Hand out a warm sandbox. Answer: [`Taken`].
+    /// Take a warm sandbox out of the pool. Answer: [`Taken`].
     Take,
     /// A [`Report`]. Answer: 204.
     Report,
-    /// A [`KeepQuestion`]. Answer: [`Kept`].
+    /// A [`KeepQuestion`]. Answer: [`KeepAnswer`].
     Keep,
     /// Answer: [`PoolStats`].
     Stats,
-    /// See to it that the pool fills up, now and from now on. Answer: 204, before it has.
+    /// Start to fill the pool, and keep it filled. Answer: 204, before it is full.
     Prime,
     /// Stop every warm sandbox. Answer: 204.
     ShutdownPrewarmed,
@@ -50,35 +51,38 @@ impl PoolCall {
     }
 }
 
-/// What [`PoolCall::Take`] gives.
+/// The answer of [`PoolCall::Take`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// The id of a sandbox that runs and that nobody else has; `None` when there is none.
+    /// The id of a running sandbox that no other client has; `None` when there is none.
     pub id: Option<String>,
 }
 
-/// What a Sandbox object tells the pool of itself.
+/// The report of a Sandbox object to the pool about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The sandbox.
     pub id: String,
-    /// What happened.
-    pub news: News,
-    /// When, by the clock of the Sandbox object, in milliseconds since 1970: reports can overtake each other.
+    /// The event. The other name is for an object that still runs the previous version during a
+    /// deploy.
+    #[serde(alias = "news")]
+    pub event: SandboxEvent,
+    /// The time of the event by the clock of the Sandbox object, in milliseconds since 1970:
+    /// reports can overtake each other.
     pub at_ms: u64,
 }
 
-/// What happened to a sandbox.
+/// An event in the life of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum News {
+pub enum SandboxEvent {
     /// It runs and answers.
     Started,
     /// It does not run any more, for whatever reason.
     Stopped,
 }
 
-/// Asked by a Sandbox object before it goes to sleep.
+/// The question of a Sandbox object before it goes to sleep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepQuestion {
     /// The sandbox.
@@ -87,8 +91,8 @@ pub struct KeepQuestion {
 
 /// Whether a sandbox must stay awake though it is idle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// It waits for its first use.
+pub struct KeepAnswer {
+    /// True while it waits for its first use.
     pub keep: bool,
 }
 
@@ -97,26 +101,27 @@ pub struct Kept {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStats {
-    /// Sandboxes that run and wait to be handed out.
+    /// Warm sandboxes: they run and wait for a client.
     pub warm: u32,
-    /// Sandboxes that run for a client.
+    /// Sandboxes that run for clients.
     pub assigned: u32,
-    /// Both together.
+    /// The sum of both.
     pub total: u32,
-    /// How the pool is set up.
+    /// The configuration of the pool.
     pub config: PoolStatsConfig,
-    /// The most sandboxes that can run, as configured or as the platform has let the pool know; `None` while unknown.
+    /// The maximum of running sandboxes, as configured or as learned from the platform. `null`
+    /// while it is unknown.
     pub max_instances: Option<u32>,
 }
 
-/// How the pool is set up, in [`PoolStats`].
+/// The configuration of the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStatsConfig {
-    /// How many warm sandboxes there should be.
+    /// The target number of warm sandboxes.
     pub warm_target: u32,
-    /// Milliseconds between two looks at the pool.
+    /// The interval between two checks of the pool, in milliseconds.
     pub refresh_interval: u64,
 }
 
@@ -140,13 +145,13 @@ mod tests {
     fn wire_forms() {
         let report = Report {
             id: "abc".into(),
-            news: News::Started,
+            event: SandboxEvent::Started,
             at_ms: 5,
         };
-        assert_eq!(json(&report), r#"{"id":"abc","news":"started","at_ms":5}"#);
+        assert_eq!(json(&report), r#"{"id":"abc","event":"started","at_ms":5}"#);
         assert_eq!(json(&Taken { id: None }), r#"{"id":null}"#);
         assert_eq!(json(&KeepQuestion { id: "abc".into() }), r#"{"id":"abc"}"#);
-        assert_eq!(json(&Kept { keep: true }), r#"{"keep":true}"#);
+        assert_eq!(json(&KeepAnswer { keep: true }), r#"{"keep":true}"#);
         let stats = PoolStats {
             warm: 2,
             assigned: 3,

@@ -8,14 +8,12 @@ pub use frame::{ClientMessage, ServerMessage};
 
 use crate::{Invalid, SessionId, query};
 
-/// The largest WebSocket message that a client may send, in bytes: what the platform itself allowed for years.
+/// The largest WebSocket message that a client may send, in bytes: the platform's own limit for
+/// years.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// So much of a session's terminal is replayed to a client that comes back, in bytes.
+/// The most bytes of a session's terminal that are replayed to a client that reconnects.
 pub const MAX_REPLAY: usize = 256 * 1024;
-
-/// So long a session's terminal waits for a client to come back, in seconds.
-pub const LINGER_SECONDS: u64 = 60;
 
 /// The size of a terminal in characters, each side 1 to 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +23,20 @@ pub struct Size {
 }
 
 impl Size {
-    /// The text that clients look for when a size is refused.
-    const REFUSAL: &'static str = "cols and rows must be valid numbers, 1 to 1000";
+    /// The error message for an invalid size; clients look for this text.
+    const INVALID: &'static str = "cols and rows must be valid numbers, 1 to 1000";
 
-    /// A size of `cols` by `rows`: 400 when one is not from 1 to 1000.
+    /// A size of `cols` by `rows`.
+    ///
+    /// # Errors
+    ///
+    /// 400 when one is not from 1 to 1000.
     pub fn new(cols: u64, rows: u64) -> Result<Self, Invalid> {
         let side = |n: u64| {
             u16::try_from(n)
                 .ok()
                 .filter(|n| (1..=1000).contains(n))
-                .ok_or_else(|| Invalid::request(Self::REFUSAL))
+                .ok_or_else(|| Invalid::request(Self::INVALID))
         };
         Ok(Self {
             cols: side(cols)?,
@@ -52,30 +54,32 @@ impl Size {
         self.rows
     }
 
-    /// What `?cols=…&rows=…` asks for: 80 and 24 when they are absent or empty.
+    /// The size in `?cols=…&rows=…`: 80 and 24 when they are absent or empty.
     fn from_query(query: &str) -> Result<Self, Invalid> {
         let side = |name: &str, default: u64| match query::value(query, name)? {
             None => Ok(default),
             Some(text) if text.is_empty() => Ok(default),
             Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
-                text.parse().map_err(|_| Invalid::request(Self::REFUSAL))
+                text.parse().map_err(|_| Invalid::request(Self::INVALID))
             }
-            Some(_) => Err(Invalid::request(Self::REFUSAL)),
+            Some(_) => Err(Invalid::request(Self::INVALID)),
         };
         Self::new(side("cols", 80)?, side("rows", 24)?)
     }
 }
 
-/// What a terminal runs.
+/// The kind of program in a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// The first binary frame decides. When it is a line that ends in LF, it is run as with [`Mode::Command`]: programs
-    /// send LF where terminals send CR. Everything else is the first input of a shell as with [`Mode::Shell`].
+    /// The first binary frame decides. When it is a line that ends in LF, it is run as with
+    /// [`Mode::Command`]: programs send LF where terminals send CR. Everything else is the first
+    /// input of a shell as with [`Mode::Shell`].
     #[default]
     Auto,
     /// An interactive login shell, at once.
     Shell,
-    /// One command: the first binary frame, without the LF that it may end in. What comes after is the command's input.
+    /// One command: the first binary frame, without the LF that it may end in. What comes after is
+    /// the command's input.
     Command,
 }
 
@@ -104,8 +108,8 @@ impl Mode {
     }
 }
 
-/// A program that takes the place of the usual shell: an absolute path, or a name to look for in `PATH`. 1 to 255
-/// characters of `a-zA-Z0-9._+-` and, in a path, `/`.
+/// A program to run instead of the default shell: an absolute path, or a name to look for in
+/// `PATH`. 1 to 255 characters of `a-zA-Z0-9._+-` and, in a path, `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shell(String);
 
@@ -134,19 +138,24 @@ impl Shell {
 /// The checked query of `GET …/pty`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PtyRequest {
-    /// The size that the terminal has from the start.
+    /// The initial size of the terminal.
     pub size: Size,
-    /// What it runs.
+    /// The kind of program to run.
     pub mode: Mode,
-    /// With which shell; `None` for the usual one.
+    /// The shell; `None` for the default one.
     pub shell: Option<Shell>,
-    /// The session it belongs to; `None` for a terminal of the client's own.
+    /// The session it belongs to; `None` for a terminal of its own.
     pub session: Option<SessionId>,
 }
 
 impl PtyRequest {
-    /// Parses the part of a URL after its `?`. `session_header` is the value of [`crate::session::SESSION_HEADER`], which
-    /// means the same as the parameter `session` and goes before it. Empty values count as absent. Errors are 400.
+    /// Parses the part of a URL after its `?`. `session_header` is the value of
+    /// [`crate::session::SESSION_HEADER`], which means the same as the parameter `session` and
+    /// takes precedence. Empty values count as absent.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(query: &str, session_header: Option<&str>) -> Result<Self, Invalid> {
         let parameter = |name| Ok(query::value(query, name)?.filter(|value| !value.is_empty()));
         let session = match session_header.filter(|id| !id.is_empty()) {
@@ -238,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_names_its_parameter() {
+    fn each_error_names_its_parameter() {
         for (query, word) in [
             ("cols=abc", "cols and rows must be valid numbers"),
             ("rows=xyz", "cols and rows must be valid numbers"),

@@ -1,13 +1,17 @@
 //! The parameters of a URL's query.
 
-use percent_encoding::percent_decode;
+use percent_encoding::percent_decode_str;
 
 use crate::Invalid;
 
-/// The value of the first parameter called `name` in `query`, the part of a URL after its `?`. `None` when it is absent;
-/// 400 when its value is not UTF-8.
+/// The value of the first parameter called `name` in `query`, the part of a URL after its `?`.
+/// `None` when it is absent.
 ///
 /// `+` means a blank and `%XX` a byte, as in every form. Names are compared as they stand.
+///
+/// # Errors
+///
+/// 400 when its value is not UTF-8.
 pub fn value(query: &str, name: &str) -> Result<Option<String>, Invalid> {
     let mut parameters = query
         .split('&')
@@ -15,11 +19,16 @@ pub fn value(query: &str, name: &str) -> Result<Option<String>, Invalid> {
     let Some((_, value)) = parameters.find(|(found, _)| *found == name) else {
         return Ok(None);
     };
+    decode(name, value).map(Some)
+}
+
+/// The decoded value of the parameter `name`. Errors: 400 when it is not UTF-8.
+pub(crate) fn decode(name: &str, value: &str) -> Result<String, Invalid> {
     let spaced = value.replace('+', " ");
-    let decoded = percent_decode(spaced.as_bytes())
+    let decoded = percent_decode_str(&spaced)
         .decode_utf8()
         .map_err(|_| Invalid::request(format!("{name} must be UTF-8, percent-encoded")))?;
-    Ok(Some(decoded.into_owned()))
+    Ok(decoded.into_owned())
 }
 
 #[cfg(test)]

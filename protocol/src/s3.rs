@@ -1,17 +1,20 @@
-//! The S3 that a Sandbox object speaks to the s3fs of its own sandbox, for mounts whose bucket or credentials the sandbox
-//! must not have. s3fs finds it below [`path`] at an address that `sandboxd` is told with the mount.
+//! The S3 API of a Sandbox object for the s3fs of its own sandbox, for mounts whose bucket or
+//! credentials the sandbox must not have. s3fs reaches it below [`path`], at an address in the
+//! mount request to `sandboxd`.
 
 use crate::SandboxId;
 
-/// What the bucket of every such mount is called there: the token decides which one it is. s3fs looks for the first
-/// `/NAME` in its URL, so it must be the beginning of nothing else in there: no sandbox id has a `-`.
+/// The name of the bucket in every such mount: the token decides which bucket it is. s3fs looks for
+/// the first `/NAME` in its URL, so nothing else in there may begin with the name: no sandbox id
+/// has a `-`.
 pub const BUCKET: &str = "mounted-bucket";
 
-/// What `HEAD` on [`path`] says as its `Content-Length`. `sandboxd` asks for it before it mounts: an answer without it
-/// came from somebody else, or lost the length of what has no body, and s3fs would take every file for an empty one.
+/// The `Content-Length` of `HEAD` on [`path`]. `sandboxd` asks for it before it mounts. An answer
+/// without it came from another server, or lost the length because it has no body; then s3fs would
+/// take every file for an empty one.
 pub const PROBE_LENGTH: u64 = 4_242;
 
-/// Where the object itself is asked; what follows is as it was below [`path`].
+/// The path of requests to the object itself; the rest of the path is the same as below [`path`].
 pub const OBJECT: &str = "/object/s3";
 
 /// The path of a sandbox's S3, without a slash at its end.

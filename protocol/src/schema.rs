@@ -1,5 +1,5 @@
-//! JSON Schemas of what is parsed by hand, or is narrower than its Rust type says. Each states a rule of the parser beside
-//! it in words that a client's tools understand; a property test holds the two against each other.
+//! JSON Schemas of types that are parsed by hand, or are narrower than their Rust type says. Each
+//! states a rule of its parser for clients' tools; a property test compares the two.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,8 @@ use crate::answer::True;
 use crate::tunnel::{Port, TunnelName};
 use crate::{SandboxId, SessionId, WorkspacePath, sandboxd};
 
-/// `inline!(Type, schema)`: the schema stands wherever the type does, without a name of its own.
+/// `inline!(Type, schema)`: the schema is inlined wherever the type is used, without a name of its
+/// own.
 macro_rules! inline {
     ($type:ty, $schema:expr) => {
         impl JsonSchema for $type {
@@ -28,7 +29,7 @@ macro_rules! inline {
     };
 }
 
-/// No NUL: what goes to the kernel ends at one.
+/// No NUL: the kernel's strings end at one.
 const NO_NUL: &str = r"^[^\u0000]*$";
 
 /// Text that the kernel is given: it cannot have a NUL.
@@ -59,7 +60,7 @@ inline!(
                     "base64": {
                         "type": "string",
                         "contentEncoding": "base64",
-                        // Canonical: the bits that no byte needs are zero.
+                        // Canonical: the unused bits are zero.
                         "pattern": concat!(
                             "^([A-Za-z0-9+/]{4})*",
                             "([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"

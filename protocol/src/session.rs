@@ -1,12 +1,14 @@
-//! Sessions: shell state that outlives a command. Their names, and the requests that make and delete them.
+//! Sessions: shell state that outlives a command. Their names, and the requests that make and
+//! delete them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::exec::{env, field};
+use crate::exec::env;
+use crate::json::{self, field};
 use crate::path::WORKSPACE;
 #[cfg(feature = "schema")]
 use crate::schema;
@@ -18,7 +20,8 @@ pub const SESSION_HEADER: &str = "session-id";
 /// The largest body that creates a session, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
-/// A session id: 1 to 128 characters of `a-zA-Z0-9._-`, without `..` (the contract's `^[a-zA-Z0-9._-]{1,128}$`).
+/// A session id: 1 to 128 characters of `a-zA-Z0-9._-`, without `..` (the contract's
+/// `^[a-zA-Z0-9._-]{1,128}$`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(String);
 
@@ -30,6 +33,10 @@ impl SessionId {
     pub const MAX_LEN: usize = 128;
 
     /// Parses an id as it stands in a URL, a header or a body.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(id: &str) -> Result<Self, Invalid> {
         let well_formed = (1..=Self::MAX_LEN).contains(&id.len())
             && id
@@ -60,23 +67,24 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The checked body of `POST …/session`. Unknown fields are ignored, a field that is `null` counts as absent, and so does
-/// the whole body when it is empty.
+/// The body of `POST …/session`. Unknown fields are ignored. A field that is `null` counts as
+/// absent; an empty body has no fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateSession {
-    /// The session's name. Absent: one that is made up.
+    /// The id of the session. Absent: a random one.
     pub id: Option<SessionId>,
-    /// What it starts from. Creating a session twice is no error when this is the same.
+    /// The start of the session. Creating a session twice is no error when this is the same.
     #[cfg_attr(feature = "schema", schemars(flatten))]
     pub start: SessionStart,
 }
 
-/// What a session starts from.
+/// The initial state of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionStart {
-    /// The working directory: an absolute path, anywhere in the sandbox, without NUL. The workspace by default.
+    /// The working directory: an absolute path, anywhere in the sandbox, without NUL. The workspace
+    /// by default.
     #[cfg_attr(feature = "schema", schemars(with = "Option<WorkspacePath>"))]
     pub cwd: String,
     /// Variables set on top of the sandbox's own.
@@ -94,19 +102,13 @@ impl Default for SessionStart {
 }
 
 impl CreateSession {
-    /// Parses a JSON body. Errors name the field: 400.
+    /// Parses a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// 400: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self {
-                id: None,
-                start: SessionStart::default(),
-            });
-        }
-        let value =
-            serde_json::from_slice(body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
-        let Value::Object(fields) = value else {
-            return Err(Invalid::request("Invalid JSON body: must be an object"));
-        };
+        let fields = json::optional_object(body)?;
         let text = |name: &str| {
             let text = |value: &Value| match value {
                 Value::String(text) => Ok(text.clone()),
@@ -126,19 +128,10 @@ impl CreateSession {
             start,
         })
     }
-
-    /// The JSON body that parses to this request.
-    pub fn to_json(&self) -> String {
-        let mut body = json!({ "cwd": self.start.cwd, "env": self.start.env });
-        if let (Value::Object(fields), Some(id)) = (&mut body, &self.id) {
-            fields.insert("id".into(), id.as_str().into());
-        }
-        body.to_string()
-    }
 }
 
-/// An absolute path as it is, below the workspace normalised; a relative one is taken from the workspace. A shell may
-/// change to any directory, so a session may start in any.
+/// An absolute path as it is, below the workspace normalised; a relative one is taken from the
+/// workspace. A shell may change to any directory, so a session may start in any.
 fn cwd(text: &str) -> Result<String, Invalid> {
     match WorkspacePath::parse("cwd", text) {
         Ok(path) => Ok(path.as_str().to_owned()),
@@ -151,7 +144,7 @@ fn cwd(text: &str) -> Result<String, Invalid> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionCreated {
-    /// The session's name.
+    /// The id of the session.
     pub id: String,
 }
 
@@ -159,9 +152,9 @@ pub struct SessionCreated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionDeleted {
-    /// Always true: what fails is an error.
+    /// Always true. A failure is an error response.
     pub success: bool,
-    /// The session's name.
+    /// The id of the session.
     #[serde(rename = "sessionId")]
     pub session_id: String,
 }
@@ -193,23 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn the_json_form_reads_back() {
-        for (body, json) in [
-            ("", r#"{"cwd":"/workspace","env":{}}"#),
-            (
-                r#"{"id":"s.1","cwd":"src","env":{"A":"b=\nc"}}"#,
-                r#"{"cwd":"/workspace/src","env":{"A":"b=\nc"},"id":"s.1"}"#,
-            ),
-            (r#"{"cwd":"/tmp/x"}"#, r#"{"cwd":"/tmp/x","env":{}}"#),
-        ] {
-            let request = parse(body).unwrap();
-            assert_eq!(request.to_json(), json);
-            assert_eq!(parse(json), Ok(request), "{body}");
-        }
+    fn every_field() {
+        let request = parse(r#"{"id":"s.1","cwd":"src","env":{"A":"b=\nc"}}"#).unwrap();
+        assert_eq!(request.id.unwrap().as_str(), "s.1");
+        assert_eq!(request.start.cwd, "/workspace/src");
+        assert_eq!(request.start.env["A"], "b=\nc");
+        assert_eq!(parse(r#"{"cwd":"/tmp/x"}"#).unwrap().start.cwd, "/tmp/x");
     }
 
     #[test]
-    fn each_refusal_names_its_field() {
+    fn each_error_names_its_field() {
         for (body, status, word) in [
             ("{", 400, "Invalid JSON body"),
             ("[]", 400, "Invalid JSON body"),

@@ -5,18 +5,24 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json::{self, field};
 use crate::{Invalid, sandboxd};
 
 /// The largest body of a tunnel's request, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// A port that a tunnel can lead to: 1024 to 65535 (the contract's bounds), but not [`sandboxd::PORT`].
+/// A port that a tunnel can lead to: 1024 to 65535 (the contract's bounds), but not
+/// [`sandboxd::PORT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Port(u16);
 
 impl Port {
     /// Parses a port as it stands in a URL: decimal digits.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         // `u16` would take a sign.
         let digits = Some(text).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
@@ -61,7 +67,8 @@ impl fmt::Display for Port {
     }
 }
 
-/// The name of a tunnel, the first label of its hostname: 1 to 63 characters of `a-z0-9-`, no `-` at either end.
+/// The name of a tunnel, the first label of its hostname: 1 to 63 characters of `a-z0-9-`, no `-`
+/// at either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TunnelName(String);
@@ -70,7 +77,12 @@ impl TunnelName {
     /// The longest name, in characters.
     pub const MAX_LEN: usize = 63;
 
-    /// Parses a name. Dots are refused: Cloudflare's certificate of a zone covers one label below it.
+    /// Parses a name. Dots are refused: Cloudflare's certificate of a zone covers one label below
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(name: &str) -> Result<Self, Invalid> {
         let well_formed = (1..=Self::MAX_LEN).contains(&name.len())
             && name
@@ -114,29 +126,27 @@ impl fmt::Display for TunnelName {
     }
 }
 
-/// The checked body of `POST …/tunnel/{port}` (the contract's `TunnelRequest`). An empty body asks for nothing special;
-/// unknown fields are ignored, a field that is `null` counts as absent.
+/// The body of `POST …/tunnel/{port}`. An empty body has no fields. Unknown fields are ignored. A
+/// field that is `null` counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TunnelRequest {
-    /// Asks for the hostname `{name}.{zone}`; without it, Cloudflare makes one up.
+    /// The first label of the hostname `{name}.{zone}`. Absent: Cloudflare chooses a random
+    /// hostname.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<TunnelName>,
 }
 
 impl TunnelRequest {
     /// Parses a JSON body, or an empty one.
+    ///
+    /// # Errors
+    ///
+    /// 400: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        if body.trim_ascii().is_empty() {
-            return Ok(Self::default());
-        }
-        let value =
-            serde_json::from_slice(body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
-        let Value::Object(fields) = value else {
-            return Err(Invalid::request("Invalid JSON body: must be an object"));
-        };
-        let name = match fields.get("name") {
-            None | Some(Value::Null) => None,
+        let fields = json::optional_object(body)?;
+        let name = match field(&fields, "name") {
+            None => None,
             Some(Value::String(name)) => Some(TunnelName::parse(name)?),
             Some(_) => return Err(Invalid::request("name must be a string")),
         };
@@ -144,10 +154,11 @@ impl TunnelRequest {
     }
 }
 
-/// What the Sandbox object asks of `sandboxd` ([`sandboxd::TUNNEL`]): run the connector of this tunnel.
+/// The request of the Sandbox object to `sandboxd` ([`sandboxd::TUNNEL`]): run the connector of
+/// this tunnel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenTunnel {
-    /// The tunnel that was made at Cloudflare; `None` asks for a quick one, which needs no account.
+    /// The tunnel made at Cloudflare; `None` asks for a quick one, which needs no account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<NamedTunnel>,
 }
@@ -155,18 +166,18 @@ pub struct OpenTunnel {
 /// A tunnel that exists at Cloudflare.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedTunnel {
-    /// What the client called it.
+    /// The client's name for it.
     pub name: TunnelName,
-    /// Cloudflare's id of it.
+    /// Cloudflare's id for it.
     pub id: String,
-    /// Where it is reached.
+    /// Its public host name.
     pub hostname: String,
-    /// What its connector authenticates itself with: a secret.
+    /// The secret that authenticates its connector.
     pub token: String,
 }
 
 impl fmt::Debug for NamedTunnel {
-    /// Leaves the token out: it must not come into a log.
+    /// Leaves the token out: it must not get into a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NamedTunnel")
             .field("name", &self.name)
@@ -176,29 +187,29 @@ impl fmt::Debug for NamedTunnel {
     }
 }
 
-/// A tunnel that is open (the contract's `Tunnel`).
+/// An open tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Tunnel {
-    /// What names this tunnel and no other: for a named one, Cloudflare's id.
+    /// The unique id of the tunnel. For a tunnel with a name, Cloudflare's id.
     pub id: String,
-    /// The port that it leads to.
+    /// The port in the sandbox.
     pub port: Port,
-    /// Where everybody reaches it, without a slash at the end.
+    /// The public URL, without a slash at the end.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "uri")))]
     pub url: String,
     /// The host in `url`.
     pub hostname: String,
-    /// When it was opened: RFC 3339, in UTC.
+    /// The time of its opening: RFC 3339, in UTC.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
-    /// The name that the client gave it, if it did.
+    /// The name that the client gave it, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<TunnelName>,
 }
 
-/// What to tell a client that asks for a port whose tunnel has another name than it wants.
+/// The error for a client that asks for a port whose tunnel has another name.
 pub fn conflict(port: Port, name: Option<&TunnelName>) -> String {
     let kind = name.map_or_else(|| "no name".to_owned(), |name| format!("the name {name}"));
     format!("port {port} has a tunnel with {kind} already; delete that one before changing its options")

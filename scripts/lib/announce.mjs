@@ -1,4 +1,4 @@
-// node announce.mjs URL 3<KEY: waits until the bridge at URL answers, then says how to call it.
+// node announce.mjs URL 3<KEY: waits until the bridge at URL answers, then prints how to call it.
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 

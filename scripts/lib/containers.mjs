@@ -1,7 +1,7 @@
-// node containers.mjs SESSION [--config FILE] [--var NAME:VALUE]…: gets ready what sandboxes run in as containers, by Docker: the
-// images of wrangler.jsonc, and the network sidecar that workerd starts beside each container. Prints what
-// workerd-config.mjs takes of it, as JSON. Containers of one SESSION know each other again when workerd is restarted.
-// Exits with 3 and says why if only wrangler can do it.
+// node containers.mjs SESSION [--config FILE] [--var NAME:VALUE]…: prepares the Docker images of sandboxes: those of
+// wrangler.jsonc, and the network sidecar that workerd starts beside each container. Prints the input of
+// workerd-config.mjs, as JSON. A restarted workerd finds the containers of its SESSION again.
+// Exits with 3 and prints the reason if only wrangler can do it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
@@ -14,16 +14,16 @@ const { file, config, at } = readConfig(options);
 const environment = process.env;
 
 const client = environment.WRANGLER_DOCKER_BIN ?? "docker";
-const docker = (...words) =>
-  execFileSync(client, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-// What takes minutes is told on standard error, and so is why it fails.
-const dockerAloud = (...words) => {
-  const { status } = spawnSync(client, words, { stdio: ["ignore", 2, 2] });
+const docker = (...args) =>
+  execFileSync(client, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+// The output of long commands, and their errors, go to standard error.
+const dockerAloud = (...args) => {
+  const { status } = spawnSync(client, args, { stdio: ["ignore", 2, 2] });
   if (status !== 0) process.exit(1);
 };
-const find = (...words) => {
+const find = (...args) => {
   try {
-    return docker(...words);
+    return docker(...args);
   } catch {
     return undefined;
   }
@@ -33,7 +33,7 @@ const socketPath =
   environment.WRANGLER_DOCKER_HOST ?? environment.DOCKER_HOST ?? docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}");
 if (!socketPath.startsWith("unix://")) onlyWrangler(`the Docker engine is at ${socketPath}`);
 
-// The one that this version of wrangler takes.
+// The sidecar of this version of wrangler.
 const wrangler = createRequire(import.meta.url).resolve("wrangler");
 const sidecar =
   environment.MINIFLARE_CONTAINER_EGRESS_IMAGE ?? readFileSync(wrangler, "utf8").match(/"(cloudflare\/proxy-everything:[^"]+)"/)?.[1];
@@ -50,7 +50,7 @@ for (const { class_name, image, image_build_context, image_vars = {} } of config
   const context = image_build_context === undefined ? dirname(dockerfile) : at(image_build_context);
   // As wrangler does: the platform is Cloudflare's.
   dockerAloud("build", "--load", "--provenance=false", "--platform", "linux/amd64", ...vars, "--tag", name, "--file", dockerfile, context);
-  // Nothing else has a name for the one before. It stays while a container is made of it.
+  // No other name refers to the previous image. It stays while a container uses it.
   if (before !== undefined && before !== docker("image", "inspect", "--format", "{{.Id}}", name)) find("image", "rm", before);
   images[class_name] = name;
 }

@@ -1,11 +1,11 @@
-# Sourced where containers are built or run: asks the Docker engine that wrangler uses.
+# Sourced where containers are built or run: access to the Docker engine that wrangler uses.
 
 # docker_cli ARGUMENT…: wrangler's Docker client.
 docker_cli() {
   "${WRANGLER_DOCKER_BIN:-docker}" "$@"
 }
 
-# Whether a Docker engine answers. If not, `docker_trouble` says why.
+# Whether a Docker engine answers. If not, `docker_trouble` has the reason.
 docker_answers() {
   has "${WRANGLER_DOCKER_BIN:-docker}" || {
     docker_trouble="there is no \`${WRANGLER_DOCKER_BIN:-docker}\` here"

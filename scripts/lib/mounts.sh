@@ -1,6 +1,6 @@
-# Sourced where buckets are mounted: whether sandboxes can have FUSE. After docker.sh.
+# Sourced, after docker.sh, where buckets are mounted: whether sandboxes can have FUSE.
 
-# Whether those of `npm start` can. If not, `mounts_trouble` says why.
+# Whether sandboxes of `npm start` can. If not, `mounts_trouble` has the reason.
 mounts_locally() {
   if ! is_root; then
     mounts_trouble="mounting takes root"
@@ -14,7 +14,8 @@ mounts_locally() {
   [ -z "$mounts_trouble" ]
 }
 
-# Whether those of `npm run dev` can: wrangler gives /dev/fuse to containers of an engine that is not root on this machine.
+# Whether sandboxes of `npm run dev` can: wrangler gives /dev/fuse only to containers of an engine that is not root on
+# this machine.
 mounts_in_containers() {
   mounts_trouble="wrangler gives /dev/fuse to no container of a Docker engine that is root"
   if [ "$(uname)" = Darwin ] || grep -qi microsoft /proc/sys/kernel/osrelease 2>/dev/null ||

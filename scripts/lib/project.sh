@@ -1,4 +1,4 @@
-# Sourced by every script: goes to the project's root, puts its tools in PATH, says how a script speaks and gives up.
+# Sourced by every script: changes to the project's root, adds its tools to PATH, and defines common functions.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root" || exit
@@ -6,12 +6,12 @@ cd "$root" || exit
 PATH=$root/node_modules/.bin:$root/.tools/bin:$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
 export PATH
 
-say() {
+log() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
 }
 
 fail() {
-  say "$*"
+  log "$*"
   exit 1
 }
 

@@ -1,22 +1,22 @@
-# Sourced by `start` and `dev`: a session of the bridge on this machine. It has a port, a key, a directory of its own and
-# processes; it ends, with all of them, on SIGINT, SIGTERM and SIGHUP, and as soon as one of them ends.
+# Sourced by `start` and `dev`: a session of the bridge on this machine. It has a port, a key, its own directory and
+# processes; it ends, with all its processes, on SIGINT, SIGTERM and SIGHUP, and as soon as one of them ends.
 
 processes=
 session=
 announcer=
 # A command that end_session runs when the processes have ended.
 at_end=:
-# What tells the processes to end.
+# The signal that ends the processes.
 end_signal=TERM
 
-# Takes PORT and SANDBOX_API_KEY from the environment, or makes them up, and begins the session.
+# Takes PORT and SANDBOX_API_KEY from the environment, with a default port and a generated key, and begins the session.
 begin_session() {
   port=${PORT:-8787}
   { [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } 2>/dev/null || fail "PORT must be a number from 1 to 65535, not \"$port\""
   require_free_port
   key=${SANDBOX_API_KEY:-$(node -p 'require("crypto").randomBytes(24).toString("hex")')}
   case $key in
-  # The characters of a bearer token (RFC 6750), none of which means anything in an env file.
+  # The characters of a bearer token (RFC 6750), none of which is special in an env file.
   *[!A-Za-z0-9._~+/=-]*) fail "SANDBOX_API_KEY may only have letters, digits and the characters . _ ~ + / = -" ;;
   esac
   trap 'end_session $?' EXIT
@@ -33,22 +33,32 @@ require_free_port() {
   ' "$port" 2>/dev/null || fail "port $port is not free. Choose another, for example: PORT=8788 npm start"
 }
 
-# Makes the session's directory, named after the port, which only one session can have: what a killed one left in it
-# goes. The Worker's variables are in a file there that nobody else can read; a command line can be read by all.
+# Creates the session's directory, named after the port, which only one session can have: the files of a killed session
+# are removed. The Worker's variables are in a private file there; a command line could be read by all users.
 make_directory() {
   require_free_port
   session=$root/.wrangler/session-$port
   rm -rf "$session"
   (umask 077 && mkdir -p "$session" && printf 'SANDBOX_API_KEY=%s\n' "$key" >"$session/variables")
+  start_log
 }
 
-# run COMMAND…: starts a process of the session in a process group of its own, so that Ctrl-C reaches only this shell,
-# which then ends the processes in order. Should this shell be killed, its processes get SIGTERM. Sets `started`.
+# Starts the log of the session, descriptor 4: writes of its processes never wait for a reader.
+start_log() {
+  mkfifo "$session/log"
+  # Opened for reading and writing: so the open does not block, and the log does not end with a process that writes.
+  exec 4<>"$session/log"
+  run sh -c 'exec node scripts/lib/log-relay.mjs <>"$0"' "$session/log"
+}
+
+# run COMMAND…: starts a process of the session in its own process group, so that Ctrl-C reaches only this shell, which
+# then ends the processes in order. If this shell is killed, its processes get SIGTERM. Sets `started`.
 run() {
+  # Without descriptor 4, which sandboxes would inherit.
   if has setsid && has setpriv; then
-    setsid setpriv --pdeathsig TERM -- "$@" </dev/null &
+    setsid setpriv --pdeathsig TERM -- "$@" </dev/null 4>&- &
   else
-    "$@" </dev/null &
+    "$@" </dev/null 4>&- &
   fi
   started=$!
   processes="$started $processes"
@@ -63,7 +73,7 @@ attempt() {
   return $status
 }
 
-# finish COMMAND…: runs a command of the session to its end. Its failure is the session's.
+# finish COMMAND…: runs a command of the session to its end. Its failure ends the session.
 finish() {
   attempt "$@" || end_session 1
 }
@@ -86,7 +96,7 @@ end_session() {
       tries=$((tries - 1))
       pause 0.1
     done
-    # Whatever is left of its group, where it has one, as when it was killed.
+    # Kills the rest of its process group, if it has one.
     kill -s KILL -- "-$process" 2>/dev/null || kill -s KILL "$process" 2>/dev/null || true
   done
   $at_end || true
@@ -94,9 +104,10 @@ end_session() {
   exit "$1"
 }
 
-# serve COMMAND…: runs what serves the bridge on the session's port, says how to call it, and waits until the session ends.
+# serve COMMAND…: runs the command that serves the bridge on the session's port, prints how to call it, and waits until
+# the session ends.
 serve() {
-  run "$@"
+  run "$@" >&4 2>&1
   node scripts/lib/announce.mjs "http://localhost:$port" 3<<END &
 $key
 END
@@ -104,7 +115,7 @@ END
   while :; do
     for process in $processes; do
       if ! kill -0 "$process" 2>/dev/null; then
-        say "a process of the bridge ended, so the rest is ended too"
+        log "a process of the bridge ended, so the rest is ended too"
         end_session 1
       fi
     done
@@ -112,16 +123,16 @@ END
   done
 }
 
-# serve_by_workerd: serves it by workerd itself, as the session's workerd.capnp says.
+# serve_by_workerd: serves the bridge by workerd alone, with the session's workerd.capnp.
 serve_by_workerd() {
-  # On SIGTERM, workerd waits for the requests that are under way.
+  # On SIGTERM, workerd would wait for the requests that are under way.
   end_signal=HUP
   serve "$(node -p 'require("workerd").default')" serve --watch "$session/workerd.capnp"
 }
 
-# serve_by_wrangler [OPTION…]: serves it by `wrangler dev`.
+# serve_by_wrangler [OPTION…]: serves the bridge by `wrangler dev`.
 serve_by_wrangler() {
-  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true WRANGLER_WRITE_LOGS=false
+  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true WRANGLER_WRITE_LOGS=false SANDBAR_BUILT=1
   export WRANGLER_REGISTRY_PATH="$session/registry" CLOUDFLARE_CF_FETCH_ENABLED=false
   serve wrangler dev --ip localhost --port "$port" --inspector-port 0 --show-interactive-dev-session=false \
     --env-file "$session/variables" --persist-to "$session/state" "$@"

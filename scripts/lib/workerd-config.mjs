@@ -1,8 +1,9 @@
-// node workerd-config.mjs PORT DIRECTORY VARIABLES [--config FILE] [--var NAME:VALUE]…: prints how `workerd` by itself serves
-// what wrangler.jsonc describes, without wrangler's proxies, inspector and log, which cost most of a request under `wrangler
-// dev`. It is to be a file of DIRECTORY, where state goes too; containers.json there is what containers.mjs has printed, if
-// sandboxes are containers. The Worker's variables are those of wrangler.jsonc, then those of the env file VARIABLES, then
-// --var. Exits with 3 and says why if only wrangler can serve it.
+// node workerd-config.mjs PORT DIRECTORY VARIABLES [--config FILE] [--var NAME:VALUE]…: prints the configuration with
+// which `workerd` alone serves the Worker of wrangler.jsonc, without wrangler's proxies, inspector and log, which take
+// most of the time of a request under `wrangler dev`. The output must be a file in DIRECTORY, which also has the state;
+// containers.json there is the output of containers.mjs, if sandboxes are containers. The Worker's variables are those
+// of wrangler.jsonc, then those of the env file VARIABLES, then --var. Exits with 3 and prints the reason if only
+// wrangler can serve it.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -20,14 +21,14 @@ const fromFile = readFileSync(variables, "utf8")
   .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]);
 const vars = { ...config.vars, ...Object.fromEntries(fromFile), ...overrides };
 
-// A text of Cap'n Proto, which knows C's escapes.
+// A string of Cap'n Proto, with C's escapes.
 const quoted = (value) =>
   `"${[...Buffer.from(String(value))]
     .map((byte) => (byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
       ? String.fromCharCode(byte)
       : `\\x${byte.toString(16).padStart(2, "0")}`))
     .join("")}"`;
-// A file's bytes. Cap'n Proto takes an absolute path for one of its own library.
+// The bytes of a file. Cap'n Proto resolves an absolute path in its own library.
 const embed = (path) => `embed ${quoted(relative(directory, path))}`;
 const list = (items) => `[${items.join(", ")}]`;
 const struct = (fields) => `(${Object.entries(fields).map(([name, value]) => `${name} = ${value}`).join(", ")})`;
@@ -46,7 +47,7 @@ const assets = readdirSync(root, { recursive: true, withFileTypes: true })
     type: types[path.split(".").pop()] ?? "application/octet-stream",
     etag: `"${createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 32)}"`,
   }));
-// What the platform does with static assets, as far as the Worker asks for it.
+// The platform's serving of static assets, as far as the Worker uses it.
 const assetsWorker = `
 ${assets.map((_, i) => `import file${i} from "./file${i}";`).join("\n")}
 const files = { ${assets.map(({ name, type, etag }, i) => `${JSON.stringify(name)}: { type: ${JSON.stringify(type)}, etag: ${JSON.stringify(etag)}, body: file${i} }`).join(", ")} };

@@ -1,21 +1,21 @@
-// What a session of the bridge on this machine takes from wrangler.jsonc, and from the options that stand for wrangler's.
+// The part of wrangler.jsonc, and of wrangler's options, that a session of the bridge on this machine uses.
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
-// What workerd by itself is given of it.
-const served = [
-  "$schema", "name", "main", "compatibility_date", "compatibility_flags", "durable_objects", "assets", "migrations",
-  "triggers", "containers", "vars", "observability",
+// The keys that workerd alone supports.
+const supported = [
+  "$schema", "name", "main", "build", "compatibility_date", "compatibility_flags", "durable_objects", "assets",
+  "migrations", "triggers", "containers", "vars", "observability",
 ];
 
-// Exits with 3: the caller then has `wrangler dev` do it.
+// Exits with 3: the caller then runs `wrangler dev`.
 export const onlyWrangler = (why) => {
   console.error(`served by \`wrangler dev\`, which is slower: ${why}`);
   process.exit(3);
 };
 
-// The configuration that [--config FILE] [--var NAME:VALUE]… name, the variables of the options over its own, and `at`,
-// which makes its paths absolute.
+// The configuration of [--config FILE] [--var NAME:VALUE]…, the variables of the options, which override its own, and
+// `at`, which makes its paths absolute.
 export const readConfig = (options) => {
   let file = "wrangler.jsonc";
   const overrides = {};
@@ -28,7 +28,7 @@ export const readConfig = (options) => {
   }
   // Comments are on lines of their own.
   const config = JSON.parse(readFileSync(file, "utf8").replace(/^\s*\/\/.*$/gm, ""));
-  const rest = Object.keys(config).filter((key) => !served.includes(key));
+  const rest = Object.keys(config).filter((key) => !supported.includes(key));
   if (rest.length > 0) onlyWrangler(`${file} has ${rest.join(", ")}`);
   return { file, config, overrides, at: (path) => resolve(dirname(file), path) };
 };

@@ -8,7 +8,8 @@ use crate::config::{Config, POOL_BINDING, SANDBOX_BINDING};
 use crate::error::ApiError;
 use crate::response;
 
-/// 200 `{"ok":true}`, or 503 `not_configured` with what is `missing` or which variable does not parse.
+/// 200 `{"ok":true}`, or 503 `not_configured` with the `missing` bindings or the variable that does
+/// not parse.
 pub fn health(env: &Env, config: Result<&Config, ApiError>) -> Result<Response, ApiError> {
     config?;
     let missing: Vec<&str> = [SANDBOX_BINDING, POOL_BINDING]

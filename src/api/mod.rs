@@ -1,6 +1,5 @@
-//! The operations, one file a resource.
+//! The operations, one file per resource.
 
-pub mod body;
 pub mod exec;
 pub mod file;
 pub mod health;

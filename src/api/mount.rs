@@ -7,29 +7,38 @@ use sandbox_protocol::{Invalid, MountRequest, ObjectCall, SandboxId, UnmountRequ
 use web_sys::{Request, Response};
 use worker::Env;
 
-use super::{body, object};
+use super::object;
+use crate::body;
 use crate::config::{Config, MountConfig};
 use crate::error::ApiError;
 use crate::sandbox::s3::is_bucket;
 use crate::url;
 
-/// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it does not, 501
-/// `not_supported` when the sandbox cannot reach who would answer for it.
+/// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it
+/// does not, 501 `not_supported` when the sandbox cannot reach the server that would answer for it.
 pub async fn mount(
     env: &Env,
     config: &Config,
     id: &SandboxId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let mut mount = MountRequest::parse(&body::read(&request, MAX_BODY).await?)?;
-    if !mount.is_proxied() {
-        complete(&mut mount, &config.mount)?;
-        return object::forward_json(env, id, sandboxd::MOUNT, &request, &mount.to_json()).await;
+    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
+    let requested = MountRequest::parse(&copy)?;
+    if requested.is_proxied() {
+        require_token_in_requests(&requested)?;
     }
-    shows_a_token(&mount)?;
-    match &mount.source {
-        Source::Binding(name) => find(env, name)?,
-        Source::Remote(_) => complete(&mut mount, &config.mount)?,
+    if let Source::Binding(name) = &requested.source {
+        require_bucket(env, name)?;
+    }
+    let mut mount = requested.clone();
+    complete(&mut mount, &config.mount)?;
+    let json = if mount == requested {
+        json
+    } else {
+        mount.to_json().into()
+    };
+    if !mount.is_proxied() {
+        return object::forward_json(env, id, sandboxd::MOUNT, &request, &json).await;
     }
     let headers = body::json_headers()?;
     if config.runtime_url.is_some()
@@ -37,17 +46,19 @@ pub async fn mount(
     {
         headers.set(ORIGIN_HEADER, &origin)?;
     }
-    let (path, json) = (ObjectCall::Mount.path(), mount.to_json().into());
-    object::forward(env, id, path, &request, &headers, Some(&json)).await
+    object::forward(env, id, ObjectCall::Mount.path(), &request, &headers, Some(&json)).await
 }
 
-/// 200 `{"ok":true}` once nothing is mounted there any more, 502 `unmount_error` with the reason when that fails.
+/// 200 `{"ok":true}` once nothing is mounted there any more, 502 `unmount_error` with the reason
+/// when that fails. Starts no sandbox.
 pub async fn unmount(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let unmount = UnmountRequest::parse(&body::read(&request, MAX_BODY).await?)?;
-    object::forward_json(env, id, sandboxd::UNMOUNT, &request, &unmount.to_json()).await
+    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
+    UnmountRequest::parse(&copy)?;
+    object::forward_json(env, id, sandboxd::UNMOUNT, &request, &json).await
 }
 
-/// Adds what the deployment knows to what the client left out. The sandbox sees no secret but the one it needs.
+/// Completes the client's request with the deployment's settings. The sandbox sees no secret but
+/// the one it needs.
 fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiError> {
     let is_public = mount.is_public();
     let remote = match &mut mount.source {
@@ -76,10 +87,11 @@ fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiErr
     Ok(())
 }
 
-/// s3fs must show its token as an access key, by signatures of version 4.
-fn shows_a_token(mount: &MountRequest) -> Result<(), Invalid> {
-    let hides = |option: &S3fsOption| matches!(option.name(), "public_bucket" | "sigv2");
-    match mount.s3fs_options.iter().find(|option| hides(option)) {
+/// Rejects options with which s3fs would not send its token as the access key of a Signature
+/// Version 4.
+fn require_token_in_requests(mount: &MountRequest) -> Result<(), Invalid> {
+    let omits_token = |option: &S3fsOption| matches!(option.name(), "public_bucket" | "sigv2");
+    match mount.s3fs_options.iter().find(|option| omits_token(option)) {
         None => Ok(()),
         Some(option) => Err(Invalid::request(format!(
             "options.s3fsOptions must not have {:?} with binding or options.credentialProxy",
@@ -88,16 +100,16 @@ fn shows_a_token(mount: &MountRequest) -> Result<(), Invalid> {
     }
 }
 
-/// Whether the deployment has a bucket of this name.
-fn find(env: &Env, name: &Binding) -> Result<(), Invalid> {
+/// Checks that the deployment has a bucket of this name.
+fn require_bucket(env: &Env, name: &Binding) -> Result<(), Invalid> {
     let binding = Reflect::get(env, &name.as_str().into()).unwrap_or_default();
-    let wrong = match () {
+    let problem = match () {
         () if binding.is_undefined() => "there is none of that name",
         () if !is_bucket(&binding) => "that one is something else",
         () => return Ok(()),
     };
     Err(Invalid::request(format!(
-        "binding must name an R2 bucket of the Worker (r2_buckets in wrangler.jsonc); {wrong}: {}",
+        "binding must name an R2 bucket of the Worker (r2_buckets in wrangler.jsonc); {problem}: {}",
         name.as_str()
     )))
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/openapi.json`, `GET /v1/openapi.html`, `GET /v1/openapi`, and what the explorer loads: static assets that the
-//! build made, behind the Worker.
+//! `GET /v1/openapi.json`, `GET /v1/openapi.html`, `GET /v1/openapi`, and the files that the
+//! explorer loads: static assets of the build, served through the Worker.
 
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -11,7 +11,8 @@ use crate::error::ApiError;
 use crate::response;
 use crate::route::ExplorerFile;
 
-/// What the explorer's page may do. It loads from here alone and talks to here alone; Swagger UI sets styles inline.
+/// The Content-Security-Policy of the explorer's page: it loads from and talks to this origin only.
+/// Swagger UI sets styles inline.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -32,7 +33,7 @@ pub async fn explorer_file(env: &Env, file: ExplorerFile, request: &Request) -> 
     asset(env, file.path(), request).await
 }
 
-/// A static asset. The URL that it is shown under may carry the key, so no other site is told of it.
+/// A static asset. The URL of the page may contain the key, so no `Referer` is sent to other sites.
 async fn asset(env: &Env, path: &str, request: &Request) -> Result<Response, ApiError> {
     let missing =
         |what: &str| ApiError::NotConfigured(format!("{what} is missing: deploy with `npm run deploy`"));
@@ -40,12 +41,12 @@ async fn asset(env: &Env, path: &str, request: &Request) -> Result<Response, Api
         .assets(ASSETS_BINDING)
         .map_err(|_| missing("the assets binding ASSETS"))?
         .into_rpc();
-    let asked = Headers::new()?;
+    let conditions = Headers::new()?;
     if let Some(known) = request.headers().get("if-none-match")? {
-        asked.set("if-none-match", &known)?;
+        conditions.set("if-none-match", &known)?;
     }
     let init = RequestInit::new();
-    init.set_headers(&asked);
+    init.set_headers(&conditions);
     let request = Request::new_with_str_and_init(&format!("http://assets{path}"), &init)?;
     let found: Response = JsFuture::from(assets.fetch(&request)?).await?.unchecked_into();
     if !matches!(found.status(), 200 | 304) {
@@ -69,7 +70,7 @@ async fn asset(env: &Env, path: &str, request: &Request) -> Result<Response, Api
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding as JavaScript has it.
+    /// The binding as a JavaScript object.
     type Assets;
 
     #[wasm_bindgen(method, catch)]

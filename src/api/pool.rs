@@ -13,7 +13,7 @@ pub async fn stats(env: &Env) -> Result<Response, ApiError> {
     response::json(200, &pool::client::stats(env).await?)
 }
 
-/// 200 `{"ok":true}`; the pool fills up from now on. There is nothing to do while it is off.
+/// 200 `{"ok":true}`; the pool fills up from now on. Does nothing while the pool is off.
 pub async fn prime(env: &Env, config: &Config) -> Result<Response, ApiError> {
     if config.pool.is_on() {
         pool::client::prime(env).await?;
@@ -21,7 +21,8 @@ pub async fn prime(env: &Env, config: &Config) -> Result<Response, ApiError> {
     response::json(200, &Done::default())
 }
 
-/// 200 `{"ok":true}` once the warm sandboxes were stopped. A pool that is on fills up again at its next look.
+/// 200 `{"ok":true}` once the warm sandboxes were stopped. A pool that is on fills up again at its
+/// next refill.
 pub async fn shutdown_prewarmed(env: &Env) -> Result<Response, ApiError> {
     pool::client::shutdown_prewarmed(env).await?;
     response::json(200, &Done::default())

@@ -1,21 +1,46 @@
-//! `/v1/sandbox/{id}/s3/…`: from the s3fs of a sandbox to its Sandbox object, which knows what it may ask for. Nothing is
-//! changed on the way, and nothing held.
+//! `/v1/sandbox/{id}/s3/…`: forwards requests of the s3fs in a sandbox to its Sandbox object, which
+//! knows its grants. Nothing is changed or buffered.
 
 use sandbox_protocol::{SandboxId, s3};
-use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 use worker::Env;
 
-use super::object;
+use super::upload::Upload;
+use crate::body;
+use crate::caller::Caller;
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::s3::authorization::Credential;
+use crate::s3::{S3Error, token};
+use crate::sandbox::s3::error_response;
 use crate::url;
 
-/// The object's answer, in the form of S3.
-pub async fn serve(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
+/// The object's response, in the form of S3. 403 for external callers without a token that was
+/// signed for this sandbox: then no object is called.
+pub async fn serve(
+    env: &Env,
+    config: &Config,
+    id: &SandboxId,
+    caller: &Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if *caller == Caller::External && !has_signed_token(config, id, &request).await? {
+        body::discard(&request).await;
+        let error = S3Error::AccessDenied("no token of this sandbox is shown");
+        return Ok(error_response(&error)?);
+    }
     let url = request.url();
-    let asked = url::path_and_query(&url);
-    let asked = asked.strip_prefix(s3::path(id).as_str()).unwrap_or_default();
-    let path = format!("{}{asked}", s3::OBJECT);
-    let body = request.body().map(JsValue::from);
-    object::forward(env, id, &path, &request, &request.headers(), body.as_ref()).await
+    let target = url::path_and_query(&url);
+    let target = target.strip_prefix(s3::path(id).as_str()).unwrap_or_default();
+    let path = format!("{}{target}", s3::OBJECT);
+    let upload = Upload::with_headers(&request, request.headers())?;
+    upload.forward(env, id, &path, &request).await
+}
+
+async fn has_signed_token(config: &Config, id: &SandboxId, request: &Request) -> Result<bool, ApiError> {
+    let authorization = request.headers().get("authorization")?;
+    match authorization.and_then(|header| Credential::parse(&header)) {
+        Some(credential) => token::is_signed(config, id, &credential.token).await,
+        None => Ok(false),
+    }
 }

@@ -5,18 +5,19 @@ use sandbox_protocol::{Port, SandboxId, TunnelRequest, sandboxd};
 use web_sys::{Headers, Request, Response};
 use worker::Env;
 
-use super::{body, object};
+use super::object;
+use crate::body;
 use crate::error::ApiError;
 
-/// 200 with the [`sandbox_protocol::Tunnel`], the one that is open if there is one; 502 `tunnel_error` with the reason
-/// when it cannot be opened.
+/// 200 with the [`sandbox_protocol::Tunnel`], the open one if there is one; 502 `tunnel_error` with
+/// the reason when it cannot be opened.
 pub async fn open(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
-    let wanted = TunnelRequest::parse(&body::read(&request, MAX_BODY).await?)?;
-    let json = serde_json::to_string(&wanted)?;
+    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
+    TunnelRequest::parse(&copy)?;
     object::forward_json(env, id, &sandboxd::tunnel_url(port), &request, &json).await
 }
 
-/// 204 once there is no tunnel, whether or not there was one. Starts nothing.
+/// 204 once there is no tunnel, whether or not there was one. Starts no sandbox.
 pub async fn close(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
     let path = sandboxd::tunnel_url(port);
     object::forward(env, id, &path, &request, &Headers::new()?, None).await

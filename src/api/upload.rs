@@ -1,57 +1,99 @@
-//! Bodies of any size on their way to `sandboxd`. They stream; nothing of them is held here.
+//! Requests with a body of any size, forwarded to the Sandbox object. Bodies are streamed, not
+//! buffered.
 
-use sandbox_protocol::sandboxd;
+use futures_util::FutureExt as _;
+use sandbox_protocol::{SandboxId, sandboxd};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{Headers, ReadableStream, Request};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::{Headers, ReadableStream, Request, Response, WritableStream};
+use worker::Env;
 
+use super::object;
+use crate::body;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::new_id::new_uuid;
-use crate::stream::{self, AtTheEnd};
+use crate::stream::{self, BodyKind};
 
-/// The body of an upload, and what `sandboxd` is told of it.
+/// The body of a request, and its headers.
 pub struct Upload {
-    /// The headers to hand on.
-    pub headers: Headers,
-    /// The body to hand on; `None`: the request has none.
-    pub body: Option<JsValue>,
+    /// The headers to forward.
+    headers: Headers,
+    /// The body to forward; `None`: the request has none.
+    body: Option<ReadableStream>,
+    /// The number of its bytes, if it was announced.
+    length: Option<u64>,
+    /// The bytes sent after its end: without a mark, `sandboxd` could not tell a truncated body of
+    /// unknown length from a complete one.
+    mark: String,
 }
 
-/// Takes the body of `request`. Errors: 413 when it says that it is longer than `MAX_UPLOAD_BYTES`; `sandboxd` sees to
-/// those that do not say.
-pub fn of(request: &Request, config: &Config) -> Result<Upload, ApiError> {
-    let headers = Headers::new()?;
-    let length = request.headers().get("content-length")?;
-    if let Some(limit) = config.max_upload_bytes {
-        let announced = length.as_ref().and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limit) {
-            return Err(ApiError::TooLarge { limit });
+impl Upload {
+    /// Takes the body of `request` for `sandboxd`. Errors: 413 when its `Content-Length` is above
+    /// `MAX_UPLOAD_BYTES`; `sandboxd` enforces the limit on bodies without that header.
+    pub fn from_request(request: &Request, config: &Config) -> Result<Self, ApiError> {
+        let mut upload = Self::with_headers(request, Headers::new()?)?;
+        if let Some(limit) = config.max_upload_bytes {
+            if upload.length.is_some_and(|length| length > limit) {
+                return Err(ApiError::TooLarge { limit });
+            }
+            upload
+                .headers
+                .set(sandboxd::MAX_UPLOAD_HEADER, &limit.to_string())?;
         }
-        headers.set(sandboxd::MAX_UPLOAD_HEADER, &limit.to_string())?;
+        if upload.body.is_some() && upload.length.is_none() {
+            upload.mark = new_uuid()?;
+            upload.headers.set(sandboxd::END_MARK_HEADER, &upload.mark)?;
+        }
+        Ok(upload)
     }
-    let body = match request.body() {
-        None => None,
-        Some(_) if length.as_deref() == Some("0") => None,
-        Some(body) if length.is_some() => Some(body.into()),
-        Some(body) => {
-            let mark = new_uuid()?;
-            headers.set(sandboxd::END_MARK_HEADER, &mark)?;
-            Some(marked(body, mark)?.into())
-        }
-    };
-    Ok(Upload { headers, body })
+
+    /// Takes the body of `request` unchanged.
+    pub fn with_headers(request: &Request, headers: Headers) -> Result<Self, ApiError> {
+        let length = request.headers().get("content-length")?;
+        let length = length.and_then(|length| length.parse().ok());
+        Ok(Self {
+            headers,
+            body: request.body().filter(|_| length != Some(0)),
+            length,
+            mark: String::new(),
+        })
+    }
+
+    /// Whether the request has no body.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// Forwards `request` with this body, as [`object::forward`] does. A response may come while
+    /// the client is still sending: then the rest of the body is [discarded](body::discard_after)
+    /// first.
+    pub async fn forward(
+        self,
+        env: &Env,
+        id: &SandboxId,
+        path: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let Some(source) = self.body else {
+            return object::forward(env, id, path, request, &self.headers, None).await;
+        };
+        let (readable, sink) = stream::pipe(self.length)?;
+        let forwarded = future_to_promise(forward_body(source.clone(), sink, self.mark));
+        let response = object::forward(env, id, path, request, &self.headers, Some(&readable.into())).await;
+        body::discard_after(JsFuture::from(forwarded).map(drop), &source).await;
+        response
+    }
 }
 
-/// A body of unknown length, with a mark behind its end: without it, `sandboxd` could not tell an upload that broke off
-/// from a whole one.
-fn marked(body: ReadableStream, mark: String) -> Result<ReadableStream, ApiError> {
-    let (readable, writable) = stream::pipe()?;
-    spawn_local(async move {
-        if stream::pump(&body, &writable, AtTheEnd::StayOpen).await.is_ok() {
-            // Fails when the sandbox has answered already: then nobody waits for the mark.
-            let _ = stream::finish(&writable, mark.as_bytes()).await;
-        }
-    });
-    Ok(readable)
+async fn forward_body(
+    source: ReadableStream,
+    sink: WritableStream,
+    mark: String,
+) -> Result<JsValue, JsValue> {
+    if stream::pipe_to(&source, &sink, BodyKind::Request).await.is_ok() {
+        // Fails when the sandbox has answered already: then the mark is not needed.
+        let _ = stream::finish(&sink, mark.as_bytes()).await;
+    }
+    Ok(JsValue::UNDEFINED)
 }

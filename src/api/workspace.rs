@@ -4,12 +4,13 @@ use sandbox_protocol::{Invalid, PersistOptions, SandboxId, sandboxd};
 use web_sys::{Headers, Request, Response};
 use worker::Env;
 
-use super::{object, upload};
+use super::object;
+use super::upload::Upload;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::url;
 
-/// 200 with the workspace as an archive. What the query asks for is checked before a sandbox is woken.
+/// 200 with the workspace as an archive. The query is checked before a sandbox is started.
 pub async fn persist(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
     let options = PersistOptions::from_query(url::query(&request.url()))?;
     let path = sandboxd::persist_url(&options);
@@ -23,7 +24,9 @@ pub async fn hydrate(
     id: &SandboxId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let upload = upload::of(&request, config)?;
-    let body = upload.body.ok_or_else(|| Invalid::request("Empty tar payload"))?;
-    object::forward(env, id, sandboxd::HYDRATE, &request, &upload.headers, Some(&body)).await
+    let upload = Upload::from_request(&request, config)?;
+    if upload.is_empty() {
+        return Err(Invalid::request("Empty tar payload").into());
+    }
+    upload.forward(env, id, sandboxd::HYDRATE, &request).await
 }

@@ -1,13 +1,14 @@
-//! What the deployment knows about buckets that a client leaves out.
+//! The deployment's defaults for buckets, for requests that leave them out.
 
 use sandbox_protocol::mount::{Credentials, Endpoint};
 
 use crate::error::ApiError;
 
-/// Where buckets are, and the keys to them.
+/// The endpoint of buckets, and the credentials for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MountConfig {
-    /// `R2_ACCOUNT_ID` (account id; default: none): whose R2 a bucket is in when no endpoint is named.
+    /// `R2_ACCOUNT_ID` (account id; default: none): the account whose R2 is used when a request
+    /// names no endpoint.
     pub r2_endpoint: Option<Endpoint>,
     /// `R2_ACCESS_KEY_ID` and `R2_SECRET_ACCESS_KEY` (secrets, text; default: none).
     pub r2: Option<Credentials>,
@@ -33,7 +34,7 @@ impl MountConfig {
             (None, Some(_)) => Err(ApiError::NotConfigured(format!(
                 "{id_var} is missing, and {secret_var} is set"
             ))),
-            // The refusal would repeat neither, but it speaks of a request's fields.
+            // The parser's error would repeat neither value, but it names the fields of a request.
             (Some(id), Some(secret)) => Credentials::parse(&id, &secret).map(Some).map_err(|_| {
                 ApiError::NotConfigured(format!(
                     "{id_var} and {secret_var} must be printable ASCII without spaces and ':'"
@@ -47,7 +48,8 @@ impl MountConfig {
         })
     }
 
-    /// The key to a bucket of R2, or to one elsewhere. The other one stands in where it is missing.
+    /// The credentials for a bucket of R2, or for one elsewhere. Each serves as the fallback of the
+    /// other.
     pub fn credentials(&self, is_r2: bool) -> Option<&Credentials> {
         if is_r2 {
             self.r2.as_ref().or(self.aws.as_ref())
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_no_secret_told() {
+    fn errors_name_the_variable_and_contain_no_secret() {
         for (vars, word) in [
             (
                 &[("R2_ACCESS_KEY_ID", "r")][..],

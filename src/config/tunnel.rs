@@ -1,19 +1,22 @@
-//! What the deployment needs to make named tunnels. The names are the reference's.
+//! The settings with which the deployment creates named tunnels. The names of the variables are the
+//! reference's.
 
 use std::fmt;
 
-/// Where Cloudflare's API is.
+/// The base URL of Cloudflare's API.
 const API: &str = "https://api.cloudflare.com/client/v4";
 
-/// Whose tunnels and which zone's hostnames.
+/// The account of tunnels and the zone of their hostnames.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TunnelConfig {
-    /// `CLOUDFLARE_API_TOKEN` (secret, text; default: none): with the permissions "Cloudflare Tunnel: Edit", "DNS: Edit"
-    /// and "Zone: Read".
+    /// `CLOUDFLARE_API_TOKEN` (secret, text; default: none): with the permissions "Cloudflare
+    /// Tunnel: Edit", "DNS: Edit" and "Zone: Read".
     pub api_token: Option<String>,
-    /// `CLOUDFLARE_TUNNEL_ACCOUNT_ID` or else `CLOUDFLARE_ACCOUNT_ID` (account id; default: the one that the zone is in).
+    /// `CLOUDFLARE_TUNNEL_ACCOUNT_ID` or else `CLOUDFLARE_ACCOUNT_ID` (account id; default: the one
+    /// that the zone is in).
     pub account_id: Option<String>,
-    /// `CLOUDFLARE_ZONE_ID` (zone id; default: the only zone that the token can see): where hostnames are made.
+    /// `CLOUDFLARE_ZONE_ID` (zone id; default: the only zone that the token can see): the zone of
+    /// the hostnames.
     pub zone_id: Option<String>,
     /// `CLOUDFLARE_API_BASE_URL` (URL; default: Cloudflare's own): without a slash at the end.
     pub api_url: String,
@@ -36,7 +39,7 @@ impl TunnelConfig {
 }
 
 impl fmt::Debug for TunnelConfig {
-    /// Leaves the token out: it must not come into a log.
+    /// Leaves the token out: it must not get into a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TunnelConfig")
             .field("account_id", &self.account_id)

@@ -1,8 +1,10 @@
-//! How the Worker and the Sandbox objects reach the pool.
+//! Calls of the Worker and of the Sandbox objects to the pool.
 
 use std::time::Duration;
 
-use sandbox_protocol::pool::{KeepQuestion, Kept, News, POOL_NAME, PoolCall, PoolStats, Report, Taken};
+use sandbox_protocol::pool::{
+    KeepAnswer, KeepQuestion, POOL_NAME, PoolCall, PoolStats, Report, SandboxEvent, Taken,
+};
 use sandbox_protocol::{ErrorBody, SandboxId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,70 +17,73 @@ use crate::config::{Config, POOL_BINDING};
 use crate::error::ApiError;
 use crate::stub;
 
-/// How long a create waits for the pool: less than a sandbox takes to start without it.
-const TAKE_PATIENCE: Duration = Duration::from_secs(1);
-/// How long anything else may take that the pool answers from its storage.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to stop the warm sandboxes.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of the pool for a create: less than a sandbox takes to start without it.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The timeout of all other calls that the pool answers from its storage.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of stopping the warm sandboxes.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A sandbox that runs and that nobody else has; `None` when the pool has none, or does not answer at once.
+/// A running sandbox that no other client has; `None` when the pool has none, or does not answer at
+/// once.
 pub async fn take(env: &Env) -> Option<SandboxId> {
-    match call::<Taken>(env, PoolCall::Take, TAKE_PATIENCE, &json!({})).await {
+    match call::<Taken>(env, PoolCall::Take, TAKE_TIMEOUT, &json!({})).await {
         Ok(taken) => SandboxId::parse(&taken.id?).ok(),
         Err(e) => {
-            complain(PoolCall::Take, &e);
+            warn(PoolCall::Take, &e);
             None
         }
     }
 }
 
-/// Tells the pool, if it is on, what has happened to a sandbox. Goes on in the background: it never delays the caller
-/// and never fails.
-pub fn report(env: &Env, config: &Config, id: &SandboxId, news: News) {
+/// Reports an event of a sandbox to the pool, if it is on. Runs in the background: it never delays
+/// the caller and never fails.
+pub fn report(env: &Env, config: &Config, id: &SandboxId, event: SandboxEvent) {
     if !config.pool.is_on() {
         return;
     }
     let report = Report {
         id: id.to_string(),
-        news,
+        event,
         at_ms: super::now_ms(),
     };
     let env = env.clone();
     spawn_local(async move {
-        if let Err(e) = send(&env, PoolCall::Report, PATIENCE, &report).await {
-            complain(PoolCall::Report, &e);
+        if let Err(e) = send(&env, PoolCall::Report, CALL_TIMEOUT, &report).await {
+            warn(PoolCall::Report, &e);
         }
     });
 }
 
-/// Whether a sandbox that is idle must stay awake, because it waits for its first use. `false` when the pool is off or
-/// does not answer.
+/// Whether an idle sandbox must stay awake, because it waits for its first use. `false` when the
+/// pool is off or does not answer.
 pub async fn keeps(env: &Env, config: &Config, id: &SandboxId) -> bool {
     if !config.pool.is_on() {
         return false;
     }
     let question = KeepQuestion { id: id.to_string() };
-    match call::<Kept>(env, PoolCall::Keep, PATIENCE, &question).await {
+    match call::<KeepAnswer>(env, PoolCall::Keep, CALL_TIMEOUT, &question).await {
         Ok(kept) => kept.keep,
         Err(e) => {
-            complain(PoolCall::Keep, &e);
+            warn(PoolCall::Keep, &e);
             false
         }
     }
 }
 
-/// What the pool holds.
+/// The statistics of the pool.
 pub async fn stats(env: &Env) -> Result<PoolStats, ApiError> {
-    call(env, PoolCall::Stats, PATIENCE, &json!({})).await
+    call(env, PoolCall::Stats, CALL_TIMEOUT, &json!({})).await
 }
 
-/// Makes the pool fill up, from now on.
+/// Makes the pool fill up from now on.
 pub async fn prime(env: &Env) -> Result<(), ApiError> {
-    send(env, PoolCall::Prime, PATIENCE, &json!({})).await.map(drop)
+    send(env, PoolCall::Prime, CALL_TIMEOUT, &json!({}))
+        .await
+        .map(drop)
 }
 
-/// Primes the pool if it is on. Whatever goes wrong, the next call may do better.
+/// Primes the pool if it is on. A failure is logged; the next call retries it.
 pub async fn keep_primed(env: &Env) {
     let primed = match Config::from_env(env) {
         Ok(config) if !config.pool.is_on() => Ok(()),
@@ -86,13 +91,13 @@ pub async fn keep_primed(env: &Env) {
         Err(e) => Err(e),
     };
     if let Err(e) = primed {
-        complain(PoolCall::Prime, &e);
+        warn(PoolCall::Prime, &e);
     }
 }
 
 /// Stops every warm sandbox.
 pub async fn shutdown_prewarmed(env: &Env) -> Result<(), ApiError> {
-    send(env, PoolCall::ShutdownPrewarmed, SHUTDOWN_PATIENCE, &json!({}))
+    send(env, PoolCall::ShutdownPrewarmed, SHUTDOWN_TIMEOUT, &json!({}))
         .await
         .map(drop)
 }
@@ -100,19 +105,19 @@ pub async fn shutdown_prewarmed(env: &Env) -> Result<(), ApiError> {
 async fn call<T: DeserializeOwned>(
     env: &Env,
     call: PoolCall,
-    patience: Duration,
+    timeout: Duration,
     body: &impl Serialize,
 ) -> Result<T, ApiError> {
-    Ok(serde_json::from_str(&send(env, call, patience, body).await?)?)
+    Ok(serde_json::from_str(&send(env, call, timeout, body).await?)?)
 }
 
 async fn send(
     env: &Env,
     call: PoolCall,
-    patience: Duration,
+    timeout: Duration,
     body: &impl Serialize,
 ) -> Result<String, ApiError> {
-    let init = stub::impatient("POST", patience);
+    let init = stub::with_timeout("POST", timeout);
     init.set_body(&serde_json::to_string(body)?.into());
     let response = stub::fetch(env, POOL_BINDING, POOL_NAME, call.path(), &init).await?;
     let text = stub::text(response.text()).await?;
@@ -126,8 +131,8 @@ async fn send(
     )))
 }
 
-/// For an operator; whoever called goes on.
-fn complain(call: PoolCall, e: &ApiError) {
+/// Logs a failed call for the operator; the caller goes on.
+fn warn(call: PoolCall, e: &ApiError) {
     let line = json!({ "message": "pool call failed", "call": call.path(), "detail": e.body().error });
     web_sys::console::warn_1(&JsValue::from(line.to_string()));
 }

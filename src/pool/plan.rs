@@ -1,16 +1,19 @@
-//! What the pool should do next. Pure: what is known → what to do, and what a batch of starts has taught.
+//! Plans the next step of the pool. Pure: the known state → the plan, and the result of a batch →
+//! the memory.
 //!
-//! - There are never more warm sandboxes than the target, and never more sandboxes in all than a ceiling allows. When
-//!   clients need the room below a configured ceiling, warm ones make way.
-//! - Sandboxes are started in batches. A batch that went well is followed by the next one at once.
-//! - When the platform has no room, as many as ran then are a learned ceiling. Room that comes free below it is used at
-//!   once; at it, one sandbox is tried every refresh interval, and when that works the ceiling is forgotten.
-//! - After any other failed start, or when a warm sandbox ends by itself, the pool waits a refresh interval and then
-//!   tries one: a broken image never makes it loop.
+//! - There are never more warm sandboxes than the target, and never more sandboxes in all than a
+//!   ceiling allows. When clients need the capacity below a configured ceiling, warm ones are
+//!   stopped.
+//! - Sandboxes are started in batches. A successful batch is followed by the next one at once.
+//! - When the platform has no capacity, the number that ran then becomes the learned ceiling.
+//!   Capacity that becomes free below it is used at once; at the ceiling, one start is tried every
+//!   refresh interval, and when that works the ceiling is forgotten.
+//! - After any other failed start, or when a warm sandbox exits, the pool waits a refresh interval
+//!   and then tries one start: a broken image never makes it loop.
 
-/// How many sandboxes the pool knows of, by state. Each holds an instance of the platform.
+/// The number of sandboxes that the pool knows, by state. Each holds an instance of the platform.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct Counts {
     /// Warm: they run and wait to be handed out.
     pub ready: u32,
     /// The pool has asked them to start.
@@ -21,81 +24,83 @@ pub struct Census {
     pub stopping: u32,
 }
 
-impl Census {
-    /// How many hold an instance of the platform.
+impl Counts {
+    /// The number that holds an instance of the platform.
     pub fn running(&self) -> u32 {
         self.ready + self.starting + self.assigned + self.stopping
     }
 }
 
-/// What earlier starts have taught.
+/// The results of earlier starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The learned ceiling.
     pub ceiling: Option<Ceiling>,
-    /// When a start failed for another reason than room; `None` once one has worked.
+    /// The time at which a start failed for another reason than capacity; `None` once one has
+    /// worked.
     pub failed_at_ms: Option<u64>,
 }
 
-/// The platform had no room for more than this.
+/// The number above which the platform had no capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ceiling {
-    /// How many sandboxes ran in all.
+    /// The number of sandboxes that ran in all.
     pub instances: u32,
-    /// When the platform last said so.
+    /// The time at which the platform last reported it.
     pub at_ms: u64,
 }
 
-/// All that the plan depends on. Times are milliseconds since 1970.
+/// The input of a plan. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
     /// Now.
     pub now_ms: u64,
-    /// How many warm sandboxes there should be.
+    /// The target number of warm sandboxes.
     pub target: u32,
-    /// How many may be started at once.
+    /// The maximum of sandboxes that are started at once.
     pub batch: u32,
-    /// The time between two looks.
+    /// The interval between two refills.
     pub interval_ms: u64,
-    /// How many sandboxes may run in all, as configured.
+    /// The configured maximum of running sandboxes.
     pub max_instances: Option<u32>,
-    /// What there is.
-    pub census: Census,
-    /// What earlier starts have taught.
+    /// The sandboxes that there are.
+    pub counts: Counts,
+    /// The results of earlier starts.
     pub memory: Memory,
 }
 
-/// What to do.
+/// The next step of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// How many new sandboxes to start.
+    /// The number of sandboxes to start.
     pub start: u32,
-    /// How many warm ones to stop.
+    /// The number of warm sandboxes to stop.
     pub stop: u32,
-    /// When to look again if nothing of it were done: `None` when there is no pool and nothing left of one.
-    pub look_again_ms: Option<u64>,
+    /// The time until the next refill if the plan is not carried out; `None` when the pool is off
+    /// and has no sandboxes left.
+    pub next_refill_ms: Option<u64>,
 }
 
-/// The earliest next look: an alarm set for now, by an alarm, is lost.
-const SOON_MS: u64 = 1;
+/// The minimum delay of the next refill: an alarm that an alarm sets for now is lost.
+const MIN_ALARM_DELAY_MS: u64 = 1;
 
 impl Known {
-    /// What to do.
+    /// The next step of the pool.
     pub fn plan(&self) -> Plan {
-        let warm = self.census.ready + self.census.starting;
-        let others = self.census.assigned + self.census.stopping;
-        let room = self
+        let warm = self.counts.ready + self.counts.starting;
+        let others = self.counts.assigned + self.counts.stopping;
+        let capacity = self
             .max_instances
             .map_or(u32::MAX, |max| max.saturating_sub(others));
-        let wanted = self.target.min(room);
-        // Those that are starting are stopped, if there are too many of them, once it is known what has become of them.
-        let stop = warm.saturating_sub(wanted).min(self.census.ready);
+        let wanted = self.target.min(capacity);
+        // A surplus of starting sandboxes is stopped after their starts have ended.
+        let stop = warm.saturating_sub(wanted).min(self.counts.ready);
         let missing = wanted.saturating_sub(warm);
-        let (most, pause_ms) = self.caution();
-        let start = missing.min(self.batch).min(most);
-        let look_again_ms = if start > 0 || stop > 0 {
-            Some(SOON_MS)
-        } else if self.target == 0 && warm + self.census.stopping == 0 {
+        let (allowed, pause_ms) = self.allowed_starts();
+        let start = missing.min(self.batch).min(allowed);
+        let next_refill_ms = if start > 0 || stop > 0 {
+            Some(MIN_ALARM_DELAY_MS)
+        } else if self.target == 0 && warm + self.counts.stopping == 0 {
             None
         } else if missing > 0 && pause_ms > 0 {
             Some(pause_ms.min(self.interval_ms))
@@ -105,13 +110,13 @@ impl Known {
         Plan {
             start,
             stop,
-            look_again_ms,
+            next_refill_ms,
         }
     }
 
-    /// How many starts experience allows now, and if none, how long until that changes.
-    fn caution(&self) -> (u32, u64) {
-        let running = self.census.running();
+    /// The number of starts that earlier results allow now; if 0, the time until they allow one.
+    fn allowed_starts(&self) -> (u32, u64) {
+        let running = self.counts.running();
         let tried_at_ms = match (self.memory.failed_at_ms, self.learned_ceiling()) {
             (Some(failed), Some(ceiling)) if running >= ceiling.instances => failed.max(ceiling.at_ms),
             (Some(failed), _) => failed,
@@ -128,35 +133,35 @@ impl Known {
         }
     }
 
-    /// The learned ceiling, unless more sandboxes run now than it allows: then it has been refuted.
+    /// The learned ceiling, unless more sandboxes run now than it allows, which disproves it.
     fn learned_ceiling(&self) -> Option<Ceiling> {
         self.memory
             .ceiling
-            .filter(|ceiling| self.census.running() <= ceiling.instances)
+            .filter(|ceiling| self.counts.running() <= ceiling.instances)
     }
 
-    /// The most sandboxes that can run in all, as far as is known: the lower one of the two ceilings.
+    /// The known maximum of running sandboxes: the lower one of the two ceilings.
     pub fn ceiling(&self) -> Option<u32> {
         let learned = self.learned_ceiling().map(|ceiling| ceiling.instances);
         self.max_instances.into_iter().chain(learned).min()
     }
 }
 
-/// How the starts of one batch ended.
+/// The results of the starts of one batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// They run.
+    /// The number that run.
     pub started: u32,
-    /// The platform had no room for them.
-    pub without_room: u32,
-    /// They failed for another reason.
+    /// The number for which the platform had no capacity.
+    pub no_capacity: u32,
+    /// The number that failed for another reason.
     pub failed: u32,
 }
 
 impl Memory {
-    /// What is remembered after a batch that began at `began_ms`, when `running` sandboxes are left.
-    pub fn after(self, batch: Batch, running: u32, began_ms: u64, now_ms: u64) -> Self {
-        let ceiling = if batch.without_room > 0 {
+    /// The memory after a batch that began at `started_ms`, when `running` sandboxes are left.
+    pub fn after(self, batch: Batch, running: u32, started_ms: u64, now_ms: u64) -> Self {
+        let ceiling = if batch.no_capacity > 0 {
             Some(Ceiling {
                 instances: running,
                 at_ms: now_ms,
@@ -165,8 +170,8 @@ impl Memory {
             self.ceiling.filter(|ceiling| running <= ceiling.instances)
         };
         let failed_at_ms = match batch {
-            // One that ended by itself meanwhile speaks against those that have only just come up.
-            Batch { started: 1.., .. } => self.failed_at_ms.filter(|at_ms| *at_ms >= began_ms),
+            // A sandbox that exited during the batch counts more than the successful starts.
+            Batch { started: 1.., .. } => self.failed_at_ms.filter(|at_ms| *at_ms >= started_ms),
             Batch { failed: 1.., .. } => Some(now_ms),
             _ => self.failed_at_ms,
         };

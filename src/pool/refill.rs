@@ -1,43 +1,43 @@
-//! One refill: carries out a plan, learns from it, and sets the next alarm.
+//! One refill: carries out a plan, remembers its results, and sets the next alarm.
 
 use std::time::Duration;
 
-use futures_util::future::join3;
+use futures_util::future::{join_all, join3};
 use sandbox_protocol::{ErrorBody, ErrorCode, ObjectCall, SandboxId};
 use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::JsValue;
 
 use super::plan::Batch;
-use super::row::Unseen;
+use super::row::Stale;
 use super::state::State;
-use super::together::together;
 use super::{Pool, millis, now_ms};
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
 use crate::{new_id, stub};
 
-/// How much longer than a start itself may take the pool waits for a Sandbox object that starts.
+/// The time added to the timeout of a start while the pool waits for a Sandbox object that starts.
 const START_GRACE: Duration = Duration::from_secs(15);
-/// How long it waits for one that stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// How long it waits for one that only has to look.
-const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of a Sandbox object that stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// The timeout of a Sandbox object that only inspects its runtime.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A sandbox reports its end. But an object that was evicted while its sandbox ended cannot, so the pool asks after
-/// warm sandboxes that it has not heard of for so long…
-const READY_UNHEARD: Duration = Duration::from_secs(60);
-/// …and after those of clients, which are many and where only the numbers depend on it.
-const ASSIGNED_UNHEARD: Duration = Duration::from_secs(15 * 60);
-/// How many it asks after at once.
-const MOST_LOOKS: u32 = 20;
-/// For how long a stopped sandbox is remembered: longer than any report is under way.
-const STOPPED_REMEMBERED: Duration = Duration::from_secs(60);
+/// The interval at which the pool checks warm sandboxes that did not report: a sandbox reports its
+/// end, but an object that was evicted while its sandbox ended cannot.
+const READY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// The same for the sandboxes of clients, which are many, and where only the statistics depend on
+/// it.
+const ASSIGNED_CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// The maximum of sandboxes checked at once.
+const MAX_CHECKS: u32 = 20;
+/// The time for which a stopped sandbox is remembered: longer than any report is under way.
+const STOPPED_RETENTION: Duration = Duration::from_secs(60);
 
-/// What has become of a start.
+/// The result of a start.
 enum Start {
     Started,
-    WithoutRoom,
+    NoCapacity,
     Failed,
 }
 
@@ -49,49 +49,49 @@ struct Running {
 impl Pool {
     /// The alarm.
     pub async fn refill(&self) -> Result<(), ApiError> {
-        let began_ms = now_ms();
+        let started_ms = now_ms();
         self.store
-            .forget_stopped_before(began_ms.saturating_sub(millis(STOPPED_REMEMBERED)))?;
+            .forget_stopped_before(started_ms.saturating_sub(millis(STOPPED_RETENTION)))?;
         if !self.config.pool.is_on() {
             self.store.forget_clients()?;
-            self.store.mark_all(began_ms)?;
+            self.store.mark_all(started_ms)?;
         }
         let plan = self.known()?.plan();
-        self.store.mark_oldest(plan.stop, began_ms)?;
-        // An alarm that was interrupted has left those that were starting.
+        self.store.mark_oldest(plan.stop, started_ms)?;
+        // Includes those that an interrupted alarm has left.
         let mut starting = self.store.ids(State::Starting)?;
         for _ in 0..plan.start {
             let id = new_id::new_id()?;
-            self.store.put(&id, State::Starting, began_ms)?;
+            self.store.put(&id, State::Starting, started_ms)?;
             starting.push(id);
         }
-        let (batch, looked, stopped) = join3(
+        let (batch, checked, stopped) = join3(
             self.start_all(&starting),
-            self.look_after_unheard(began_ms),
+            self.check_stale(started_ms),
             self.stop_marked(),
         )
         .await;
         let batch = batch?;
-        looked.and(stopped)?;
+        checked.and(stopped)?;
 
         let memory = self.store.memory()?;
-        let running = self.store.census()?.running();
-        let learned = memory.after(batch, running, began_ms, now_ms());
+        let running = self.store.counts()?.running();
+        let learned = memory.after(batch, running, started_ms, now_ms());
         if learned != memory {
             self.store.remember(learned)?;
         }
-        match self.known()?.plan().look_again_ms {
-            Some(ms) => self.look_again(Duration::from_millis(ms)).await,
+        match self.known()?.plan().next_refill_ms {
+            Some(ms) => self.set_alarm(Duration::from_millis(ms)).await,
             None => Ok(()),
         }
     }
 
     async fn start_all(&self, ids: &[SandboxId]) -> Result<Batch, ApiError> {
         let mut batch = Batch::default();
-        for start in together(ids.iter().map(|id| self.start(id))).await {
+        for start in join_all(ids.iter().map(|id| self.start(id))).await {
             match start? {
                 Start::Started => batch.started += 1,
-                Start::WithoutRoom => batch.without_room += 1,
+                Start::NoCapacity => batch.no_capacity += 1,
                 Start::Failed => batch.failed += 1,
             }
         }
@@ -99,45 +99,46 @@ impl Pool {
     }
 
     async fn start(&self, id: &SandboxId) -> Result<Start, ApiError> {
-        let patience = self.config.start_timeout + START_GRACE;
-        let answer = self.ask(id, ObjectCall::Warm, patience).await;
+        let timeout = self.config.start_timeout + START_GRACE;
+        let result = self.ask(id, ObjectCall::Warm, timeout).await;
         let state = self.store.state(id)?.map(|(state, _)| state);
-        match (answer, state) {
+        match (result, state) {
             (Ok(_), Some(State::Starting)) => {
                 self.store.put(id, State::Ready, now_ms())?;
                 Ok(Start::Started)
             }
-            // The sandbox's own report was faster.
+            // The sandbox's own report arrived first.
             (_, Some(State::Ready | State::Assigned)) => Ok(Start::Started),
-            // It was started, and was not to be started any more.
+            // The start was cancelled while it was under way.
             (Ok(_), _) => {
                 self.stop(id).await?;
                 Ok(Start::Started)
             }
             (Err(failure), _) => {
                 self.log("warm start failed", id, &failure.error);
-                // What a failed start has left is not known. Nobody has the id, so it is ended.
+                // A failed start may have left a sandbox. No client has the id, so it is stopped.
                 self.store.put(id, State::Stopping, now_ms())?;
                 self.stop(id).await?;
                 Ok(match failure.code {
-                    ErrorCode::CapacityExceeded => Start::WithoutRoom,
+                    ErrorCode::CapacityExceeded => Start::NoCapacity,
                     _ => Start::Failed,
                 })
             }
         }
     }
 
-    /// Stops every sandbox that is marked for it. One that cannot be stopped stays marked, for the next alarm.
+    /// Stops every sandbox that is marked for it. If a stop fails, the mark stays, for the next
+    /// alarm.
     pub async fn stop_marked(&self) -> Result<(), ApiError> {
         let ids = self.store.ids(State::Stopping)?;
-        together(ids.iter().map(|id| self.stop(id)))
+        join_all(ids.iter().map(|id| self.stop(id)))
             .await
             .into_iter()
             .collect()
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), ApiError> {
-        match self.ask(id, ObjectCall::Destroy, STOP_PATIENCE).await {
+        match self.ask(id, ObjectCall::Destroy, STOP_TIMEOUT).await {
             Ok(_) => self.store.forget_stopped(id),
             Err(failure) => {
                 self.log("warm stop failed", id, &failure.error);
@@ -146,39 +147,41 @@ impl Pool {
         }
     }
 
-    async fn look_after_unheard(&self, now_ms: u64) -> Result<(), ApiError> {
-        let before = |unheard: Duration| now_ms.saturating_sub(millis(unheard));
-        let unseen = self
-            .store
-            .unseen(before(READY_UNHEARD), before(ASSIGNED_UNHEARD), MOST_LOOKS)?;
-        together(unseen.iter().map(|unseen| self.look_after(unseen)))
+    async fn check_stale(&self, now_ms: u64) -> Result<(), ApiError> {
+        let before = |interval: Duration| now_ms.saturating_sub(millis(interval));
+        let stale = self.store.stale(
+            before(READY_CHECK_INTERVAL),
+            before(ASSIGNED_CHECK_INTERVAL),
+            MAX_CHECKS,
+        )?;
+        join_all(stale.iter().map(|stale| self.check(stale)))
             .await
             .into_iter()
             .collect()
     }
 
-    async fn look_after(&self, unseen: &Unseen) -> Result<(), ApiError> {
-        let answer = self.ask(&unseen.id, ObjectCall::Running, LOOK_PATIENCE).await;
-        match answer.map(|text| serde_json::from_str(&text)) {
-            Ok(Ok(Running { running: true })) => self.store.seen(&unseen.id, now_ms()),
-            Ok(Ok(Running { running: false })) => self.store.forget_unseen(unseen),
+    async fn check(&self, stale: &Stale) -> Result<(), ApiError> {
+        let result = self.ask(&stale.id, ObjectCall::Running, INSPECT_TIMEOUT).await;
+        match result.map(|text| serde_json::from_str(&text)) {
+            Ok(Ok(Running { running: true })) => self.store.seen(&stale.id, now_ms()),
+            Ok(Ok(Running { running: false })) => self.store.forget_stale(stale),
             Ok(Err(e)) => Err(e.into()),
-            // Nothing is known of it: it is asked after again.
+            // Its state is unknown: it is checked again.
             Err(failure) => {
-                self.log("warm look failed", &unseen.id, &failure.error);
+                self.log("warm check failed", &stale.id, &failure.error);
                 Ok(())
             }
         }
     }
 
-    async fn ask(&self, id: &SandboxId, call: ObjectCall, patience: Duration) -> Result<String, ErrorBody> {
-        let init = stub::impatient("POST", patience);
-        let answer = async {
+    async fn ask(&self, id: &SandboxId, call: ObjectCall, timeout: Duration) -> Result<String, ErrorBody> {
+        let init = stub::with_timeout("POST", timeout);
+        let result = async {
             let response = stub::fetch(&self.env, SANDBOX_BINDING, id.as_str(), call.path(), &init).await?;
             let text = stub::text(response.text()).await?;
             Ok((response.ok(), text))
         };
-        match answer.await {
+        match result.await {
             Ok((true, text)) => Ok(text),
             Ok((false, text)) => Err(serde_json::from_str(&text)
                 .unwrap_or_else(|_| ErrorBody::new(ErrorCode::InternalError, text))),
@@ -186,7 +189,7 @@ impl Pool {
         }
     }
 
-    /// One line for an operator.
+    /// Writes one log line.
     fn log(&self, message: &str, id: &SandboxId, detail: &str) {
         let line = json!({ "message": message, "sandbox": id.as_str(), "detail": detail });
         web_sys::console::warn_1(&JsValue::from(line.to_string()));

@@ -1,30 +1,30 @@
-//! The rows of the pool's storage, and what they mean.
+//! The rows of the pool's storage, and their conversion.
 
 use sandbox_protocol::SandboxId;
 use serde::Deserialize;
 
-use super::plan::{Ceiling, Census, Memory};
+use super::plan::{Ceiling, Counts, Memory};
 use super::state::State;
 
-/// A sandbox that has not been heard of for a while.
+/// A sandbox whose last report or check is too old.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unseen {
+pub struct Stale {
     /// The sandbox.
     pub id: SandboxId,
-    /// When it was last known to run.
+    /// The time at which it was last known to run.
     pub seen_ms: u64,
 }
 
-/// How many sandboxes are in a state.
+/// The number of sandboxes in a state.
 #[derive(Debug, Deserialize)]
-pub struct CensusRow {
+pub struct CountRow {
     /// The state's name.
     pub state: String,
-    /// How many.
+    /// The number.
     pub sandboxes: u32,
 }
 
-/// A sandbox, and when it was last known to be in its state.
+/// A sandbox, and the time at which it was last known to be in its state.
 #[derive(Debug, Deserialize)]
 pub struct SandboxRow {
     /// Its id.
@@ -33,36 +33,36 @@ pub struct SandboxRow {
     pub seen_ms: u64,
 }
 
-/// What is known of one sandbox.
+/// The state of one sandbox.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct StateRow {
     /// Its state.
     pub state: State,
-    /// When the state began, by the pool's clock.
+    /// The time at which the state began, by the pool's clock.
     pub since_ms: u64,
-    /// When its newest report was made, by its object's clock; 0 before the first.
+    /// The time of its newest report, by its object's clock; 0 before the first.
     pub reported_ms: u64,
 }
 
-/// What starts have taught.
+/// The results of earlier starts.
 #[derive(Debug, Default, Deserialize)]
 pub struct MemoryRow {
-    /// How many sandboxes ran when the platform had no room for more.
+    /// The number of sandboxes that ran when the platform had no capacity for more.
     pub ceiling: Option<u32>,
-    /// When it last said so.
+    /// The time at which it last reported that.
     pub ceiling_at_ms: Option<u64>,
-    /// When a start last failed for another reason.
+    /// The time at which a start last failed for another reason.
     pub failed_at_ms: Option<u64>,
 }
 
-/// The counts by state. A state that only a newer pool knows is left out.
-pub fn count(rows: &[CensusRow]) -> Census {
+/// The counts by state, without states that only a newer version knows.
+pub fn count(rows: &[CountRow]) -> Counts {
     let of = |state: State| {
         rows.iter()
             .find(|row| row.state == state.name())
             .map_or(0, |row| row.sandboxes)
     };
-    Census {
+    Counts {
         ready: of(State::Ready),
         starting: of(State::Starting),
         assigned: of(State::Assigned),
@@ -88,18 +88,18 @@ mod tests {
 
     #[test]
     fn rows_are_counted_by_state() {
-        let rows: Vec<CensusRow> = serde_json::from_str(
+        let rows: Vec<CountRow> = serde_json::from_str(
             r#"[{"state":"assigned","sandboxes":7},{"state":"ready","sandboxes":2},{"state":"of a newer pool","sandboxes":1}]"#,
         )
         .unwrap();
-        let expected = Census {
+        let expected = Counts {
             ready: 2,
             starting: 0,
             assigned: 7,
             stopping: 0,
         };
         assert_eq!(count(&rows), expected);
-        assert_eq!(count(&[]), Census::default());
+        assert_eq!(count(&[]), Counts::default());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The states of a sandbox as the pool knows it, and what a report changes. Pure.
+//! The states of a sandbox in the pool, and the effect of a report. Pure.
 //!
 //! ```text
 //! starting ── it answers ─▶ ready ── take ─▶ assigned ── it ends ─▶ stopped ─▶ forgotten
@@ -8,7 +8,7 @@
 //!
 //! A sandbox that was never in the pool is assigned from its first report on.
 
-use sandbox_protocol::pool::News;
+use sandbox_protocol::pool::SandboxEvent;
 use serde::{Deserialize, Serialize};
 
 /// The state of a sandbox.
@@ -21,9 +21,10 @@ pub enum State {
     Ready,
     /// It runs for a client.
     Assigned,
-    /// The pool has asked it to stop; nobody has its id.
+    /// The pool has asked it to stop; no client has its id.
     Stopping,
-    /// It ran for a client or was ready. Kept for a while, so that a report that was overtaken is known to be old.
+    /// It ran for a client or was ready. Remembered for a while, so that a delayed report is
+    /// recognized as old.
     Stopped,
 }
 
@@ -39,15 +40,16 @@ impl State {
         }
     }
 
-    /// The state after news of the sandbox itself; `None`: as it was.
-    pub fn after(known: Option<Self>, news: News) -> Option<Self> {
-        match (known, news) {
-            (Some(Self::Starting), News::Started) => Some(Self::Ready),
-            (None | Some(Self::Stopped), News::Started) => Some(Self::Assigned),
-            (None | Some(Self::Ready | Self::Assigned), News::Stopped) => Some(Self::Stopped),
-            // Whoever asked it to start or to stop is told what has become of that, and no report knows better.
-            (Some(Self::Starting | Self::Stopping | Self::Stopped), News::Stopped) => None,
-            (Some(Self::Ready | Self::Assigned | Self::Stopping), News::Started) => None,
+    /// The state after a report of the sandbox; `None`: unchanged.
+    pub fn after(known: Option<Self>, event: SandboxEvent) -> Option<Self> {
+        match (known, event) {
+            (Some(Self::Starting), SandboxEvent::Started) => Some(Self::Ready),
+            (None | Some(Self::Stopped), SandboxEvent::Started) => Some(Self::Assigned),
+            (None | Some(Self::Ready | Self::Assigned), SandboxEvent::Stopped) => Some(Self::Stopped),
+            // The pool's own call to start or to stop it returns the result, which overrides any
+            // report.
+            (Some(Self::Starting | Self::Stopping | Self::Stopped), SandboxEvent::Stopped) => None,
+            (Some(Self::Ready | Self::Assigned | Self::Stopping), SandboxEvent::Started) => None,
         }
     }
 }
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reports_change() {
+    fn effects_of_reports() {
         for (known, started, stopped) in [
             (None, State::Assigned, State::Stopped),
             (Some(State::Starting), State::Ready, State::Starting),
@@ -82,9 +84,9 @@ mod tests {
             (Some(State::Stopping), State::Stopping, State::Stopping),
             (Some(State::Stopped), State::Assigned, State::Stopped),
         ] {
-            for (news, expected) in [(News::Started, started), (News::Stopped, stopped)] {
-                let after = State::after(known, news).or(known);
-                assert_eq!(after, Some(expected), "{known:?} {news:?}");
+            for (event, expected) in [(SandboxEvent::Started, started), (SandboxEvent::Stopped, stopped)] {
+                let after = State::after(known, event).or(known);
+                assert_eq!(after, Some(expected), "{known:?} {event:?}");
             }
         }
     }

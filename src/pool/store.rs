@@ -1,18 +1,19 @@
-//! What the pool knows, in its object's SQLite. Every call is one or two statements, without an `.await` between: no
-//! other request sees half of it.
+//! The state of the pool, in its object's SQLite. Every call is one or two statements without an
+//! `.await` in between, so no other request sees a partial change.
 
 use sandbox_protocol::SandboxId;
-use sandbox_protocol::pool::News;
+use sandbox_protocol::pool::SandboxEvent;
 use serde::de::DeserializeOwned;
 use worker::{SqlStorage, SqlStorageValue};
 
-use super::plan::{Census, Memory};
-use super::row::{MemoryRow, SandboxRow, StateRow, Unseen, count};
+use super::plan::{Counts, Memory};
+use super::row::{MemoryRow, SandboxRow, Stale, StateRow, count};
 use super::state::State;
 use crate::error::ApiError;
 
-/// `since_ms`: when the state began; `seen_ms`: when the sandbox was last known to be in it; both by the pool's clock.
-/// `reported_ms`: when the newest report was made, by the clock of the Sandbox object; 0 before the first.
+/// `since_ms`: the time at which the state began; `seen_ms`: the time at which the sandbox was last
+/// known to be in it; both by the pool's clock. `reported_ms`: the time of the newest report, by
+/// the clock of the Sandbox object; 0 before the first.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS sandbox (
   id TEXT PRIMARY KEY,
@@ -35,14 +36,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the storage; makes the tables if they are not there.
+    /// Opens the storage; creates the tables if they do not exist.
     pub fn open(sql: SqlStorage) -> Result<Self, ApiError> {
         sql.exec(SCHEMA, None)?;
         Ok(Self { sql })
     }
 
-    /// How many sandboxes there are.
-    pub fn census(&self) -> Result<Census, ApiError> {
+    /// The number of sandboxes in each state.
+    pub fn counts(&self) -> Result<Counts, ApiError> {
         let rows = self.rows(
             "SELECT state, COUNT(*) AS sandboxes FROM sandbox GROUP BY state",
             vec![],
@@ -59,12 +60,13 @@ impl Store {
         rows.iter().map(|row| Ok(SandboxId::parse(&row.id)?)).collect()
     }
 
-    /// The state of a sandbox and since when it is in it; `None` for one that the pool does not know.
+    /// The state of a sandbox and the time at which it began; `None` for a sandbox that the pool
+    /// does not know.
     pub fn state(&self, id: &SandboxId) -> Result<Option<(State, u64)>, ApiError> {
         Ok(self.state_row(id)?.map(|row| (row.state, row.since_ms)))
     }
 
-    /// Puts a sandbox into a state, whatever it was in before.
+    /// Puts a sandbox into a state, whatever its state was before.
     pub fn put(&self, id: &SandboxId, state: State, now_ms: u64) -> Result<(), ApiError> {
         self.run(
             "INSERT INTO sandbox (id, state, since_ms, seen_ms) VALUES (?1, ?2, ?3, ?3)
@@ -84,11 +86,12 @@ impl Store {
         Ok(rows.first().map(|row| SandboxId::parse(&row.id)).transpose()?)
     }
 
-    /// Applies a report that was made at `at_ms`, unless a newer one was here first. Gives the state before and after.
+    /// Applies a report that was made at `at_ms`, unless a newer one arrived first. Returns the
+    /// states before and after.
     pub fn report(
         &self,
         id: &SandboxId,
-        news: News,
+        event: SandboxEvent,
         at_ms: u64,
         now_ms: u64,
     ) -> Result<Option<(Option<State>, State)>, ApiError> {
@@ -97,17 +100,17 @@ impl Store {
             return Ok(None);
         }
         let before = row.map(|row| row.state);
-        if let Some(after) = State::after(before, news) {
+        if let Some(after) = State::after(before, event) {
             self.put(id, after, now_ms)?;
         }
         self.run(
             "UPDATE sandbox SET seen_ms = ?2, reported_ms = ?3 WHERE id = ?1",
             vec![id.as_str().into(), ms(now_ms), ms(at_ms)],
         )?;
-        Ok(State::after(before, news).map(|after| (before, after)))
+        Ok(State::after(before, event).map(|after| (before, after)))
     }
 
-    /// Marks warm sandboxes to be stopped, those that have been ready for the longest time first.
+    /// Marks warm sandboxes to be stopped, the longest ready first.
     pub fn mark_oldest(&self, sandboxes: u32, now_ms: u64) -> Result<(), ApiError> {
         self.run(
             "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE id IN
@@ -116,7 +119,7 @@ impl Store {
         )
     }
 
-    /// Marks every sandbox that nobody has to be stopped.
+    /// Marks every sandbox that no client has to be stopped.
     pub fn mark_all(&self, now_ms: u64) -> Result<(), ApiError> {
         self.run(
             "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE state IN ('ready', 'starting')",
@@ -132,7 +135,8 @@ impl Store {
         )
     }
 
-    /// Forgets every sandbox that stopped before a moment: no older report of it is under way any more.
+    /// Forgets every sandbox that stopped before a time: no older report of it is under way any
+    /// more.
     pub fn forget_stopped_before(&self, before_ms: u64) -> Result<(), ApiError> {
         self.run(
             "DELETE FROM sandbox WHERE state = 'stopped' AND since_ms < ?",
@@ -140,7 +144,7 @@ impl Store {
         )
     }
 
-    /// Forgets what nobody reports on while the pool is off.
+    /// Forgets the sandboxes of clients, which do not report while the pool is off.
     pub fn forget_clients(&self) -> Result<(), ApiError> {
         self.run(
             "DELETE FROM sandbox WHERE state IN ('assigned', 'stopped')",
@@ -148,9 +152,9 @@ impl Store {
         )
     }
 
-    /// At most `limit` sandboxes that should run and have not been heard of since a moment, which is another one for
-    /// warm sandboxes than for those of clients.
-    pub fn unseen(&self, ready_ms: u64, assigned_ms: u64, limit: u32) -> Result<Vec<Unseen>, ApiError> {
+    /// At most `limit` sandboxes that should run and were last seen before `ready_ms` (warm ones)
+    /// or `assigned_ms` (those of clients).
+    pub fn stale(&self, ready_ms: u64, assigned_ms: u64, limit: u32) -> Result<Vec<Stale>, ApiError> {
         let rows: Vec<SandboxRow> = self.rows(
             "SELECT id, seen_ms FROM sandbox
              WHERE state = 'ready' AND seen_ms < ?1 OR state = 'assigned' AND seen_ms < ?2
@@ -159,7 +163,7 @@ impl Store {
         )?;
         rows.into_iter()
             .map(|row| {
-                Ok(Unseen {
+                Ok(Stale {
                     id: SandboxId::parse(&row.id)?,
                     seen_ms: row.seen_ms,
                 })
@@ -167,7 +171,7 @@ impl Store {
             .collect()
     }
 
-    /// A sandbox runs.
+    /// Notes that a sandbox runs.
     pub fn seen(&self, id: &SandboxId, now_ms: u64) -> Result<(), ApiError> {
         self.run(
             "UPDATE sandbox SET seen_ms = ?2 WHERE id = ?1",
@@ -175,22 +179,22 @@ impl Store {
         )
     }
 
-    /// A sandbox does not run: forgets it, unless it was heard of since.
-    pub fn forget_unseen(&self, unseen: &Unseen) -> Result<(), ApiError> {
+    /// Forgets a sandbox that does not run, unless it was seen since.
+    pub fn forget_stale(&self, stale: &Stale) -> Result<(), ApiError> {
         self.run(
             "DELETE FROM sandbox WHERE id = ? AND seen_ms = ? AND state IN ('ready', 'assigned')",
-            vec![unseen.id.as_str().into(), ms(unseen.seen_ms)],
+            vec![stale.id.as_str().into(), ms(stale.seen_ms)],
         )
     }
 
-    /// What earlier starts have taught.
+    /// The results of earlier starts.
     pub fn memory(&self) -> Result<Memory, ApiError> {
         let rows: Vec<MemoryRow> =
             self.rows("SELECT ceiling, ceiling_at_ms, failed_at_ms FROM memory", vec![])?;
         Ok(rows.into_iter().next().unwrap_or_default().into())
     }
 
-    /// Remembers what starts have taught.
+    /// Stores the results of starts.
     pub fn remember(&self, memory: Memory) -> Result<(), ApiError> {
         let nullable = |value: Option<u64>| value.map_or(SqlStorageValue::Null, ms);
         self.run(

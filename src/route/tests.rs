@@ -1,73 +1,67 @@
 use super::*;
 
-fn id(text: &str) -> SandboxId {
-    SandboxId::parse(text).unwrap()
-}
-
-fn path(text: &str) -> WorkspacePath {
-    WorkspacePath::parse("path", text).unwrap()
-}
-
 #[test]
-fn every_route() {
-    for (method, at, route) in [
-        ("GET", "/health", Route::Health),
-        ("HEAD", "/health", Route::Health),
-        ("GET", "/v1/openapi.json", Route::OpenApi),
-        ("GET", "/v1/openapi.html", Route::Explorer),
-        ("GET", "/v1/openapi", Route::Explorer),
-        ("GET", "/v1/pool/stats", Route::PoolStats),
-        ("POST", "/v1/pool/prime", Route::PrimePool),
-        ("POST", "/v1/pool/shutdown-prewarmed", Route::ShutdownPrewarmed),
-        ("POST", "/v1/sandbox", Route::Create),
-        ("POST", "/v1/sandbox/", Route::Create),
-        ("DELETE", "/v1/sandbox/abc", Route::Destroy(id("abc"))),
-        ("POST", "/v1/sandbox/abc/exec", Route::Exec(id("abc"))),
-        ("GET", "/v1/sandbox/abc/pty", Route::Pty(id("abc"))),
-        ("GET", "/v1/sandbox/abc/running", Route::Running(id("abc"))),
-        ("POST", "/v1/sandbox/abc/session", Route::CreateSession(id("abc"))),
+fn an_operation_is_found_with_its_parameters() {
+    for (method, path, operation, parameter) in [
+        ("GET", "/health", Operation::HealthCheck, None),
+        ("HEAD", "/health", Operation::HeadHealth, None),
+        ("GET", "/v1/openapi", Operation::OpenExplorerShort, None),
+        ("POST", "/v1/sandbox", Operation::CreateSandbox, None),
+        ("POST", "/v1/sandbox/", Operation::CreateSandbox, None),
+        ("DELETE", "/v1/sandbox/abc", Operation::DeleteSandbox, None),
+        ("POST", "/v1/sandbox/abc/exec", Operation::ExecCommand, None),
+        ("POST", "/v1/sandbox/abc/session/", Operation::CreateSession, None),
         (
             "DELETE",
             "/v1/sandbox/abc/session/S_1.2-x",
-            Route::DeleteSession(id("abc"), SessionId::parse("S_1.2-x").unwrap()),
+            Operation::DeleteSession,
+            Some(("sid", "S_1.2-x")),
         ),
-        ("GET", "/v1/sandbox/abc/persist", Route::Persist(id("abc"))),
-        ("POST", "/v1/sandbox/abc/persist", Route::Persist(id("abc"))),
-        ("POST", "/v1/sandbox/abc/hydrate", Route::Hydrate(id("abc"))),
+        (
+            "GET",
+            "/v1/sandbox/abc/persist",
+            Operation::DownloadWorkspace,
+            None,
+        ),
         (
             "POST",
-            "/v1/sandbox/abc/tunnel/8080",
-            Route::OpenTunnel(id("abc"), Port::parse("8080").unwrap()),
+            "/v1/sandbox/abc/persist",
+            Operation::PersistWorkspace,
+            None,
         ),
         (
             "DELETE",
             "/v1/sandbox/abc/tunnel/65535",
-            Route::CloseTunnel(id("abc"), Port::parse("65535").unwrap()),
+            Operation::DeleteTunnel,
+            Some(("port", "65535")),
         ),
-        ("POST", "/v1/sandbox/abc/mount", Route::Mount(id("abc"))),
-        ("POST", "/v1/sandbox/abc/unmount", Route::Unmount(id("abc"))),
-        ("HEAD", "/v1/sandbox/abc/s3", Route::S3(id("abc"))),
-        ("PUT", "/v1/sandbox/abc/s3/mounted-bucket/k", Route::S3(id("abc"))),
+        ("HEAD", "/v1/sandbox/abc/s3", Operation::MountS3, None),
+        (
+            "PATCH",
+            "/v1/sandbox/abc/s3/mounted-bucket/k",
+            Operation::MountS3,
+            None,
+        ),
         (
             "GET",
             "/v1/sandbox/abc/file/workspace/a%20b",
-            Route::ReadFile(id("abc"), path("a b")),
-        ),
-        (
-            "HEAD",
-            "/v1/sandbox/abc/file/workspace/a",
-            Route::ReadFile(id("abc"), path("a")),
+            Operation::ReadFile,
+            Some(("path", "workspace/a%20b")),
         ),
         (
             "PUT",
             "/v1/sandbox/abc/file//workspace/a/../b",
-            Route::WriteFile(id("abc"), path("b")),
+            Operation::WriteFile,
+            Some(("path", "/workspace/a/../b")),
         ),
     ] {
-        let resolved = resolve(method, at).unwrap();
-        assert_eq!(resolved.route, Ok(route), "{method} {at}");
-        let is_open = at == "/health" || at.contains("/s3");
-        assert_eq!(resolved.guarded, !is_open, "{at}");
+        let resolved = resolve(method, path).unwrap();
+        assert_eq!(resolved.operation, Ok(operation), "{method} {path}");
+        let sandbox = resolved.sandbox.as_ref().map(SandboxId::as_str);
+        assert_eq!(sandbox, path.contains("/abc").then_some("abc"), "{path}");
+        if let Some((name, value)) = parameter {
+            assert_eq!(resolved.parameter(name), value);
+        }
     }
 }
 
@@ -76,18 +70,20 @@ fn the_explorer_loads_its_files_without_the_key_and_no_others() {
     for file in ExplorerFile::ALL {
         let resolved = resolve("GET", file.path()).unwrap();
         assert_eq!(
-            (resolved.route, resolved.guarded),
-            (Ok(Route::ExplorerFile(file)), false)
+            (resolved.operation, resolved.access),
+            (Ok(Operation::ExplorerFile), Access::Open)
+        );
+        assert_eq!(ExplorerFile::parse(resolved.parameters[0].1), Ok(file));
+    }
+    for at in ["/explorer", "/openapi.json", "/openapi.html"] {
+        assert_eq!(
+            resolve("GET", at).unwrap().operation,
+            Err(ApiError::NotFound),
+            "{at}"
         );
     }
-    for at in [
-        "/explorer",
-        "/explorer/",
-        "/explorer/openapi.json",
-        "/openapi.json",
-        "/openapi.html",
-    ] {
-        assert_eq!(resolve("GET", at).unwrap().route, Err(ApiError::NotFound), "{at}");
+    for name in ["", "openapi.json", "../health"] {
+        assert_eq!(ExplorerFile::parse(name), Err(ApiError::NotFound), "{name}");
     }
 }
 
@@ -110,8 +106,8 @@ fn a_bad_id_is_refused_before_anything_else() {
 }
 
 #[test]
-fn unknown_places_under_v1_are_guarded_and_others_are_not() {
-    for (at, guarded) in [
+fn unknown_paths_under_v1_take_the_key_and_others_do_not() {
+    for (at, takes_key) in [
         ("/", false),
         ("/sandbox/abc/exec", false),
         ("/v1", false),
@@ -127,8 +123,8 @@ fn unknown_places_under_v1_are_guarded_and_others_are_not() {
     ] {
         let resolved = resolve("GET", at).unwrap();
         assert_eq!(
-            (resolved.route, resolved.guarded),
-            (Err(ApiError::NotFound), guarded),
+            (resolved.operation, resolved.access == Access::Key),
+            (Err(ApiError::NotFound), takes_key),
             "{at}"
         );
     }
@@ -156,57 +152,9 @@ fn a_wrong_method_names_the_right_ones() {
         ("GET", "/v1/sandbox/abc/tunnel/8080", "POST, DELETE"),
     ] {
         assert_eq!(
-            resolve(method, at).unwrap().route,
-            Err(ApiError::MethodNotAllowed(allowed)),
+            resolve(method, at).unwrap().operation,
+            Err(ApiError::MethodNotAllowed(allowed.to_owned())),
             "{method} {at}"
         );
-    }
-}
-
-#[test]
-fn a_malformed_session_is_400() {
-    for session in ["a%20b", "a..b", "..", "a/b", &"a".repeat(129)] {
-        let route = resolve("DELETE", &format!("/v1/sandbox/abc/session/{session}"))
-            .unwrap()
-            .route;
-        assert_eq!(route.unwrap_err().parts().0, 400, "{session}");
-    }
-}
-
-#[test]
-fn paths_outside_the_workspace_are_403_and_malformed_ones_400() {
-    for (at, status) in [
-        ("workspace/../etc/passwd", 403),
-        ("etc/passwd", 403),
-        ("main.py", 403),
-        ("", 400),
-        ("workspace/a%2Fb", 400),
-        ("workspace/a%00b", 400),
-    ] {
-        let route = resolve("GET", &format!("/v1/sandbox/abc/file/{at}"))
-            .unwrap()
-            .route;
-        assert_eq!(route.unwrap_err().parts().0, status, "{at}");
-    }
-    assert_eq!(
-        resolve("GET", "/v1/sandbox/abc/file")
-            .unwrap()
-            .route
-            .unwrap_err()
-            .parts()
-            .0,
-        400
-    );
-}
-
-#[test]
-fn a_bad_port_is_400() {
-    for at in ["80", "3000", "65536", "", "8080/", "8080/more", "%38080", "x"] {
-        let route = resolve("POST", &format!("/v1/sandbox/abc/tunnel/{at}"))
-            .unwrap()
-            .route;
-        let error = route.unwrap_err();
-        assert_eq!(error.parts().0, 400, "{at}");
-        assert!(error.body().error.starts_with("Invalid port"), "{at}");
     }
 }

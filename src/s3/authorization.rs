@@ -1,18 +1,19 @@
-//! What an s3fs shows: the header `Authorization` of Signature Version 4. Its access key id is the token of a mount. The
-//! signature is not looked at: whoever knows the token could make one.
+//! The credential of an s3fs: the header `Authorization` of Signature Version 4. Its access key id
+//! is the token of a mount. The signature is not verified: a sender that knows the token could make
+//! one.
 
 use std::fmt;
 
-/// What a request shows.
+/// The credential of a request.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct Credential {
     /// The access key id.
     pub token: String,
-    /// The region that s3fs takes the bucket to be in.
+    /// The region that s3fs assumes for the bucket.
     pub region: String,
 }
 
-impl Shown {
+impl Credential {
     /// Reads `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/s3/aws4_request, …`.
     pub fn parse(header: &str) -> Option<Self> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256 ")?;
@@ -32,9 +33,9 @@ impl Shown {
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shown(…)")
+        f.write_str("Credential(…)")
     }
 }
 
@@ -44,12 +45,12 @@ mod tests {
 
     #[test]
     fn only_whole_credentials_are_read() {
-        let shown = Shown::parse(
+        let credential = Credential::parse(
             "AWS4-HMAC-SHA256 Credential=tok/20261121/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0",
         );
-        let shown = shown.unwrap();
+        let credential = credential.unwrap();
         assert_eq!(
-            (shown.token.as_str(), shown.region.as_str()),
+            (credential.token.as_str(), credential.region.as_str()),
             ("tok", "eu-west-1")
         );
         for header in [
@@ -63,7 +64,7 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=tok/20261121//s3/aws4_request",
             "AWS4-HMAC-SHA256 Credential=tok/20261121/a b/s3/aws4_request",
         ] {
-            assert_eq!(Shown::parse(header), None, "{header}");
+            assert_eq!(Credential::parse(header), None, "{header}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The body that completes an upload in parts.
+//! The request body that completes a multipart upload.
 
 use super::error::S3Error;
 use super::xml;
 
-/// The most bytes of such a body: 10,000 parts.
+/// The maximum of bytes of such a body: 10,000 parts.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
 
 /// A part of an upload.

@@ -1,38 +1,38 @@
-//! What goes wrong, as S3 says it.
+//! Errors in the form of S3.
 
 use super::xml::Xml;
 
-/// An error of S3. [`S3Error::parts`] says what each one is on the wire.
+/// An error of S3. [`S3Error::parts`] has the status and the code of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum S3Error {
-    /// The token, or what it was used for, is not allowed. The text says which, and nothing of any key.
+    /// The token, or its use, is not allowed. The text says which, and contains no key.
     AccessDenied(&'static str),
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such object.
     NoSuchKey,
-    /// There is no such upload in parts.
+    /// There is no such multipart upload.
     NoSuchUpload,
     /// The object has no such bytes.
     InvalidRange,
     /// A condition of the request does not hold.
     PreconditionFailed,
-    /// The body does not say how long it is.
+    /// The request has no `Content-Length`.
     MissingContentLength,
-    /// The request cannot be understood.
+    /// The request is malformed.
     InvalidRequest(&'static str),
-    /// S3 has it, and this does not.
+    /// S3 has the operation, but this server does not.
     NotImplemented(&'static str),
-    /// The bucket's own store refused it.
+    /// The bucket's own store rejected the request.
     Refused {
         /// Its status.
         status: u16,
         /// Its code.
         code: String,
-        /// The region that it asks for, if it does.
+        /// The region that it names, if any.
         region: Option<String>,
     },
-    /// The bucket cannot be reached, or something failed. Trying again may help.
+    /// The bucket cannot be reached, or the operation failed. A retry may help.
     Failed(String),
 }
 
@@ -54,11 +54,11 @@ impl S3Error {
         }
     }
 
-    /// The error that R2 throws in these words: they end with its code in parentheses.
-    pub fn of_r2(words: String) -> Self {
-        let code = words.rsplit_once('(').map(|(_, code)| code);
+    /// The error of R2 with this message, which ends with its code in parentheses.
+    pub fn from_r2(message: String) -> Self {
+        let code = message.rsplit_once('(').map(|(_, code)| code);
         let code = code.and_then(|code| code.split(')').next()?.parse::<u32>().ok());
-        let refused = |status, code: &str| Self::Refused {
+        let rejected = |status, code: &str| Self::Refused {
             status,
             code: code.to_owned(),
             region: None,
@@ -69,17 +69,17 @@ impl S3Error {
             Some(10_024) => Self::NoSuchUpload,
             Some(10_031) => Self::PreconditionFailed,
             Some(10_039) => Self::InvalidRange,
-            Some(10_011) => refused(400, "EntityTooSmall"),
-            Some(10_012) => refused(400, "MetadataTooLarge"),
-            Some(10_020) => refused(400, "InvalidObjectName"),
-            Some(10_025 | 10_048) => refused(400, "InvalidPart"),
-            Some(10_058) => refused(503, "SlowDown"),
-            Some(100_100) => refused(400, "EntityTooLarge"),
-            _ => Self::Failed(words),
+            Some(10_011) => rejected(400, "EntityTooSmall"),
+            Some(10_012) => rejected(400, "MetadataTooLarge"),
+            Some(10_020) => rejected(400, "InvalidObjectName"),
+            Some(10_025 | 10_048) => rejected(400, "InvalidPart"),
+            Some(10_058) => rejected(503, "SlowDown"),
+            Some(100_100) => rejected(400, "EntityTooLarge"),
+            _ => Self::Failed(message),
         }
     }
 
-    /// The body of the answer.
+    /// The body of the response.
     pub fn body(&self) -> String {
         let message: &str = match self {
             Self::AccessDenied(text) | Self::InvalidRequest(text) | Self::NotImplemented(text) => text,
@@ -123,20 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn words_of_r2() {
-        for (words, error) in [
+    fn errors_of_r2() {
+        for (message, error) in [
             (
                 "uploadPart: There is no such upload. (10024)",
                 S3Error::NoSuchUpload,
             ),
             ("get: (x) not satisfiable (10039)", S3Error::InvalidRange),
-            ("put: too small (10011)", S3Error::of_r2("(10011)".into())),
+            ("put: too small (10011)", S3Error::from_r2("(10011)".into())),
         ] {
-            assert_eq!(S3Error::of_r2(words.into()), error, "{words}");
+            assert_eq!(S3Error::from_r2(message.into()), error, "{message}");
         }
-        assert_eq!(S3Error::of_r2("(10011)".into()).parts(), (400, "EntityTooSmall"));
+        assert_eq!(
+            S3Error::from_r2("(10011)".into()).parts(),
+            (400, "EntityTooSmall")
+        );
         let unknown = "put: We encountered an internal error. Please try again. (10001)";
-        assert_eq!(S3Error::of_r2(unknown.into()), S3Error::Failed(unknown.into()));
-        assert_eq!(S3Error::of_r2("lost".into()).parts().0, 500);
+        assert_eq!(S3Error::from_r2(unknown.into()), S3Error::Failed(unknown.into()));
+        assert_eq!(S3Error::from_r2("lost".into()).parts().0, 500);
     }
 }

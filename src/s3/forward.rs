@@ -1,12 +1,13 @@
-//! What of a request goes on to the bucket's own store, and how it is called there. Pure.
+//! The part of a request that is forwarded to the bucket's own store, and its form there. Pure.
 
 use sandbox_protocol::mount::Bucket;
 
 use super::key::{Key, Scope};
 use super::operation::{Operation, Upload};
-use super::sigv4::{UNSIGNED, encode, query};
+use super::sigv4::{UNSIGNED, encode_path, query};
 
-/// Headers of a request that go on as they are. What is left out would lead out of the mount, or give it to others.
+/// Headers of a request that are forwarded unchanged. The others could reach outside the mount, or
+/// give others access.
 const HEADERS: [&str; 18] = [
     "cache-control",
     "content-disposition",
@@ -28,8 +29,8 @@ const HEADERS: [&str; 18] = [
     "x-amz-tagging-directive",
 ];
 
-/// The beginnings of others.
-const FAMILIES: [&str; 2] = ["x-amz-meta-", "x-amz-server-side-encryption"];
+/// Prefixes of further headers that are forwarded.
+const PREFIXES: [&str; 2] = ["x-amz-meta-", "x-amz-server-side-encryption"];
 
 /// A request to the bucket's own store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +44,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// What `operation` is in `bucket`, within `scope`.
-    pub fn of(operation: &Operation, bucket: &Bucket, scope: &Scope) -> Self {
+    /// The request for `operation` in `bucket`, within `scope`.
+    pub fn new(operation: &Operation, bucket: &Bucket, scope: &Scope) -> Self {
         let bucket = bucket.as_str();
-        let inside = |key: &Key| format!("/{bucket}/{}", encode(&scope.inside(key.as_str()), true));
+        let inside = |key: &Key| format!("/{bucket}/{}", encode_path(&scope.with_prefix(key.as_str())));
         let part_of = |upload: &Upload, part: u16| {
             vec![("partNumber", part.to_string()), ("uploadId", upload.id.clone())]
         };
@@ -77,15 +78,15 @@ impl Target {
     }
 }
 
-/// Whether a header of this name, in small letters, goes on.
-pub fn goes_on(name: &str) -> bool {
-    HEADERS.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+/// Whether a header of this name, in lower case, is forwarded.
+pub fn is_forwarded(name: &str) -> bool {
+    HEADERS.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What the signature says of the body: what s3fs has said of it, if it is a SHA-256.
-pub fn payload(said: Option<&str>) -> &str {
-    let is_hash = |said: &&str| said.len() == 64 && said.bytes().all(|b| b.is_ascii_hexdigit());
-    said.filter(is_hash).unwrap_or(UNSIGNED)
+/// The hash of the body for the signature: that of s3fs, if it is a SHA-256.
+pub fn payload(hash: Option<&str>) -> &str {
+    let is_hash = |hash: &&str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    hash.filter(is_hash).unwrap_or(UNSIGNED)
 }
 
 #[cfg(test)]
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_asked_for_is_in_the_bucket_and_below_the_prefix() {
+    fn every_request_stays_in_the_bucket_and_below_the_prefix() {
         let bucket = Bucket::parse("bkt").unwrap();
         let scope = Scope::new(Prefix::parse("p q").unwrap().as_ref());
         let copy = "/mounted-bucket/b%2Bc";
@@ -119,7 +120,7 @@ mod tests {
             let header = |name: &str| (copies && name == "x-amz-copy-source").then(|| copy.to_owned());
             let operation =
                 Operation::parse(method, &format!("/mounted-bucket/{key}"), asked, header).unwrap();
-            let target = Target::of(&operation, &bucket, &scope);
+            let target = Target::new(&operation, &bucket, &scope);
             assert_eq!(
                 (target.path.as_str(), target.query.as_str()),
                 (path, query),
@@ -129,17 +130,17 @@ mod tests {
             assert_eq!(target.source.as_deref(), source);
         }
         let head = Operation::Head(Key::parse("k").unwrap());
-        assert_eq!(Target::of(&head, &bucket, &Scope::new(None)).path, "/bkt/k");
+        assert_eq!(Target::new(&head, &bucket, &Scope::new(None)).path, "/bkt/k");
     }
 
     #[test]
-    fn only_what_is_known_goes_on() {
+    fn only_known_headers_are_forwarded() {
         for name in [
             "range",
             "x-amz-meta-mtime",
             "x-amz-server-side-encryption-aws-kms-key-id",
         ] {
-            assert!(goes_on(name), "{name}");
+            assert!(is_forwarded(name), "{name}");
         }
         for name in [
             "authorization",
@@ -151,7 +152,7 @@ mod tests {
             "x-amz-grant-full-control",
             "x-forwarded-for",
         ] {
-            assert!(!goes_on(name), "{name}");
+            assert!(!is_forwarded(name), "{name}");
         }
         assert_eq!(payload(Some(EMPTY)), EMPTY);
         assert_eq!(payload(Some("x\ny")), UNSIGNED);

@@ -1,30 +1,31 @@
-//! Lists of objects, of both versions of S3's own list. A page is continued behind its last name, which is all that a
-//! continuation token or a marker holds: so it can name nothing outside the mount.
+//! Lists of objects, in both versions of S3. The next page begins after the last name of a page,
+//! which is the whole content of a continuation token or a marker: so it cannot name a key outside
+//! the mount.
 
 use sandbox_protocol::s3::BUCKET;
 
 use super::error::S3Error;
 use super::key::Scope;
-use super::sigv4::encode;
+use super::sigv4::encode_path;
 use super::xml::{self, Xml};
 
-/// The most names of a page.
-const MOST: u32 = 1000;
+/// The maximum of names of a page.
+const MAX_NAMES: u32 = 1000;
 
-/// What is listed, in names as s3fs has them.
+/// The request for a list, in the names of s3fs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Whether it is asked for by `list-type=2`.
+    /// Whether the request has `list-type=2`.
     pub is_v2: bool,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: String,
-    /// Where keys are cut, if they are.
+    /// The delimiter at which keys are cut, if any.
     pub delimiter: Option<String>,
-    /// The name behind which the page begins.
+    /// The name after which the page begins.
     pub after: Option<String>,
-    /// The most names of the page.
+    /// The maximum of names of the page.
     pub limit: u32,
-    /// Whether names are to be percent-encoded.
+    /// Whether names are percent-encoded in the response.
     pub encodes: bool,
 }
 
@@ -33,7 +34,7 @@ pub struct Query {
 pub struct Page {
     /// Objects.
     pub entries: Vec<Entry>,
-    /// Where keys were cut.
+    /// The common prefixes: keys cut at the delimiter.
     pub prefixes: Vec<String>,
     /// Whether there are more.
     pub is_truncated: bool,
@@ -44,7 +45,7 @@ pub struct Page {
 pub struct Entry {
     /// Its key.
     pub key: String,
-    /// When it was written, in the form of ISO 8601.
+    /// The time at which it was written, in the form of ISO 8601.
     pub modified: String,
     /// Its entity tag, in quotes.
     pub etag: String,
@@ -53,7 +54,7 @@ pub struct Entry {
 }
 
 impl Query {
-    /// The parameters that say it.
+    /// Its query parameters.
     pub const PARAMETERS: &[&str] = &[
         "list-type",
         "prefix",
@@ -71,17 +72,17 @@ impl Query {
         let some = |name| Ok::<_, S3Error>(get(name)?.filter(|value| !value.is_empty()));
         let is_v2 = some("list-type")?.as_deref() == Some("2");
         let limit = match some("max-keys")? {
-            None => MOST,
+            None => MAX_NAMES,
             Some(limit) => limit
                 .parse::<u32>()
                 .map_err(|_| S3Error::InvalidRequest("max-keys is a whole number"))?
-                .min(MOST),
+                .min(MAX_NAMES),
         };
         Ok(Self {
             is_v2,
             prefix: some("prefix")?.unwrap_or_default(),
             delimiter: some("delimiter")?,
-            // s3fs continues a list of the first version by whatever it was given.
+            // s3fs continues a list of the first version with either parameter.
             after: match (some("continuation-token")?, is_v2) {
                 (Some(token), _) => Some(token),
                 (None, true) => some("start-after")?,
@@ -92,19 +93,20 @@ impl Query {
         })
     }
 
-    /// The key behind which a store is to begin: behind all the keys that a cut one stands for.
+    /// The key after which a store has to begin: after all keys with the common prefix if the last
+    /// name is one.
     pub fn start_after(&self) -> Option<String> {
         let after = self.after.as_ref()?;
         let is_cut = self
             .delimiter
             .as_ref()
             .is_some_and(|delimiter| after.ends_with(delimiter.as_str()));
-        // The last character that there is.
+        // The last character of Unicode.
         let end = if is_cut { "\u{10FFFF}" } else { "" };
         Some(format!("{after}{end}"))
     }
 
-    /// The same as parameters for another store, sorted by name.
+    /// The query parameters for another store, sorted by name.
     pub fn parameters(&self, scope: &Scope) -> Vec<(&'static str, String)> {
         let mut parameters = Vec::new();
         if let Some(delimiter) = &self.delimiter {
@@ -113,22 +115,22 @@ impl Query {
         if self.is_v2 {
             parameters.push(("list-type", "2".to_owned()));
         }
-        let after = self.start_after().map(|after| scope.inside(&after));
+        let after = self.start_after().map(|after| scope.with_prefix(&after));
         if let (Some(after), false) = (&after, self.is_v2) {
             parameters.push(("marker", after.clone()));
         }
         parameters.push(("max-keys", self.limit.to_string()));
-        parameters.push(("prefix", scope.inside(&self.prefix)));
+        parameters.push(("prefix", scope.with_prefix(&self.prefix)));
         if let (Some(after), true) = (after, self.is_v2) {
             parameters.push(("start-after", after));
         }
         parameters
     }
 
-    /// The answer with this page.
+    /// The response with this page.
     pub fn answer(&self, page: &Page) -> String {
         let name = |name: &str| match self.encodes {
-            true => encode(name, true),
+            true => encode_path(name),
             false => name.to_owned(),
         };
         let mut xml = Xml::answer("ListBucketResult");
@@ -174,18 +176,18 @@ impl Query {
 }
 
 impl Page {
-    /// Reads the list of another store, as far as it is in `scope`.
+    /// Reads the list of another store; names outside `scope` are left out.
     pub fn read(text: &str, scope: &Scope) -> Self {
         let entry = |entry: &str| {
             let text = |name| xml::text(entry, name).unwrap_or_default();
             Some(Entry {
-                key: scope.shown(&text("Key"))?,
+                key: scope.without_prefix(&text("Key"))?,
                 modified: text("LastModified"),
                 etag: text("ETag"),
                 size: text("Size"),
             })
         };
-        let prefix = |prefix: &str| scope.shown(&xml::text(prefix, "Prefix")?);
+        let prefix = |prefix: &str| scope.without_prefix(&xml::text(prefix, "Prefix")?);
         Self {
             entries: xml::elements(text, "Contents").filter_map(entry).collect(),
             prefixes: xml::elements(text, "CommonPrefixes").filter_map(prefix).collect(),
@@ -193,7 +195,7 @@ impl Page {
         }
     }
 
-    /// The last name, which the next page begins behind.
+    /// The last name, after which the next page begins.
     pub fn last(&self) -> Option<&str> {
         let keys = self.entries.iter().map(|entry| entry.key.as_str());
         keys.chain(self.prefixes.iter().map(String::as_str)).max()

@@ -1,16 +1,16 @@
-//! Method, path, query and headers → [`Operation`]: all that is understood of S3, on one screen.
+//! Method, path, query and headers → [`Operation`]: all supported operations of S3.
 
-use sandbox_protocol::query;
 use sandbox_protocol::s3::BUCKET;
+use sandbox_protocol::{path, query};
 
 use super::error::S3Error;
-use super::key::{Key, decode};
+use super::key::Key;
 use super::list::Query;
 
-/// What a request asks for.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// `HEAD /`: whether anybody answers. Not of S3.
+    /// `HEAD /`: whether the server answers. Not part of S3.
     Probe,
     /// `GET /BUCKET?location`
     Location,
@@ -28,9 +28,9 @@ pub enum Operation {
     Copy {
         /// The new object.
         to: Key,
-        /// The one that it is made of.
+        /// The object that is copied.
         from: Key,
-        /// Whether its metadata are those of the request.
+        /// Whether the new object gets the metadata of the request.
         replaces_metadata: bool,
     },
     /// `DELETE /BUCKET/KEY`
@@ -45,9 +45,9 @@ pub enum Operation {
         upload: Upload,
         /// The number of the part.
         part: u16,
-        /// The object that it is made of.
+        /// The object that is copied.
         from: Key,
-        /// The first and the last byte of it; `None`: all of them.
+        /// The first and the last byte of the source; `None`: the whole object.
         range: Option<(u64, u64)>,
     },
     /// `POST /BUCKET/KEY?uploadId=ID`
@@ -56,20 +56,21 @@ pub enum Operation {
     AbortUpload(Upload),
 }
 
-/// An upload in parts.
+/// A multipart upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// What it will be.
+    /// The key of its object.
     pub key: Key,
-    /// What the store calls it.
+    /// The store's id of it.
     pub id: String,
 }
 
-/// Parameters that SDKs add for their own statistics.
+/// A parameter that SDKs add for their own statistics.
 const IGNORED: &str = "x-id";
 
 impl Operation {
-    /// Reads a request. `path` is what follows the place of the sandbox's S3, percent-encoded, `header` the value of a header.
+    /// Reads a request. `path` is the percent-encoded path after the prefix of the sandbox's S3,
+    /// `header` returns the value of a header.
     pub fn parse(
         method: &str,
         path: &str,
@@ -87,7 +88,7 @@ impl Operation {
             };
         }
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        if decode(bucket).as_deref() != Some(BUCKET) {
+        if path::decode(bucket).as_deref() != Ok(BUCKET) {
             return Err(S3Error::NoSuchBucket);
         }
         if key.is_empty() {
@@ -165,23 +166,23 @@ impl Operation {
     }
 }
 
-/// The object that a copy is made of: `/BUCKET/KEY`, percent-encoded. It is in the same bucket.
+/// The source of a copy: `/BUCKET/KEY`, percent-encoded. It must be in the same bucket.
 fn source(header: &str) -> Result<Key, S3Error> {
     if header.contains('?') {
         return Err(S3Error::NotImplemented("objects have no versions here"));
     }
     let path = header.strip_prefix('/').unwrap_or(header);
     // Some clients encode the slashes, too.
-    let path = decode(path).ok_or(S3Error::InvalidRequest("x-amz-copy-source is not UTF-8"))?;
+    let path = path::decode(path).map_err(|_| S3Error::InvalidRequest("x-amz-copy-source is not UTF-8"))?;
     match path.split_once('/') {
-        // It is decoded already.
+        // The key is decoded already, and `Key::parse` decodes.
         Some((BUCKET, key)) => Key::parse(&key.replace('%', "%25")),
         _ => Err(S3Error::AccessDenied("x-amz-copy-source is in another bucket")),
     }
 }
 
-/// Where the range of the header `Range` begins, if it says so.
-pub fn first_of(range: &str) -> Option<u64> {
+/// The first byte of the range in the header `Range`, if it has one.
+pub fn first_byte(range: &str) -> Option<u64> {
     range.strip_prefix("bytes=")?.split('-').next()?.parse().ok()
 }
 
@@ -197,7 +198,7 @@ fn bytes(range: &str) -> Result<(u64, u64), S3Error> {
         ))
 }
 
-/// A query.
+/// The parameters of a query.
 struct Parameters<'a>(&'a str);
 
 impl Parameters<'_> {
@@ -207,7 +208,7 @@ impl Parameters<'_> {
         names.filter(|name| *name != IGNORED)
     }
 
-    /// Whether there are none but these.
+    /// Whether there are no parameters but these.
     fn are(&self, known: &[&str]) -> bool {
         self.names().all(|name| known.contains(&name))
     }

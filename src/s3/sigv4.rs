@@ -1,33 +1,36 @@
-//! Signature Version 4, as far as it is text: what is signed, and how it is shown. The hashing is the platform's.
+//! The texts of Signature Version 4: the text that is signed, and the header with the signature.
+//! The platform hashes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The name of the algorithm.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// The SHA-256 of nothing.
+/// The SHA-256 of an empty body.
 pub const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Says that the signature does not cover the body.
+/// The hash of a body that the signature does not cover.
 pub const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
-/// A request that is to be signed.
+/// A request to sign.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// Its method.
     pub method: &'a str,
-    /// Its path, percent-encoded by [`encode`].
+    /// Its path, percent-encoded by [`encode_path`].
     pub path: &'a str,
     /// Its query, sorted and percent-encoded by [`query`].
     pub query: &'a str,
-    /// Its headers, by their names in small letters.
+    /// Its headers, by their names in lower case.
     pub headers: &'a BTreeMap<String, String>,
     /// The SHA-256 of its body in hex, or [`UNSIGNED`].
     pub payload: &'a str,
 }
 
-/// Where and when a signature is good.
+/// The time and the region of a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validity {
     /// `20130524T000000Z`
@@ -52,7 +55,8 @@ impl Validity {
         self.time.split('T').next().unwrap_or_default()
     }
 
-    /// What the key of a day is made of, one after another, beginning with `AWS4` and the secret.
+    /// The inputs from which the key of a day is derived, in this order, starting from `AWS4` and
+    /// the secret.
     pub fn steps(&self) -> [&str; 4] {
         [self.day(), &self.region, "s3", "aws4_request"]
     }
@@ -61,7 +65,8 @@ impl Validity {
         self.steps().join("/")
     }
 
-    /// What is signed with the key of the day. `hash` is the SHA-256 of [`Request::canonical`] in hex.
+    /// The text that is signed with the key of the day. `hash` is the SHA-256 of
+    /// [`Request::canonical`] in hex.
     pub fn to_sign(&self, hash: &str) -> String {
         format!("{ALGORITHM}\n{}\n{}\n{hash}", self.time, self.scope())
     }
@@ -77,14 +82,14 @@ impl Validity {
 }
 
 impl Request<'_> {
-    /// The canonical form of it.
+    /// The canonical form of the request.
     pub fn canonical(&self) -> String {
         let mut text = format!("{}\n{}\n{}\n", self.method, self.path, self.query);
         for (name, value) in self.headers {
-            let words: Vec<&str> = value.split_ascii_whitespace().collect();
+            let tokens: Vec<&str> = value.split_ascii_whitespace().collect();
             text.push_str(name);
             text.push(':');
-            text.push_str(&words.join(" "));
+            text.push_str(&tokens.join(" "));
             text.push('\n');
         }
         text.push('\n');
@@ -100,27 +105,27 @@ impl Request<'_> {
     }
 }
 
-/// A query of these parameters, which are sorted.
+/// The query of these parameters, which must be sorted.
 pub fn query(parameters: &[(&str, String)]) -> String {
     let parameters: Vec<String> = parameters
         .iter()
-        .map(|(name, value)| format!("{name}={}", encode(value, false)))
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE)))
         .collect();
     parameters.join("&")
 }
 
-/// Text percent-encoded as signatures want it: all but letters, digits and `-._~`, and `/` where it `keeps_slashes`.
-pub fn encode(text: &str, keeps_slashes: bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keeps_slashes && byte == b'/') {
-            encoded.push(byte.into());
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
+/// The characters that are encoded in the values of a query: all but letters, digits and `-._~`.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// The same in a path, which keeps its slashes.
+const PATH: &AsciiSet = &VALUE.remove(b'/');
+
+/// Percent-encodes a path for signatures.
+pub fn encode_path(path: &str) -> String {
+    utf8_percent_encode(path, PATH).to_string()
 }
 
 /// Bytes in hex.
@@ -139,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// The secret of Amazon's own examples.
+    /// The secret of Amazon's examples.
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
     fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -157,8 +162,8 @@ mod tests {
             key = hmac(&key, step);
         }
         let signature = hex(&hmac(&key, &validity.to_sign(&hash)));
-        let shown = validity.authorization("AKIAIOSFODNN7EXAMPLE", request, &signature);
-        (signature, shown)
+        let header = validity.authorization("AKIAIOSFODNN7EXAMPLE", request, &signature);
+        (signature, header)
     }
 
     fn headers(own: &[(&str, &str)], payload: &str) -> BTreeMap<String, String> {
@@ -172,7 +177,8 @@ mod tests {
             .collect()
     }
 
-    /// The examples of "Authenticating Requests: Using the Authorization Header" in Amazon's documentation.
+    /// The examples of "Authenticating Requests: Using the Authorization Header" in Amazon's
+    /// documentation.
     #[test]
     fn examples_of_amazon() {
         let put = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
@@ -217,7 +223,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()))
                 .collect();
-            let path = format!("/{}", encode(path.trim_start_matches('/'), true));
+            let path = format!("/{}", encode_path(path.trim_start_matches('/')));
             let (headers, query) = (headers(own, payload), query(&parameters));
             let request = Request {
                 method,
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown() {
+    fn the_authorization_header() {
         let headers = headers(&[("x-amz-meta-a", "  two   words ")], UNSIGNED);
         let request = Request {
             method: "PUT",
@@ -241,9 +247,9 @@ mod tests {
             payload: UNSIGNED,
         };
         assert!(request.canonical().contains("\nx-amz-meta-a:two words\n"));
-        let (signature, shown) = sign(&request);
+        let (signature, header) = sign(&request);
         assert_eq!(
-            shown,
+            header,
             format!(
                 "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, \
                  SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-meta-a, Signature={signature}"
@@ -254,10 +260,10 @@ mod tests {
     #[test]
     fn names_are_encoded() {
         assert_eq!(
-            encode("a b/é~-._+%\u{10FFFF}", true),
+            encode_path("a b/é~-._+%\u{10FFFF}"),
             "a%20b/%C3%A9~-._%2B%25%F4%8F%BF%BF"
         );
-        assert_eq!(encode("/", false), "%2F");
+        assert_eq!(utf8_percent_encode("/", VALUE).to_string(), "%2F");
         assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
     }
 }

@@ -1,4 +1,4 @@
-//! As much XML as S3 has: elements with text in them. Written and read without a tree.
+//! The subset of XML that S3 uses: elements with text. Written and read without a tree.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 pub struct Xml(String);
 
 impl Xml {
-    /// Nothing but its declaration.
+    /// A document with only the declaration.
     pub fn document() -> Self {
         Self("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned())
     }
 
-    /// The beginning of an answer called `name`.
+    /// The start of a response whose root element is `name`.
     pub fn answer(name: &str) -> Self {
         let mut xml = Self::document();
         for part in ["<", name, " xmlns=\"", NAMESPACE, "\">"] {
@@ -38,8 +38,8 @@ impl Xml {
         }
     }
 
-    /// An element with text. What XML cannot hold becomes U+FFFD: a key with a control character, say, can be listed then, if
-    /// not opened, and does not take the list with it.
+    /// Writes an element with text. Characters that XML does not allow become U+FFFD: a key with a
+    /// control character can then be listed, though not opened, and does not break the list.
     pub fn element(&mut self, name: &str, text: &str) {
         self.open(name);
         for c in text.chars() {
@@ -48,7 +48,7 @@ impl Xml {
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
-                // Written as they are, a reader would make line feeds of them.
+                // Readers turn a literal carriage return into a line feed.
                 '\r' => self.0.push_str("&#13;"),
                 '\t' | '\n' => self.0.push(c),
                 '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => self.0.push('\u{FFFD}'),
@@ -58,13 +58,14 @@ impl Xml {
         self.close(name);
     }
 
-    /// What was written.
+    /// The finished document.
     pub fn finish(self) -> String {
         self.0
     }
 }
 
-/// What is between the tags of each element `name` in `xml`, one after another. None of them holds another of its name.
+/// The contents of the elements `name` in `xml`, in order. Elements of this name must not be
+/// nested.
 pub fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (begin, end) = (format!("<{name}"), format!("</{name}>"));
     let mut rest = xml;
@@ -72,7 +73,7 @@ pub fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
         loop {
             let (_, tag) = rest.split_once(begin.as_str())?;
             rest = tag;
-            // The tag of another name goes on here.
+            // In the tag of a longer name, more characters follow here.
             if !tag.starts_with(['>', '/', ' ', '\t', '\r', '\n']) {
                 continue;
             }
@@ -93,7 +94,7 @@ pub fn text(xml: &str, name: &str) -> Option<String> {
     elements(xml, name).next().map(|text| unescape(text).into_owned())
 }
 
-/// Text with its references replaced. Those that mean nothing stay.
+/// Replaces the references in text. Unknown ones stay.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return text.into();
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_text_reads_back() {
         for written in ["", "a", "<&>\"'", "a\r\n\tb", "é\u{10FFFF}", "&amp;", "</Key>"] {
             let mut xml = Xml::answer("R");
             xml.element("Key", written);

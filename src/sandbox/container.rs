@@ -1,9 +1,10 @@
 //! The container that the platform attaches to a Sandbox object: `ctx.container`.
 //!
-//! Bound here and not by the `worker` crate, whose start options pass the environment as a JavaScript `Map`, which the
-//! runtime ignores. These are plain objects.
+//! The bindings are here and not the `worker` crate's, whose start options pass the environment as
+//! a JavaScript `Map`, which the runtime ignores. These are plain objects.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use sandbox_protocol::{SandboxId, sandboxd};
@@ -11,27 +12,30 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, RequestInit, Response};
 
+use super::ended::Ended;
 use super::lifecycle::Boot;
 use super::platform_error::{self, Kind};
-use super::runtime::Ended;
 use super::secret::Secrets;
-use crate::edge::SANDBOX_PROP;
+use crate::caller::SANDBOX_PROP;
+use crate::deadline::within;
 use crate::error::ApiError;
 
-/// What requests to `sandboxd` are addressed to. Only the path counts: the port is chosen by the handle.
-const ORIGIN: &str = "http://sandboxd";
+/// The origin of requests to `sandboxd`, up to the port. The handle connects to the container,
+/// whatever the name.
+const HOST: &str = "http://sandboxd:";
 
-/// The address at which the s3fs of a container finds its Sandbox object, by [`ContainerRuntime::intercept`]. It is one of
-/// those that are for documentation (RFC 5737): nobody else has it, and no name needs to be looked up.
+/// The address at which the s3fs of a container reaches its Sandbox object, through
+/// [`ContainerRuntime::intercept`]. It is reserved for documentation (RFC 5737): no host has it,
+/// and no name needs to be resolved.
 const S3_ADDRESS: &str = "192.0.2.1";
-/// The same, as the beginning of a URL.
+/// The same, as the origin of a URL.
 pub const S3_ORIGIN: &str = "http://192.0.2.1";
 
-/// The platform takes no label value of more bytes.
-const LONGEST_LABEL: usize = 64;
+/// The maximum of bytes of a label value on the platform.
+const MAX_LABEL_LENGTH: usize = 64;
 
-/// SIGTERM.
-const TERMINATE: i32 = 15;
+/// The number of SIGTERM.
+const SIGTERM: i32 = 15;
 
 #[wasm_bindgen]
 extern "C" {
@@ -74,15 +78,18 @@ extern "C" {
 #[derive(Debug)]
 pub struct ContainerRuntime {
     handle: Handle,
-    /// `ctx.exports`: this Worker's own entry points.
+    /// `ctx.exports`: the entry points of this Worker.
     exports: JsValue,
     id: SandboxId,
     secrets: Secrets,
+    /// The timeout of a call of the platform.
+    timeout: Duration,
 }
 
 impl ContainerRuntime {
-    /// The container attached to the object of the sandbox `id`, whose state this is, if the deployment attaches one.
-    pub fn of(state: &worker::State, id: &SandboxId) -> Option<Self> {
+    /// The container attached to the object of the sandbox `id`, which has this `state`, if the
+    /// deployment attaches one. Each of its calls has this `timeout`.
+    pub fn from_state(state: &worker::State, timeout: Duration, id: &SandboxId) -> Option<Self> {
         let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
         let exports = Reflect::get(state.as_raw(), &"exports".into()).unwrap_or_default();
         container.is_object().then(|| Self {
@@ -90,16 +97,17 @@ impl ContainerRuntime {
             exports,
             id: id.clone(),
             secrets: Secrets::new(state.storage()),
+            timeout,
         })
     }
 
-    /// Whether the platform runs it.
+    /// Whether the container runs.
     pub fn is_running(&self) -> bool {
         self.handle.running()
     }
 
-    /// Starts it with the environment of `sandboxd`, and with labels by which an operator finds it in the platform's own
-    /// logs and metrics. It must not be running.
+    /// Starts the container with the environment of `sandboxd`, and with labels by which an
+    /// operator finds it in the platform's own logs and metrics. It must not be running.
     pub fn start(&self, boot: &Boot, env: &BTreeMap<String, String>) -> Result<(), ApiError> {
         let own = [
             (sandboxd::BOOT_ID_ENV, boot.id.as_str()),
@@ -107,7 +115,7 @@ impl ContainerRuntime {
         ];
         let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let id = self.id.as_str();
-        let id = id.get(..LONGEST_LABEL).unwrap_or(id);
+        let id = id.get(..MAX_LABEL_LENGTH).unwrap_or(id);
         let labels = [("sandbox", id), ("boot_id", &boot.id)];
         let options = Object::new();
         Reflect::set(&options, &"env".into(), &object(env.chain(own))?)?;
@@ -115,11 +123,12 @@ impl ContainerRuntime {
         Reflect::set(&options, &"enableInternet".into(), &true.into())?;
         self.handle
             .start(&options)
-            .map_err(|e| Failure::of(&e).into_api_error())
+            .map_err(|e| Failure::from_thrown(&e).into_api_error())
     }
 
-    /// Has what the container asks of [`S3_ORIGIN`] handed to this Worker, marked with the name of the sandbox. It holds for
-    /// as long as the container runs, and can be done again. Errors: 501 where the runtime does not offer it.
+    /// Makes the platform route the container's requests to [`S3_ORIGIN`] to this Worker, marked
+    /// with the sandbox's id, for as long as the container runs. May be repeated. Errors: 501 where
+    /// the runtime does not support it.
     pub async fn intercept(&self) -> Result<(), ApiError> {
         let missing = |what: &str| {
             ApiError::NotSupported(format!(
@@ -136,38 +145,59 @@ impl ContainerRuntime {
         let options = Object::new();
         let props = object([(SANDBOX_PROP, self.id.as_str())])?;
         Reflect::set(&options, &"props".into(), &props)?;
-        // Not by its method `call`, which would be one of the entry point itself, over RPC.
+        // Not through `entry.call`, which would be an RPC to a method `call` of the entry point.
         let fetcher = Reflect::apply(&entry, &self.exports, &Array::of1(&options))?;
-        let intercepted =
-            async { JsFuture::from(self.handle.intercept_outbound_http(S3_ADDRESS, &fetcher)?).await };
+        let intercepted = self.call("interceptOutboundHttp", || {
+            self.handle.intercept_outbound_http(S3_ADDRESS, &fetcher)
+        });
         let refused = |e| {
             missing(&format!(
                 "working interceptOutboundHttp ({})",
-                Failure::of(&e).text
+                Failure::from_thrown(&e).text
             ))
         };
-        intercepted.await.map(drop).map_err(refused)
+        intercepted.await?.map(drop).map_err(refused)
     }
 
-    /// How a request to its `sandboxd` is addressed.
-    pub async fn boot(&self, boot_id: String) -> Result<Boot, ApiError> {
+    /// The address and the secret of the boot whose `sandboxd` listens on `port`.
+    pub async fn boot(&self, boot_id: String, port: u16) -> Result<Boot, ApiError> {
         Ok(Boot {
-            secret: self.secrets.of(&boot_id).await?,
+            secret: self.secrets.for_boot(&boot_id).await?,
             id: boot_id,
-            origin: ORIGIN.to_owned(),
+            origin: origin(port),
         })
     }
 
-    /// The platform's own net, below ours: it stops the container after so long without a connection.
-    pub fn set_inactivity_timeout(&self, ms: f64) -> Result<Promise, JsValue> {
-        self.handle.set_inactivity_timeout(ms)
+    /// The platform's own timeout, longer than this object's alarm: the platform then stops a
+    /// container without connections.
+    pub async fn set_inactivity_timeout(&self, after: Duration) -> Result<(), ApiError> {
+        let set = self.call("setInactivityTimeout", || {
+            self.handle.set_inactivity_timeout(after.as_millis() as f64)
+        });
+        Ok(set.await?.map(drop)?)
     }
 
-    /// Asks it to end.
+    /// A call of the platform: the value that it returns or throws. Error: 503 when it does neither
+    /// in time.
+    async fn call(
+        &self,
+        name: &str,
+        call: impl FnOnce() -> Result<Promise, JsValue>,
+    ) -> Result<Result<JsValue, JsValue>, ApiError> {
+        let what = format!("the platform's {name}");
+        within(self.timeout, &what, async { JsFuture::from(call()?).await }).await
+    }
+
+    /// See [`super::runtime::Runtime::forget_secrets`].
+    pub fn forget_secrets(&self) {
+        self.secrets.forget();
+    }
+
+    /// Sends SIGTERM.
     pub fn terminate(&self) -> Result<(), ApiError> {
         self.handle
-            .signal(TERMINATE)
-            .map_err(|e| Failure::of(&e).into_api_error())
+            .signal(SIGTERM)
+            .map_err(|e| Failure::from_thrown(&e).into_api_error())
     }
 
     /// See [`super::runtime::Runtime::destroy`].
@@ -175,12 +205,11 @@ impl ContainerRuntime {
         if !self.handle.running() {
             return Ok(());
         }
-        let destroyed = async { JsFuture::from(self.handle.destroy()?).await };
-        match destroyed.await {
+        match self.call("destroy", || self.handle.destroy()).await? {
             Ok(_) => Ok(()),
-            // It ended by itself meanwhile.
+            // The container has exited meanwhile.
             Err(_) if !self.handle.running() => Ok(()),
-            Err(e) => Err(Failure::of(&e).into_api_error()),
+            Err(e) => Err(Failure::from_thrown(&e).into_api_error()),
         }
     }
 
@@ -188,12 +217,12 @@ impl ContainerRuntime {
     pub async fn wait_for_exit(&self) -> Ended {
         let monitored = async { JsFuture::from(self.handle.monitor()?).await };
         match monitored.await {
-            Ok(_) => Ended::by_itself("exit 0".to_owned()),
+            Ok(_) => Ended::exited("exit 0".to_owned()),
             Err(e) => {
-                let failure = Failure::of(&e);
+                let failure = Failure::from_thrown(&e);
                 Ended {
                     kind: failure.kind,
-                    words: failure.text,
+                    reason: failure.text,
                 }
             }
         }
@@ -203,9 +232,15 @@ impl ContainerRuntime {
     pub async fn fetch(&self, boot: &Boot, path: &str, init: &RequestInit) -> Result<Response, JsValue> {
         let request = Request::new_with_str_and_init(&format!("{}{path}", boot.origin), init)?;
         boot.secret.sign(&request)?;
-        let port = self.handle.get_tcp_port(sandboxd::PORT)?;
+        let port = boot.origin.strip_prefix(HOST).and_then(|port| port.parse().ok());
+        let port = self.handle.get_tcp_port(port.unwrap_or(sandboxd::PORT))?;
         JsFuture::from(port.fetch(&request)?).await?.dyn_into()
     }
+}
+
+/// The origin of a boot whose `sandboxd` listens on `port`.
+pub fn origin(port: u16) -> String {
+    format!("{HOST}{port}")
 }
 
 fn object<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<JsValue, JsValue> {
@@ -219,19 +254,19 @@ fn object<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<J
 /// An error that the platform threw.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What it means.
+    /// The kind of the error.
     pub kind: Kind,
-    /// The platform's words, with the exit code if it gave one.
+    /// The platform's message, with the exit code if there is one.
     pub text: String,
 }
 
 impl Failure {
     /// Reads a thrown value and its causes.
-    pub fn of(thrown: &JsValue) -> Self {
+    pub fn from_thrown(thrown: &JsValue) -> Self {
         let mut texts = Vec::new();
         let mut exit_code = None;
         let mut error = Some(thrown.clone());
-        // Bounded: a cause can name itself.
+        // Bounded: the chain of causes can be a cycle.
         while let Some(now) = error.filter(|_| texts.len() < 8) {
             let get = |name: &str| {
                 Reflect::get(&now, &name.into())
@@ -258,7 +293,7 @@ impl Failure {
         Self { kind, text }
     }
 
-    /// What a client is told.
+    /// The error for a client.
     pub fn into_api_error(self) -> ApiError {
         platform_error::to_api_error(self.kind, self.text)
     }

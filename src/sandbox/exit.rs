@@ -1,25 +1,27 @@
-//! The end of a boot, known to everybody who waits for it.
+//! The exit of a boot, shared by all tasks that wait for it.
 
 use std::rc::Rc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use sandbox_protocol::pool::News;
+use sandbox_protocol::pool::SandboxEvent;
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
+use super::ended::Ended;
 use super::lifecycle::{Boot, Need};
 use super::platform_error::Kind;
-use super::runtime::Ended;
 
-/// Comes when the boot has ended; can be looked at without waiting.
+/// Resolves when the boot has ended; `peek` inspects it without waiting.
 pub type Exit = Shared<LocalBoxFuture<'static, Ended>>;
 
 impl Core {
-    /// Watches a boot until it ends, and tells the lifecycle. One watch a boot: a second call gives the same one.
+    /// Watches a boot until it ends, and updates the lifecycle. There is one watch per boot: a
+    /// second call returns the same, unless that one lost the connection to the runtime.
     pub fn watch(self: &Rc<Self>, boot: &Boot) -> Exit {
         if let Some((id, exit)) = &*self.exit.borrow()
             && *id == boot.id
+            && exit.peek().is_none_or(|ended| ended.kind == Kind::Exited)
         {
             return exit.clone();
         }
@@ -37,22 +39,22 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
     match core.runtime.wait_for_exit(&boot).await {
         Ok(ended) => {
             core.lifecycle.borrow_mut().exited(&boot.id);
-            core.log("exit", Some(&boot.id), &ended.words);
-            core.abandon_tunnels(Some(boot.id.clone()));
-            core.end_grants_of(Some(boot.id.clone()));
+            core.log("exit", Some(&boot.id), &ended.reason);
+            core.abandon_tunnels(boot.id.clone());
+            core.remove_grants_of_boot(boot.id.clone());
             let need = core.lifecycle.borrow().need();
-            // The end of an older boot is no news of the sandbox.
+            // The end of an older boot does not concern the pool.
             if !matches!(need, Need::Use(now) if now.id != boot.id) {
-                core.report(News::Stopped);
+                core.report(SandboxEvent::Stopped);
             }
             ended
         }
         Err(e) => {
-            // Nothing is known of the boot any more: the next request looks.
+            // The state of the boot is unknown now: the next request inspects the runtime.
             core.lifecycle.borrow_mut().connection_lost(&boot.id);
             Ended {
                 kind: Kind::Transient,
-                words: e.body().error,
+                reason: e.body().error,
             }
         }
     }

@@ -1,41 +1,44 @@
-//! What the s3fs of a sandbox may ask of its Sandbox object. Each mount that the object serves has a random token, which
-//! only its s3fs knows, and a grant, which only the object has: the bucket with its credentials, the prefix, whether it may be
-//! written. A token opens its own mount and nothing else.
+//! Grants: the access of a sandbox's s3fs to its Sandbox object. Each mount that the object serves
+//! has a random token, which only its s3fs knows, and a grant, which only the object has: the
+//! bucket with its credentials, the prefix, whether it may be written. A token gives access to its
+//! own mount and nothing else.
 //!
-//! - Of a token only the digest is kept: who finds it can do nothing with it.
-//! - Grants are stored, as an object can be evicted while its sandbox works in a mount.
-//! - A grant belongs to a boot, and is good for as long as that boot runs, so that what it has open when it is ended still
-//!   reaches the bucket. It goes with its mount, or with its boot.
+//! - Only the digest of a token is stored: it is useless to a reader of the storage.
+//! - Grants are stored, because an object can be evicted while its sandbox uses a mount.
+//! - A grant belongs to a boot and is valid for as long as that boot runs, so that files that are
+//!   open when the boot is terminated still reach the bucket. It is removed with its mount, or with
+//!   its boot.
 
 use std::rc::Rc;
 
 use sandbox_protocol::MountRequest;
+use sandbox_protocol::limits::{Limit, Limits};
 use sandbox_protocol::mount::MountPath;
 use serde_json::{Value, json};
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
 use super::lifecycle::Need;
-use crate::auth::{same, sha256};
+use crate::auth::{constant_time_eq, sha256};
 use crate::error::ApiError;
 use crate::s3::sigv4::hex;
 
-/// Where the object keeps its grants, as JSON.
+/// The storage key of the object's grants, as JSON.
 pub const KEY: &str = "grants";
 
-/// What a token opens.
+/// The access that a token gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The SHA-256 of the token, in hex.
     digest: String,
-    /// The boot that it is for.
+    /// The id of its boot.
     boot: String,
-    /// What the client asked for, with the credentials.
+    /// The client's request, with the credentials.
     pub mount: MountRequest,
 }
 
 impl Grant {
-    /// What `token` opens for the boot `boot`.
+    /// The grant of `token` for the boot `boot`.
     pub async fn new(token: &str, boot: &str, mount: MountRequest) -> Result<Self, ApiError> {
         Ok(Self {
             digest: hex(&sha256(token).await?),
@@ -59,12 +62,13 @@ impl Grant {
 }
 
 impl Core {
-    /// What `token` opens now. Every grant is looked at to the end, whichever it is.
-    pub async fn granted(&self, token: &str) -> Result<Option<Rc<Grant>>, ApiError> {
+    /// The valid grant of `token`. Compares the digests of all grants, so that the time reveals
+    /// nothing.
+    pub async fn find_grant(&self, token: &str) -> Result<Option<Rc<Grant>>, ApiError> {
         let digest = hex(&sha256(token).await?);
         let mut found = None;
         for grant in self.grants().await? {
-            if same(grant.digest.as_bytes(), digest.as_bytes()) {
+            if constant_time_eq(grant.digest.as_bytes(), digest.as_bytes()) {
                 found = Some(grant);
             }
         }
@@ -78,49 +82,56 @@ impl Core {
         let need = self.lifecycle.borrow().need();
         let boot = match need {
             Need::Use(boot) => Some(boot),
-            // It may be on its way to sleep, and have files to write first.
+            // It may be going to sleep, and have files to write first.
             Need::Wait | Need::Start { .. } => self.runtime.inspect().await?,
         };
         Ok(boot.is_some_and(|boot| boot.id == boot_id))
     }
 
-    /// Adds a grant.
-    pub async fn grant(&self, grant: Grant) -> Result<(), ApiError> {
+    /// Adds a grant. Error: the boot has twice as many grants as the limit of mounts.
+    pub async fn add_grant(&self, grant: Grant) -> Result<(), ApiError> {
+        let limits = Limits::from_vars(|name| self.config.limits.get(name).cloned());
+        let limit = limits.map_err(ApiError::NotConfigured)?.max_mounts;
         let mut grants = self.grants().await?;
-        grants.push(Rc::new(grant));
+        add(&mut grants, grant, limit)?;
         self.set_grants(grants).await
     }
 
-    /// Its mount failed: takes the grant back.
-    pub async fn withdraw(&self, grant: &Grant) -> Result<(), ApiError> {
-        self.keep_grants(&|other| other.digest != grant.digest).await
+    /// Revokes a grant, because its mount failed.
+    pub async fn revoke(&self, grant: &Grant) -> Result<(), ApiError> {
+        self.retain_grants(&|other| other.digest != grant.digest).await
     }
 
-    /// Its mount works: nothing else can be mounted there, nor any more in another boot.
-    pub async fn settle(&self, grant: &Grant) -> Result<(), ApiError> {
-        let is_over =
+    /// Activates a grant, because its mount works: removes the others of its path, and those of
+    /// other boots.
+    pub async fn activate(&self, grant: &Grant) -> Result<(), ApiError> {
+        let is_replaced =
             |other: &Grant| other.boot != grant.boot || other.mount.mount_path == grant.mount.mount_path;
-        self.keep_grants(&|other| other.digest == grant.digest || !is_over(other))
+        self.retain_grants(&|other| other.digest == grant.digest || !is_replaced(other))
             .await
     }
 
-    /// Nothing is mounted there any more.
-    pub async fn end_grants_at(&self, path: &MountPath) -> Result<(), ApiError> {
-        self.keep_grants(&|grant| grant.mount.mount_path != *path).await
+    /// Removes the grants of a path where nothing is mounted any more.
+    pub async fn remove_grants_at(&self, path: &MountPath) -> Result<(), ApiError> {
+        self.retain_grants(&|grant| grant.mount.mount_path != *path).await
     }
 
-    /// The boot with this id, or whichever there was, has ended.
-    pub fn end_grants_of(self: &Rc<Self>, boot_id: Option<String>) {
+    /// Removes the grants of the boot with this id, which has ended, in the background.
+    pub fn remove_grants_of_boot(self: &Rc<Self>, boot_id: String) {
         let core = self.clone();
         spawn_local(async move {
-            let is_over = |grant: &Grant| boot_id.as_ref().is_none_or(|id| grant.boot == *id);
-            if let Err(e) = core.keep_grants(&|grant| !is_over(grant)).await {
+            if let Err(e) = core.retain_grants(&|grant| grant.boot != boot_id).await {
                 core.log("grants not removed", None, &e.body().error);
             }
         });
     }
 
-    /// Removes the grants of boots that ended while nobody watched.
+    /// Removes all grants, because no boot runs any more.
+    pub async fn remove_all_grants(&self) -> Result<(), ApiError> {
+        self.retain_grants(&|_| false).await
+    }
+
+    /// Removes the grants of boots that ended without a watch.
     pub async fn sweep_grants(&self) {
         let swept = async {
             if self.grants().await?.is_empty() {
@@ -128,22 +139,22 @@ impl Core {
             }
             let boot = self.runtime.inspect().await?;
             let running = boot.as_ref().map(|boot| boot.id.as_str());
-            self.keep_grants(&|grant| running == Some(grant.boot.as_str()))
+            self.retain_grants(&|grant| running == Some(grant.boot.as_str()))
                 .await
         };
         let swept: Result<(), ApiError> = swept.await;
         if let Err(e) = swept {
-            self.log("grants not looked at", None, &e.body().error);
+            self.log("grants not checked", None, &e.body().error);
         }
     }
 
     /// Whether the boot with this id has mounts that this object serves.
-    pub async fn serves(&self, boot_id: &str) -> Result<bool, ApiError> {
+    pub async fn has_grants(&self, boot_id: &str) -> Result<bool, ApiError> {
         let grants = self.grants().await?;
         Ok(grants.iter().any(|grant| grant.boot == boot_id))
     }
 
-    async fn keep_grants(&self, keeps: &dyn Fn(&Grant) -> bool) -> Result<(), ApiError> {
+    async fn retain_grants(&self, keeps: &dyn Fn(&Grant) -> bool) -> Result<(), ApiError> {
         let mut grants = self.grants().await?;
         let before = grants.len();
         grants.retain(|grant| keeps(grant));
@@ -166,20 +177,57 @@ impl Core {
     }
 }
 
+/// Adds a grant to those of its boot and removes those of other boots. A mount whose response was
+/// lost keeps its grant, hence the limit.
+fn add(grants: &mut Vec<Rc<Grant>>, grant: Grant, limit: Limit) -> Result<(), ApiError> {
+    grants.retain(|other| other.boot == grant.boot);
+    if grants.len() as u64 >= limit.value.saturating_mul(2) {
+        return Err(ApiError::Mount(format!(
+            "twice as many buckets as may be mounted at a time ({}) have been asked for in this sandbox, and of none is \
+             known that it is not mounted; unmount some",
+            limit.name
+        )));
+    }
+    grants.push(Rc::new(grant));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn stored_form() {
+    fn grant(boot: &str) -> Grant {
         let mount =
             br#"{"bucket":"b","mountPath":"/m","options":{"endpoint":"http://h","credentialProxy":true,
             "prefix":"p","readOnly":true,"credentials":{"accessKeyId":"i","secretAccessKey":"s"}}}"#;
-        let grant = Grant {
+        Grant {
             digest: "0a".into(),
-            boot: "b".into(),
+            boot: boot.into(),
             mount: MountRequest::parse(mount).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_boot_has_twice_as_many_as_mounts_at_most() {
+        let mut grants = vec![Rc::new(grant("older"))];
+        let limit = Limit {
+            name: "SANDBOX_MAX_MOUNTS",
+            value: 2,
         };
+        for _ in 0..4 {
+            add(&mut grants, grant("b"), limit).unwrap();
+        }
+        assert_eq!(grants.len(), 4, "those of the boot alone");
+        let error = add(&mut grants, grant("b"), limit).unwrap_err();
+        assert_eq!(error.parts().0, 502);
+        assert!(error.body().error.contains("SANDBOX_MAX_MOUNTS"));
+        add(&mut grants, grant("next"), limit).unwrap();
+        assert_eq!(grants.len(), 1);
+    }
+
+    #[test]
+    fn stored_form() {
+        let grant = grant("b");
         let stored = grant.to_json().to_string();
         assert_eq!(Grant::read(&serde_json::from_str(&stored).unwrap()), Some(grant));
         assert_eq!(Grant::read(&Value::Null), None);

@@ -1,16 +1,18 @@
-//! What a Sandbox object knows of its sandbox, and what a request must do next. Pure.
+//! The state machine of a Sandbox object: the state of its sandbox, and the next step of a request.
+//! Pure.
 //!
 //! ```text
 //! unknown ──┐
-//! absent ───┼─ a request needs it ─▶ starting ── sandboxd answers ─▶ running ── connection lost ─▶ doubtful
+//! absent ───┼─ a request needs it ─▶ starting ── sandboxd answers ─▶ running ── connection lost ─▶ unverified
 //!    ▲      └───────────────────────────┼──────────────────────────────┼──── a request needs it ───────┘
 //!    └──────── start failed ────────────┴── exit, sleep, DELETE ───────┘
 //! ```
 //!
-//! - An object is evicted while its sandbox runs, so a new object knows nothing: it looks before it starts.
-//! - One transition (start, sleep, DELETE) at a time; requests wait for it. DELETE supersedes the others: their outcome
-//!   then counts for nothing.
-//! - News of one boot never changes what is known of another.
+//! - An object can be evicted while its sandbox runs, so a new object knows nothing: it inspects
+//!   before it starts.
+//! - There is one transition (start, sleep, DELETE) at a time; requests wait for it. DELETE
+//!   supersedes the others: their outcome is then ignored. A second DELETE joins the first.
+//! - An event of one boot never changes the state of another.
 
 use super::secret::Secret;
 
@@ -19,38 +21,39 @@ use super::secret::Secret;
 pub struct Boot {
     /// The id of the boot.
     pub id: String,
-    /// Where its requests go: the start of a URL, without a slash at the end.
+    /// The origin of its URLs: with the port, without a slash at the end.
     pub origin: String,
-    /// What its requests show.
+    /// The secret that its requests send.
     pub secret: Secret,
 }
 
-/// What is known.
+/// The known state of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Unknown,
     Absent,
     Starting,
     Running(Boot),
-    Doubtful,
+    Unverified,
     Ending,
+    Destroying,
 }
 
-/// What a request that needs the sandbox must do next.
+/// The next step of a request that needs the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// Send it to this boot.
     Use(Boot),
-    /// Start one; when `look_first`, only if none runs.
+    /// Start one; with `inspect_first`, only if none runs.
     Start {
-        /// Whether a sandbox may be running that the object does not know of.
-        look_first: bool,
+        /// Whether a sandbox may be running without the object's knowledge.
+        inspect_first: bool,
     },
     /// Wait for the transition that is under way, then ask again.
     Wait,
 }
 
-/// Names one start; a start whose ticket is no longer current has been superseded.
+/// Identifies one transition; a transition whose ticket is no longer current has been superseded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u64);
 
@@ -71,28 +74,49 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// What a request that needs the sandbox must do next.
+    /// The next step of a request that needs the sandbox.
     pub fn need(&self) -> Need {
         match &self.phase {
             Phase::Running(boot) => Need::Use(boot.clone()),
-            Phase::Absent => Need::Start { look_first: false },
-            Phase::Unknown | Phase::Doubtful => Need::Start { look_first: true },
-            Phase::Starting | Phase::Ending => Need::Wait,
+            Phase::Absent => Need::Start { inspect_first: false },
+            Phase::Unknown | Phase::Unverified => Need::Start { inspect_first: true },
+            Phase::Starting | Phase::Ending | Phase::Destroying => Need::Wait,
         }
     }
 
-    /// A start begins.
-    pub fn start_began(&mut self) -> Ticket {
+    /// Begins a start.
+    pub fn begin_start(&mut self) -> Ticket {
         self.supersede(Phase::Starting)
     }
 
-    /// DELETE begins; a transition that is under way is superseded.
-    pub fn destroy_began(&mut self) -> Ticket {
-        self.supersede(Phase::Ending)
+    /// Whether a start is under way.
+    pub fn is_starting(&self) -> bool {
+        self.phase == Phase::Starting
     }
 
-    /// The boot with this id is put to sleep, unless it is not the one that runs any more.
-    pub fn sleep_began(&mut self, boot_id: &str) -> Option<Ticket> {
+    /// Begins a DELETE; supersedes a start or a sleep that is under way. `None`: another DELETE is
+    /// under way.
+    pub fn begin_destroy(&mut self) -> Option<Ticket> {
+        (self.phase != Phase::Destroying).then(|| self.supersede(Phase::Destroying))
+    }
+
+    /// Begins to forget the sandbox, after a check that no boot runs; `None`: it runs, or is in a
+    /// transition.
+    pub fn begin_forget(&mut self) -> Option<Ticket> {
+        let may_be_absent = matches!(self.phase, Phase::Unknown | Phase::Absent | Phase::Unverified);
+        may_be_absent.then(|| self.supersede(Phase::Ending))
+    }
+
+    /// A request found no future to wait for though a transition is under way: its outcome is lost,
+    /// and the next request must inspect the runtime.
+    pub fn transition_lost(&mut self) {
+        if self.need() == Need::Wait {
+            self.supersede(Phase::Unknown);
+        }
+    }
+
+    /// Begins to put the boot with this id to sleep; `None`: it is not the running boot any more.
+    pub fn begin_sleep(&mut self, boot_id: &str) -> Option<Ticket> {
         self.runs(boot_id).then(|| self.supersede(Phase::Ending))
     }
 
@@ -102,21 +126,21 @@ impl Lifecycle {
         self.ticket
     }
 
-    /// Whether the transition with this ticket still counts.
+    /// Whether the transition with this ticket has not been superseded.
     pub fn is_current(&self, ticket: Ticket) -> bool {
         self.ticket == ticket
     }
 
-    /// A start ended: with a boot that answers, or without.
-    pub fn start_ended(&mut self, ticket: Ticket, boot: Option<Boot>) {
+    /// Finishes a start: with a boot that answers, or without.
+    pub fn finish_start(&mut self, ticket: Ticket, boot: Option<Boot>) {
         if self.is_current(ticket) {
-            // What a failed start left behind is not known.
+            // A failed start may have left a boot behind.
             self.phase = boot.map_or(Phase::Unknown, Phase::Running);
         }
     }
 
-    /// DELETE or sleep came to its end: the sandbox is gone, or that is not certain.
-    pub fn end_ended(&mut self, ticket: Ticket, gone: bool) {
+    /// Finishes a DELETE or a sleep: the sandbox is gone, or that is not certain.
+    pub fn finish_end(&mut self, ticket: Ticket, gone: bool) {
         if self.is_current(ticket) {
             self.phase = if gone { Phase::Absent } else { Phase::Unknown };
         }
@@ -129,10 +153,11 @@ impl Lifecycle {
         }
     }
 
-    /// A connection to the boot with this id broke: it may have ended, and the next request must look.
+    /// A connection to the boot with this id broke: it may have ended, and the next request must
+    /// inspect the runtime.
     pub fn connection_lost(&mut self, boot_id: &str) {
         if self.runs(boot_id) {
-            self.phase = Phase::Doubtful;
+            self.phase = Phase::Unverified;
         }
     }
 
@@ -155,41 +180,41 @@ mod tests {
 
     fn running(id: &str) -> Lifecycle {
         let mut life = Lifecycle::default();
-        let ticket = life.start_began();
-        life.start_ended(ticket, Some(boot(id)));
+        let ticket = life.begin_start();
+        life.finish_start(ticket, Some(boot(id)));
         life
     }
 
     #[test]
-    fn a_new_object_looks_before_it_starts_and_starts_once() {
+    fn a_new_object_inspects_before_it_starts_and_starts_once() {
         let mut life = Lifecycle::default();
-        assert_eq!(life.need(), Need::Start { look_first: true });
-        let ticket = life.start_began();
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
+        let ticket = life.begin_start();
         assert_eq!(life.need(), Need::Wait);
-        life.start_ended(ticket, Some(boot("a")));
+        life.finish_start(ticket, Some(boot("a")));
         assert_eq!(life.need(), Need::Use(boot("a")));
     }
 
     #[test]
     fn a_failed_start_is_tried_again_by_the_next_request() {
         let mut life = Lifecycle::default();
-        let ticket = life.start_began();
-        life.start_ended(ticket, None);
-        assert_eq!(life.need(), Need::Start { look_first: true });
+        let ticket = life.begin_start();
+        life.finish_start(ticket, None);
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
     }
 
     #[test]
-    fn an_exit_is_known_and_a_lost_connection_is_a_doubt() {
+    fn after_an_exit_the_state_is_known_and_after_a_lost_connection_it_is_not() {
         let mut life = running("a");
         life.exited("a");
-        assert_eq!(life.need(), Need::Start { look_first: false });
+        assert_eq!(life.need(), Need::Start { inspect_first: false });
         let mut life = running("a");
         life.connection_lost("a");
-        assert_eq!(life.need(), Need::Start { look_first: true });
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
     }
 
     #[test]
-    fn news_of_an_older_boot_changes_nothing() {
+    fn an_event_of_an_older_boot_changes_nothing() {
         let mut life = running("b");
         life.exited("a");
         life.connection_lost("a");
@@ -199,37 +224,66 @@ mod tests {
     #[test]
     fn delete_supersedes_a_start() {
         let mut life = Lifecycle::default();
-        let start = life.start_began();
-        let destroy = life.destroy_began();
+        let start = life.begin_start();
+        let destroy = life.begin_destroy().unwrap();
         assert!(!life.is_current(start));
-        life.start_ended(start, Some(boot("a")));
-        assert_eq!(life.need(), Need::Wait, "the start's outcome counts for nothing");
-        life.end_ended(destroy, true);
-        assert_eq!(life.need(), Need::Start { look_first: false });
+        assert_eq!(life.begin_destroy(), None, "a second DELETE joins the first");
+        life.finish_start(start, Some(boot("a")));
+        assert_eq!(life.need(), Need::Wait, "the start's outcome is ignored");
+        life.finish_end(destroy, true);
+        assert_eq!(life.need(), Need::Start { inspect_first: false });
     }
 
     #[test]
     fn requests_wait_for_a_sandbox_that_goes_to_sleep_and_then_start_it() {
         let mut life = running("a");
-        assert_eq!(life.sleep_began("older"), None);
-        let sleep = life.sleep_began("a").unwrap();
+        assert_eq!(life.begin_sleep("older"), None);
+        let sleep = life.begin_sleep("a").unwrap();
         assert_eq!(life.need(), Need::Wait);
         life.exited("a");
-        assert_eq!(life.need(), Need::Wait, "the transition says when it is over");
-        life.end_ended(sleep, true);
-        assert_eq!(life.need(), Need::Start { look_first: false });
-        assert_eq!(life.sleep_began("a"), None, "what does not run cannot sleep");
+        assert_eq!(
+            life.need(),
+            Need::Wait,
+            "the transition decides when it has ended"
+        );
+        life.finish_end(sleep, true);
+        assert_eq!(life.need(), Need::Start { inspect_first: false });
+        assert_eq!(life.begin_sleep("a"), None, "what does not run cannot sleep");
     }
 
     #[test]
-    fn a_failed_delete_leaves_a_doubt_and_a_stale_one_nothing() {
+    fn a_failed_delete_leaves_the_state_unverified_and_a_superseded_one_changes_nothing() {
         let mut life = running("a");
-        let first = life.destroy_began();
-        life.end_ended(first, false);
-        assert_eq!(life.need(), Need::Start { look_first: true });
-        let start = life.start_began();
-        life.end_ended(first, true);
-        life.start_ended(start, Some(boot("b")));
+        let first = life.begin_destroy().unwrap();
+        life.finish_end(first, false);
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
+        let start = life.begin_start();
+        life.finish_end(first, true);
+        life.finish_start(start, Some(boot("b")));
         assert_eq!(life.need(), Need::Use(boot("b")));
+    }
+
+    #[test]
+    fn a_lost_transition_leaves_the_state_unverified() {
+        let mut life = running("a");
+        life.transition_lost();
+        assert_eq!(life.need(), Need::Use(boot("a")), "there is none");
+        let destroy = life.begin_destroy().unwrap();
+        life.transition_lost();
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
+        life.finish_end(destroy, true);
+        assert_eq!(life.need(), Need::Start { inspect_first: true });
+    }
+
+    #[test]
+    fn only_a_sandbox_that_may_be_absent_is_forgotten() {
+        let mut life = running("a");
+        assert_eq!(life.begin_forget(), None);
+        life.exited("a");
+        let forget = life.begin_forget().unwrap();
+        assert_eq!(life.need(), Need::Wait);
+        assert_eq!(life.begin_forget(), None);
+        life.finish_end(forget, true);
+        assert_eq!(life.need(), Need::Start { inspect_first: false });
     }
 }

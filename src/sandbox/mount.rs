@@ -1,12 +1,14 @@
-//! Mounts that the Sandbox object serves: of an R2 binding, which has no credentials, and with `credentialProxy`, whose
-//! credentials stay here. To `sandboxd` they are mounts like others, of an S3 server that is this very object: its
-//! credentials are a token. How s3fs gets here depends on the runtime:
+//! Mounts that the Sandbox object serves: of an R2 binding, which has no credentials, and with
+//! `credentialProxy`, whose credentials stay here. For `sandboxd` they are ordinary mounts of an S3
+//! server, which is this object: their credentials are a token. The way of s3fs to this object
+//! depends on the runtime:
 //!
-//! - A sandbox of this machine shares its network, and asks the Worker at the address where the client asked it.
-//! - The requests of a container to an address that nobody has are handed to the Worker by the platform. They enter it with
-//!   the name of their sandbox, and can do nothing else there: see [`crate::edge`].
+//! - A sandbox of this machine shares its network, and reaches the Worker at the origin of the
+//!   client's request.
+//! - The platform routes a container's requests to a reserved address to the Worker. They carry the
+//!   id of their sandbox, and can do nothing else there: see [`crate::caller::Caller`].
 //!
-//! Whether they arrive is known to `sandboxd` alone, which looks before it mounts: 501 when they do not.
+//! `sandboxd` probes that way before it mounts: 501 when it does not work.
 
 use std::rc::Rc;
 
@@ -20,55 +22,63 @@ use super::container;
 use super::grant::Grant;
 use super::runtime::Runtime;
 use crate::error::ApiError;
-use crate::new_id::new_id;
+use crate::s3::token;
 use crate::stub;
 
 impl Core {
-    /// Mounts what this object serves. The answer is that of `sandboxd`.
+    /// Mounts a bucket that this object serves. The response is that of `sandboxd`.
     pub async fn mount(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
-        let wanted = MountRequest::parse(stub::text(request.text()).await?.as_bytes())?;
+        let requested = MountRequest::parse(stub::text(request.text()).await?.as_bytes())?;
         let boot = self.boot().await?;
-        let origin = match &self.runtime {
+        let (origin, token) = match &self.runtime {
             Runtime::Container(container, _) => {
                 container.intercept().await?;
-                container::S3_ORIGIN.to_owned()
+                (container::S3_ORIGIN.to_owned(), token::random()?)
             }
-            Runtime::Local(_) => request.headers().get(ORIGIN_HEADER)?.unwrap_or_default(),
+            Runtime::Local(_) => {
+                let origin = request.headers().get(ORIGIN_HEADER)?.unwrap_or_default();
+                (origin, token::signed(&self.config, &self.id).await?)
+            }
         };
-        let token = format!("{}{}", new_id()?, new_id()?);
         let endpoint = format!("{origin}{}", s3::path(&self.id));
-        let order = order(&wanted, &endpoint, &token)?;
-        let grant = Grant::new(&token, &boot.id, wanted).await?;
-        self.grant(grant.clone()).await?;
-        // When the answer is lost, the mount may be there: the grant then lives as long as the boot.
-        let answer = self.ask(sandboxd::MOUNT, "POST", Some(&order.to_json())).await?;
-        if answer.ok() {
-            self.settle(&grant).await?;
-        } else {
-            self.withdraw(&grant).await?;
+        let rewritten = rewrite(&requested, &endpoint, &token)?;
+        let grant = Grant::new(&token, &boot.id, requested).await?;
+        self.add_grant(grant.clone()).await?;
+        let response = self
+            .ask(sandboxd::MOUNT, "POST", Some(&rewritten.to_json()))
+            .await;
+        match &response {
+            Ok(response) if response.ok() => self.activate(&grant).await?,
+            Ok(_) | Err(ApiError::Unavailable(_)) => self.revoke(&grant).await?,
+            // The response was lost, and the mount may exist: the grant lives as long as the boot.
+            Err(_) => {}
         }
-        Ok(answer)
+        response
     }
 
-    /// Unmounts whatever is mounted there. The answer is that of `sandboxd`.
+    /// Unmounts a path. In a sandbox that does not run, nothing is mounted. The response is that of
+    /// `sandboxd`.
     pub async fn unmount(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         let unmount = UnmountRequest::parse(stub::text(request.text()).await?.as_bytes())?;
-        let answer = self
-            .ask(sandboxd::UNMOUNT, "POST", Some(&unmount.to_json()))
+        let response = self
+            .ask_if_running(sandboxd::UNMOUNT, "POST", Some(&unmount.to_json()))
             .await?;
-        if answer.ok() {
-            self.end_grants_at(&unmount.mount_path).await?;
+        let path = &unmount.mount_path;
+        let response =
+            response.ok_or_else(|| ApiError::Unmount(format!("no bucket is mounted at {path}")))?;
+        if response.ok() {
+            self.remove_grants_at(path).await?;
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// The object was loaded anew and has found the boot with this id: what it served before, it serves again.
+    /// Serves the mounts of the boot with this id again, after the object was evicted and loaded.
     pub async fn resume_mounts(&self, boot_id: &str) {
         let Runtime::Container(container, _) = &self.runtime else {
             return;
         };
         let resumed = async {
-            match self.serves(boot_id).await? {
+            match self.has_grants(boot_id).await? {
                 true => container.intercept().await,
                 false => Ok(()),
             }
@@ -79,9 +89,10 @@ impl Core {
     }
 }
 
-/// What `sandboxd` is to mount: the same from here. The prefix is applied here, too.
-fn order(wanted: &MountRequest, endpoint: &str, token: &str) -> Result<MountRequest, Invalid> {
-    let says_r2 = match &wanted.source {
+/// The request for `sandboxd`: the same mount, with this object as the S3 server. This object
+/// applies the prefix.
+fn rewrite(requested: &MountRequest, endpoint: &str, token: &str) -> Result<MountRequest, Invalid> {
+    let says_r2 = match &requested.source {
         Source::Binding(_) => true,
         Source::Remote(remote) => remote.is_r2(),
     };
@@ -94,7 +105,7 @@ fn order(wanted: &MountRequest, endpoint: &str, token: &str) -> Result<MountRequ
             credential_proxy: true,
         }),
         prefix: None,
-        ..wanted.clone()
+        ..requested.clone()
     })
 }
 
@@ -103,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sandbox_is_told_of_no_bucket_and_no_key() {
+    fn the_request_to_sandboxd_contains_no_bucket_and_no_key() {
         for (body, is_r2) in [
             (
                 r#"{"binding":"SECRET_ONE","mountPath":"/m","options":{"prefix":"secret","readOnly":true}}"#,
@@ -116,9 +127,9 @@ mod tests {
                 false,
             ),
         ] {
-            let wanted = MountRequest::parse(body.as_bytes()).unwrap();
-            let order = order(&wanted, "http://localhost:8787/v1/sandbox/abc/s3", "tok").unwrap();
-            let json = order.to_json();
+            let requested = MountRequest::parse(body.as_bytes()).unwrap();
+            let rewritten = rewrite(&requested, "http://localhost:8787/v1/sandbox/abc/s3", "tok").unwrap();
+            let json = rewritten.to_json();
             assert!(
                 !json.to_lowercase().contains("secret_one") && !json.contains("\"secret\""),
                 "{json}"
@@ -128,7 +139,7 @@ mod tests {
                 "{json}"
             );
             assert_eq!(json.contains(r#""provider":"r2""#), is_r2);
-            assert_eq!(MountRequest::parse(json.as_bytes()).unwrap(), order);
+            assert_eq!(MountRequest::parse(json.as_bytes()).unwrap(), rewritten);
         }
     }
 }

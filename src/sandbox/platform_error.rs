@@ -1,26 +1,28 @@
-//! What an error of the container platform means. Pure: it knows the platform's words, nothing else.
+//! Classifies errors of the container platform. Pure: it knows the platform's messages, nothing
+//! else.
 //!
-//! The platform throws plain errors whose text is all there is to go by. The lists are from its source and from what
-//! it was seen to say; they are matched in lower case, anywhere in the text of an error or of one of its causes.
+//! The platform throws plain errors without codes. The phrases are from its source and from
+//! observed messages; they are matched in lower case, anywhere in the message of an error or of one
+//! of its causes.
 
 use crate::error::ApiError;
 
-/// What kind of failure it is, and so what to do about it.
+/// The kind of a failure, which decides how it is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// There is no room for another container now.
+    /// There is no capacity for another container now.
     Capacity,
-    /// Too many containers were asked for in a short time.
+    /// Too many containers were requested in a short time.
     Rate,
-    /// The container runs and its port does not answer yet.
+    /// The container runs, but its port does not answer yet.
     NotReady,
-    /// It may work the next time.
+    /// A retry may work.
     Transient,
-    /// The container ended by itself.
+    /// The container exited.
     Exited,
-    /// It will not work the next time either.
+    /// A retry will not work either.
     Permanent,
-    /// Nothing that is known.
+    /// The message has no known phrase.
     Unknown,
 }
 
@@ -60,7 +62,7 @@ const TRANSIENT: &[&str] = &[
     "this script has been upgraded",
 ];
 
-/// The order counts: what is said more exactly comes first.
+/// The order matters: more specific phrases come first.
 const KINDS: [(Kind, &[&str]); 6] = [
     (Kind::Capacity, CAPACITY),
     (Kind::Rate, RATE),
@@ -73,14 +75,14 @@ const KINDS: [(Kind, &[&str]); 6] = [
 /// The kind of an error, from its text and those of its causes, the error itself first.
 pub fn classify<'a>(texts: impl IntoIterator<Item = &'a str>) -> Kind {
     let texts: Vec<String> = texts.into_iter().map(str::to_lowercase).collect();
-    let says = |words: &&str| texts.iter().any(|text| text.contains(words));
+    let matches = |phrase: &&str| texts.iter().any(|text| text.contains(phrase));
     KINDS
         .iter()
-        .find(|(_, words)| words.iter().any(says))
+        .find(|(_, phrases)| phrases.iter().any(matches))
         .map_or(Kind::Unknown, |(kind, _)| *kind)
 }
 
-/// What to tell a client of an error of this kind, in the platform's words.
+/// The error for a client, with the platform's message.
 pub fn to_api_error(kind: Kind, text: String) -> ApiError {
     match kind {
         Kind::Capacity => ApiError::Capacity(text),
@@ -99,8 +101,8 @@ mod tests {
         for (kind, phrases) in KINDS {
             for phrase in phrases {
                 assert_eq!(classify([*phrase]), kind, "{phrase}");
-                let shouted = format!("Error: {}, try later", phrase.to_uppercase());
-                assert_eq!(classify([shouted.as_str()]), kind, "{phrase}");
+                let upper = format!("Error: {}, try later", phrase.to_uppercase());
+                assert_eq!(classify([upper.as_str()]), kind, "{phrase}");
             }
         }
     }
@@ -115,7 +117,7 @@ mod tests {
         assert_eq!(
             classify(texts),
             Kind::Capacity,
-            "what is said more exactly wins over what is said first"
+            "the more specific phrase wins, not the first message"
         );
         assert_eq!(
             classify(["start failed", "Network connection lost."]),
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_wins_over_the_general() {
+    fn the_more_specific_phrase_wins() {
         assert_eq!(
             classify(["Container exited with unexpected exit code: 1 (timeout)"]),
             Kind::Exited
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said_to_be_so() {
+    fn unknown_messages_have_the_kind_unknown() {
         assert_eq!(classify(["something else"]), Kind::Unknown);
         assert_eq!(classify([]), Kind::Unknown);
     }

@@ -1,66 +1,46 @@
-//! What runs under a Sandbox object: a container that the platform attached, or a process of this machine. Everything
-//! above is the same code for both.
+//! The runtime of a Sandbox object: a container that the platform attached, or a process of this
+//! machine. All other code is the same for both.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
+use sandbox_protocol::sandboxd::{FORMER_PORT, PORT};
+use wasm_bindgen::JsValue;
+use web_sys::{RequestInit, RequestRedirect, Response};
 use worker::{State, Storage};
 
-use super::container::ContainerRuntime;
+use super::container::{self, ContainerRuntime};
+use super::ended::Ended;
+use super::forward;
 use super::lifecycle::Boot;
 use super::local::LocalRuntime;
-use super::platform_error::{self, Kind};
-use super::relay;
 use crate::config::Config;
 use crate::error::ApiError;
 
-/// Where the object remembers the id of its container's boot: the platform only knows that a container runs.
-const BOOT_ID_KEY: &str = "boot_id";
+/// The storage key of the id of the container's boot: the platform only knows that a container
+/// runs.
+pub const BOOT_ID_KEY: &str = "boot_id";
+/// The storage key of the port of that boot's `sandboxd`. A version that knew only [`FORMER_PORT`]
+/// stored none.
+pub const PORT_KEY: &str = "port";
 
 /// The runtime of one sandbox.
 pub enum Runtime {
     /// The platform's container.
     Container(ContainerRuntime, Storage),
-    /// A process of this machine, by `sandbox-local`.
+    /// A process of this machine, run by `sandbox-local`.
     Local(LocalRuntime),
-}
-
-/// How a boot ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// What it means for a start that waited for the boot.
-    pub kind: Kind,
-    /// In words.
-    pub words: String,
-}
-
-impl Ended {
-    /// It exited, as these words say.
-    pub fn by_itself(words: String) -> Self {
-        Self {
-            kind: Kind::Exited,
-            words,
-        }
-    }
-
-    /// What to tell a client that waited for the boot.
-    pub fn error(&self) -> ApiError {
-        platform_error::to_api_error(self.kind, format!("the sandbox ended: {}", self.words))
-    }
 }
 
 impl Runtime {
     /// The runtime that the configuration chooses for the sandbox `id`.
     pub fn new(config: &Config, state: &State, id: &SandboxId) -> Result<Self, ApiError> {
         if let Some(url) = &config.runtime_url {
-            return Ok(Self::Local(LocalRuntime::new(url, id, state.storage())));
+            return Ok(Self::Local(LocalRuntime::new(url, config, id, state.storage())));
         }
-        let container = ContainerRuntime::of(state, id).ok_or_else(|| {
+        let container = ContainerRuntime::from_state(state, config.platform_timeout, id).ok_or_else(|| {
             ApiError::NotConfigured(format!(
                 "there is nothing to run sandboxes on: no container is attached to the Sandbox object, and {RUNTIME_URL_VAR} is not set"
             ))
@@ -68,28 +48,32 @@ impl Runtime {
         Ok(Self::Container(container, state.storage()))
     }
 
-    /// The boot that runs now, whether or not it answers yet.
+    /// The running boot, whether or not it answers yet.
     pub async fn inspect(&self) -> Result<Option<Boot>, ApiError> {
         match self {
             Self::Container(container, _) if !container.is_running() => Ok(None),
             Self::Container(container, storage) => {
                 let id = storage.get::<String>(BOOT_ID_KEY).await?;
-                Ok(Some(container.boot(id.unwrap_or_default()).await?))
+                let port = storage.get::<u16>(PORT_KEY).await?.unwrap_or(FORMER_PORT);
+                Ok(Some(container.boot(id.unwrap_or_default(), port).await?))
             }
             Self::Local(local) => local.inspect().await,
         }
     }
 
-    /// Starts `sandboxd` with a boot id and further environment. When one runs already, that one is given back.
+    /// Starts `sandboxd` with a boot id and further environment. Returns the running boot instead
+    /// if there is one.
     pub async fn start(&self, boot_id: String, env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
         match self {
             Self::Container(container, storage) => {
                 if let Some(boot) = self.inspect().await? {
                     return Ok(boot);
                 }
-                // Before the start: an object that is evicted right after it must find the boot that runs.
+                // Before the start: an object that is evicted right after it must find the running
+                // boot.
                 storage.put(BOOT_ID_KEY, &boot_id).await?;
-                let boot = container.boot(boot_id).await?;
+                storage.put(PORT_KEY, PORT).await?;
+                let boot = container.boot(boot_id, PORT).await?;
                 container.start(&boot, &env)?;
                 Ok(boot)
             }
@@ -97,17 +81,16 @@ impl Runtime {
         }
     }
 
-    /// The platform stops a container by itself after so long without a connection: a net below our own sleep.
+    /// Sets the time without a connection after which the platform stops a container: a fallback
+    /// for the object's own sleep.
     pub async fn set_inactivity_timeout(&self, after: Duration) {
-        if let Self::Container(container, _) = self
-            && let Ok(set) = container.set_inactivity_timeout(after.as_millis() as f64)
-        {
-            // A platform that does not offer it leaves the alarm alone in charge.
-            let _ = JsFuture::from(set).await;
+        if let Self::Container(container, _) = self {
+            // On a platform without it, only the object's alarm puts the sandbox to sleep.
+            let _ = container.set_inactivity_timeout(after).await;
         }
     }
 
-    /// Asks `sandboxd` to end what runs, and itself.
+    /// Asks `sandboxd` to end its commands, and itself.
     pub async fn terminate(&self) -> Result<(), ApiError> {
         match self {
             Self::Container(container, _) => container.terminate(),
@@ -115,7 +98,17 @@ impl Runtime {
         }
     }
 
-    /// Ends whatever runs, at once, and removes what it left. No error when nothing runs.
+    /// Forgets the key from which the boots' secrets are derived; the caller deletes it from the
+    /// storage.
+    pub fn forget_secrets(&self) {
+        match self {
+            Self::Container(container, _) => container.forget_secrets(),
+            Self::Local(local) => local.forget_secrets(),
+        }
+    }
+
+    /// Kills the running boot and removes its files. No error when none runs; 503 when the platform
+    /// does not answer in time: then the boot may still run.
     pub async fn destroy(&self) -> Result<(), ApiError> {
         match self {
             Self::Container(container, _) => container.destroy().await,
@@ -123,7 +116,7 @@ impl Runtime {
         }
     }
 
-    /// Waits until the boot has ended; says how.
+    /// Waits until the boot has ended; returns how.
     pub async fn wait_for_exit(&self, boot: &Boot) -> Result<Ended, ApiError> {
         match self {
             Self::Container(container, _) => Ok(container.wait_for_exit().await),
@@ -131,8 +124,29 @@ impl Runtime {
         }
     }
 
-    /// Sends a request to the boot's `sandboxd`: to `path`, everything else as `init` says. The error is the platform's
-    /// own, as it was thrown.
+    /// The same boot, of an image from before this Worker, whose `sandboxd` listens on
+    /// [`FORMER_PORT`]. `None`: this runtime has no images. Only for a boot that has run no command
+    /// yet: a command could listen there, and would get the secret.
+    pub fn at_former_port(&self, boot: &Boot) -> Option<Boot> {
+        match self {
+            Self::Container(..) => Some(Boot {
+                origin: container::origin(FORMER_PORT),
+                ..boot.clone()
+            }),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Stores that the running boot was found [at the former port](Self::at_former_port).
+    pub async fn remember_former_port(&self) -> Result<(), ApiError> {
+        if let Self::Container(_, storage) = self {
+            storage.put(PORT_KEY, FORMER_PORT).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a request to the boot's `sandboxd`, at `path`; `init` has everything else. The error
+    /// is the platform's own, as it was thrown.
     pub async fn fetch(&self, boot: &Boot, path: &str, init: &RequestInit) -> Result<Response, JsValue> {
         init.set_redirect(RequestRedirect::Manual);
         match self {
@@ -141,19 +155,11 @@ impl Runtime {
         }
     }
 
-    /// What a client gets of a response that [`fetch`](Self::fetch) has brought.
-    pub fn hand_on(&self, response: Response) -> Result<Response, ApiError> {
+    /// The response for a client, from a response that [`fetch`](Self::fetch) returned.
+    pub fn forward_response(&self, response: Response) -> Result<Response, ApiError> {
         match self {
-            Self::Container(..) => relay::widen(response),
+            Self::Container(..) => forward::container_response(response),
             Self::Local(_) => Ok(response),
         }
     }
-}
-
-/// The runtime's global `fetch`.
-pub async fn global_fetch(request: &Request) -> Result<Response, JsValue> {
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-    JsFuture::from(scope.fetch_with_request(request))
-        .await?
-        .dyn_into()
 }

@@ -1,9 +1,9 @@
-//! What the Sandbox object and its `sandboxd` alone know: with it, and only with it, `sandboxd` answers. Commands can
-//! reach its port, too.
+//! The secret that only the Sandbox object and its `sandboxd` know. `sandboxd` answers only
+//! requests with the secret, because commands can reach its port, too.
 //!
-//! The object keeps a random key for as long as it has storage, and makes each boot's secret from that key and the
-//! boot's id. So whatever boot is found running, also after the object was evicted, its secret is known, and no secret
-//! is good for another boot. A `sandboxd` from before there were secrets takes no notice.
+//! The object stores a random key, and derives each boot's secret from that key and the boot's id.
+//! So the object knows the secret of any boot that it finds running, also after it was evicted, and
+//! no secret is valid for another boot. A `sandboxd` from before there were secrets ignores it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -18,8 +18,8 @@ use crate::error::ApiError;
 use crate::new_id::new_id;
 use crate::s3::sigv4::hex;
 
-/// Where the key is kept.
-const KEY: &str = "secret_key";
+/// The storage key of that key.
+pub const KEY: &str = "secret_key";
 
 /// The secret of one boot.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,12 +33,12 @@ pub struct Secrets {
 }
 
 impl Secret {
-    /// As `sandboxd` gets it in its environment.
+    /// The value in the environment of `sandboxd`.
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// Lets `request` show it.
+    /// Adds the secret to the headers of `request`.
     pub fn sign(&self, request: &Request) -> Result<(), JsValue> {
         request.headers().set(SECRET_HEADER, &self.0)
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secrets {
-    /// Those of the object with this storage.
+    /// The secrets of the object with this storage.
     pub fn new(storage: Storage) -> Self {
         Self {
             storage,
@@ -60,19 +60,25 @@ impl Secrets {
     }
 
     /// The secret of the boot `boot_id`.
-    pub async fn of(&self, boot_id: &str) -> Result<Secret, ApiError> {
-        // The key at the end: with a digest of this kind, who knows one secret could else make longer ones.
+    pub async fn for_boot(&self, boot_id: &str) -> Result<Secret, ApiError> {
+        // The key is at the end because of length extension: a client that knows one secret could
+        // otherwise derive others.
         let digest = sha256(&format!("{boot_id}:{}", self.key().await?)).await?;
         Ok(Secret(hex(&digest)))
+    }
+
+    /// Forgets the key, which the caller deletes. No boot whose secret was derived from it may run.
+    pub fn forget(&self) {
+        *self.key.borrow_mut() = None;
     }
 
     async fn key(&self) -> Result<String, ApiError> {
         if let Some(key) = self.known() {
             return Ok(key);
         }
-        let kept = self.storage.get::<String>(KEY).await?;
-        // Another request may have asked meanwhile.
-        if let Some(key) = self.known().or(kept) {
+        let stored = self.storage.get::<String>(KEY).await?;
+        // Another request may have been faster.
+        if let Some(key) = self.known().or(stored) {
             *self.key.borrow_mut() = Some(key.clone());
             return Ok(key);
         }

@@ -1,7 +1,8 @@
 //! Putting an idle sandbox to sleep.
 //!
-//! The object's alarm comes at the earliest moment at which the sandbox could have been idle for `SANDBOX_SLEEP_AFTER`.
-//! It asks `sandboxd`, which alone knows what runs, and either puts the sandbox to sleep or sets the next alarm.
+//! The object's alarm fires at the earliest time at which the sandbox can have been idle for
+//! `SANDBOX_SLEEP_AFTER`. It asks `sandboxd`, which alone knows what is running, and either puts
+//! the sandbox to sleep or sets the next alarm.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,48 +18,63 @@ use super::secret::Secret;
 use crate::error::ApiError;
 use crate::{pool, stub};
 
-/// How long `sandboxd` has to end its commands and itself after SIGTERM, before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
-/// How long it may take to say whether it is idle.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How much later than our own alarm the platform's net catches a sandbox.
-const NET: Duration = Duration::from_secs(60);
-/// The shortest time until the next alarm: one set for now, by an alarm, is lost.
-const SOON: Duration = Duration::from_millis(100);
+/// The time that `sandboxd` has to end its commands and itself after SIGTERM, before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The timeout of a request for its activity.
+const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The difference between the object's own alarm and the platform's later inactivity timeout.
+const INACTIVITY_GRACE: Duration = Duration::from_secs(60);
+/// The minimum time until the next alarm: an alarm that an alarm sets for now is lost.
+const MIN_ALARM_DELAY: Duration = Duration::from_millis(100);
 
-/// What an alarm found.
+/// The interval at which the object of a sandbox that never sleeps checks that it still runs, to
+/// empty the storage of one that ended while the object was evicted.
+const UNUSED_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The finding of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     /// Nothing runs.
     Absent,
-    /// It could be idle long enough after this time.
+    /// The sandbox can be idle long enough after this time.
     Awake(Duration),
-    /// It is idle long enough.
+    /// The sandbox is idle long enough.
     Idle,
 }
 
-/// Sets the first alarm of a boot that has just come up.
+/// Sets the alarm, and the platform's own timeout, of a boot that has just started.
 pub async fn prepare(core: &Core) {
-    let Some(after) = core.config.sleep_after else {
-        return;
-    };
-    core.runtime.set_inactivity_timeout(after + NET).await;
-    set_alarm(core, after).await;
+    if let Some(after) = core.config.sleep_after {
+        core.runtime
+            .set_inactivity_timeout(after + INACTIVITY_GRACE)
+            .await;
+    }
+    set_first_alarm(core).await;
 }
 
-/// The alarm. It is for tunnels and mounts too: what a boot that ended left at Cloudflare, or here, is taken away by it.
+/// Sets the alarm. Also called before a start, so that a boot whose object is evicted meanwhile is
+/// checked, too.
+pub async fn set_first_alarm(core: &Core) {
+    set_alarm(core, core.config.sleep_after.unwrap_or(UNUSED_INTERVAL)).await;
+}
+
+/// The alarm. It also removes the tunnels at Cloudflare and the grants of boots that ended.
 pub async fn alarm(core: &Rc<Core>) {
-    let next = [look(core).await, core.sweep_tunnels().await];
+    let next = [check(core).await, core.sweep_tunnels().await];
     core.sweep_grants().await;
-    if let Some(next) = next.into_iter().flatten().min() {
-        set_alarm(core, next).await;
+    match next.into_iter().flatten().min() {
+        Some(next) => set_alarm(core, next).await,
+        None => core.forget().await,
     }
 }
 
-/// Puts the sandbox to sleep if it is idle, and says when to look again.
-async fn look(core: &Rc<Core>) -> Option<Duration> {
-    let after = core.config.sleep_after?;
-    match core.find(after).await {
+/// Puts the sandbox to sleep if it is idle, and returns the time until the next check.
+async fn check(core: &Rc<Core>) -> Option<Duration> {
+    let Some(after) = core.config.sleep_after else {
+        let running = core.runtime.inspect().await;
+        return (!matches!(running, Ok(None))).then_some(UNUSED_INTERVAL);
+    };
+    match core.check_activity(after).await {
         Ok((Finding::Absent, _)) => None,
         Ok((Finding::Awake(next), _)) => Some(next),
         Ok((Finding::Idle, boot)) => {
@@ -67,15 +83,17 @@ async fn look(core: &Rc<Core>) -> Option<Duration> {
             Some(after)
         }
         Err(e) => {
-            core.log("sleep put off", None, &e.body().error);
+            core.log("sleep postponed", None, &e.body().error);
             Some(after)
         }
     }
 }
 
-/// Makes the alarm come after this time, unless it comes earlier anyway.
+/// Sets the alarm to this time from now, unless an earlier one is set.
 pub async fn set_alarm(core: &Core, after: Duration) {
-    let after = after.max(SOON);
+    let after = after.max(MIN_ALARM_DELAY);
+    // If two tasks read the alarm before either sets it, the later time could win.
+    let _guard = core.alarm_lock.lock().await;
     let due = js_sys::Date::now() + after.as_millis() as f64;
     let is_earlier = core.storage.get_alarm().await;
     if matches!(is_earlier, Ok(Some(earlier)) if earlier as f64 <= due) {
@@ -87,8 +105,8 @@ pub async fn set_alarm(core: &Core, after: Duration) {
 }
 
 impl Core {
-    /// Looks whether the sandbox may sleep. Starts nothing.
-    async fn find(self: &Rc<Self>, after: Duration) -> Result<(Finding, Boot), ApiError> {
+    /// Checks whether the sandbox may sleep. Starts no sandbox.
+    async fn check_activity(self: &Rc<Self>, after: Duration) -> Result<(Finding, Boot), ApiError> {
         let absent = Boot {
             id: String::new(),
             origin: String::new(),
@@ -97,51 +115,60 @@ impl Core {
         let need = self.lifecycle.borrow().need();
         let boot = match need {
             Need::Use(boot) => boot,
-            // A start sets an alarm of its own; an end needs none.
-            Need::Wait | Need::Start { look_first: false } => return Ok((Finding::Absent, absent)),
+            // A start sets its own alarm; an end needs none.
+            Need::Wait | Need::Start { inspect_first: false } => return Ok((Finding::Absent, absent)),
             // The object was evicted while its sandbox ran.
-            Need::Start { look_first: true } if self.runtime.inspect().await?.is_none() => {
+            Need::Start { inspect_first: true } if self.runtime.inspect().await?.is_none() => {
                 return Ok((Finding::Absent, absent));
             }
-            Need::Start { look_first: true } => self.boot().await?,
+            Need::Start { inspect_first: true } => self.boot().await?,
         };
         let uses = self.uses.get();
         let response = self
             .runtime
-            .fetch(&boot, sandboxd::ACTIVITY, &stub::impatient("GET", PATIENCE))
+            .fetch(
+                &boot,
+                sandboxd::ACTIVITY,
+                &stub::with_timeout("GET", ACTIVITY_TIMEOUT),
+            )
             .await?;
         let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
-        let mut finding = judge(&activity, after);
+        let mut finding = classify(&activity, after);
         if finding == Finding::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
             finding = Finding::Awake(after);
         }
-        // A request that came while others were asked has not reached sandboxd yet.
+        // A request that came during these calls may not have reached sandboxd yet.
         if self.uses.get() != uses {
             finding = Finding::Awake(after);
         }
         Ok((finding, boot))
     }
 
-    /// SIGTERM, and SIGKILL if it does not end in time. Requests that come meanwhile wait, and then start it anew.
+    /// Sends SIGTERM, and SIGKILL after the grace. Requests that come meanwhile wait, and then
+    /// start the sandbox again.
     async fn sleep(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
-        let ticket = self.lifecycle.borrow_mut().sleep_began(&boot.id);
+        let ticket = self.lifecycle.borrow_mut().begin_sleep(&boot.id);
         let Some(ticket) = ticket else { return Ok(()) };
         let (core, exit) = (self.clone(), self.watch(boot));
         let id = boot.id.clone();
-        let falling_asleep = async move {
+        let transition = async move {
             core.log("sleep", Some(&id), "");
             let mut result = core.runtime.terminate().await;
-            if let Either::Right(_) = select(exit, Delay::from(GRACE)).await {
-                result = core.runtime.destroy().await;
+            if let Either::Right(_) = select(exit, Delay::from(STOP_GRACE)).await {
+                // After a DELETE, another boot may run.
+                let is_current = core.lifecycle.borrow().is_current(ticket);
+                if is_current {
+                    result = core.runtime.destroy().await;
+                }
             }
-            core.lifecycle.borrow_mut().end_ended(ticket, result.is_ok());
+            core.lifecycle.borrow_mut().finish_end(ticket, result.is_ok());
             result
         };
-        self.begin(falling_asleep.boxed_local()).await
+        self.begin(transition.boxed_local()).await
     }
 }
 
-fn judge(activity: &Activity, after: Duration) -> Finding {
+fn classify(activity: &Activity, after: Duration) -> Finding {
     let idle = Duration::from_millis(activity.idle_ms);
     if activity.is_busy() {
         Finding::Awake(after)
@@ -157,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_idle_long_enough_sleeps() {
+    fn only_a_sandbox_idle_long_enough_sleeps() {
         let after = Duration::from_secs(10);
         let activity = |commands, requests, idle_ms| Activity {
             commands,
@@ -174,7 +201,7 @@ mod tests {
             (activity(0, 0, 10_000), Finding::Idle),
             (activity(0, 0, 99_000), Finding::Idle),
         ] {
-            assert_eq!(judge(&activity, after), finding, "{activity:?}");
+            assert_eq!(classify(&activity, after), finding, "{activity:?}");
         }
     }
 }

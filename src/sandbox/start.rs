@@ -1,60 +1,91 @@
-//! Starting a sandbox: look whether one runs, start one if not, wait until its `sandboxd` answers.
+//! Starting a sandbox: check whether one runs, start one if not, wait until its `sandboxd` answers.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use sandbox_protocol::pool::News;
+use sandbox_protocol::pool::SandboxEvent;
 use sandbox_protocol::sandboxd::{BOOT_ID_HEADER, HEALTH};
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 use worker::Delay;
 
 use super::container::Failure;
+use super::ended::Ended;
 use super::exit::Exit;
 use super::lifecycle::{Boot, Ticket};
 use super::platform_error::Kind;
-use super::runtime::Ended;
 use super::{Core, sleep};
 use crate::error::ApiError;
 use crate::stub;
 
-/// The first pause between two tries; each is half as long again as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// How long one try may take: a request to a port that is not ready can hang for ever.
-const ONE_TRY: Duration = Duration::from_secs(2);
+/// The first backoff between two attempts; each is half as long again as the one before.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(10);
+/// The maximum backoff.
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
+/// The timeout of one attempt: a request to a port that is not ready can hang for ever.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a boot is not waited for any more.
-enum GivenUp {
-    /// It ended.
+/// The time for which a new boot is probed at the port of this version only, in milliseconds. A
+/// boot of an earlier image listens on another port.
+const FORMER_PORT_DELAY_MS: f64 = 2000.0;
+/// The number of attempts after which, from then on, one is made at the former port.
+const FORMER_PORT_INTERVAL: u32 = 4;
+/// The timeout of an attempt at the former port.
+const FORMER_PORT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Whether this transition started the boot, or found it running.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Started,
+    Found,
+}
+
+/// The reason why the wait for a boot failed.
+enum WaitError {
+    /// The boot ended.
     Ended(Ended),
-    /// Anything else; it may still run.
+    /// Any other error; the boot may still run.
     Error(ApiError),
 }
 
-impl<E: Into<ApiError>> From<E> for GivenUp {
+impl WaitError {
+    fn into_api_error(self) -> ApiError {
+        match self {
+            Self::Ended(ended) => ended.error(),
+            Self::Error(e) => e,
+        }
+    }
+}
+
+impl<E: Into<ApiError>> From<E> for WaitError {
     fn from(e: E) -> Self {
         Self::Error(e.into())
     }
 }
 
-/// Brings the sandbox up, as the boot `boot_id` unless one runs already, and tells the lifecycle how it went.
+/// Starts the sandbox, as the boot `boot_id` unless one runs already, and updates the lifecycle.
 pub async fn start(
     core: Rc<Core>,
     ticket: Ticket,
-    look_first: bool,
+    inspect_first: bool,
     boot_id: String,
 ) -> Result<(), ApiError> {
-    let began = js_sys::Date::now();
-    let result = bring_up(&core, ticket, look_first, &boot_id).await;
-    // Whole: fractions would bring the code that formats them.
-    let took_ms = (js_sys::Date::now() - began) as u64;
+    let started = js_sys::Date::now();
+    let mut result = bring_up(&core, ticket, inspect_first, &boot_id).await;
+    if result.is_ok() {
+        sleep::prepare(&core).await;
+    }
+    let is_current = core.lifecycle.borrow().is_current(ticket);
+    if !is_current {
+        // Whatever the result was, this is the reason. DELETE destroys the boot, if there is one.
+        result = Err(destroyed());
+    }
+    // An integer: formatting a float would add code to the Wasm.
+    let took_ms = (js_sys::Date::now() - started) as u64;
     match &result {
         Ok(boot) => {
             core.log("ready", Some(&boot.id), &format!("{took_ms} ms"));
-            core.report(News::Started);
-            sleep::prepare(&core).await;
+            core.report(SandboxEvent::Started);
         }
         Err(e) => {
             let message = match e {
@@ -67,82 +98,115 @@ pub async fn start(
     }
     core.lifecycle
         .borrow_mut()
-        .start_ended(ticket, result.as_ref().ok().cloned());
+        .finish_start(ticket, result.as_ref().ok().cloned());
     result.map(drop)
 }
 
 async fn bring_up(
     core: &Rc<Core>,
     ticket: Ticket,
-    look_first: bool,
+    inspect_first: bool,
     boot_id: &str,
 ) -> Result<Boot, ApiError> {
-    if look_first && let Some(boot) = core.runtime.inspect().await? {
+    if inspect_first && let Some(boot) = core.runtime.inspect().await? {
         let exit = core.watch(&boot);
-        match wait_until_ready(core, ticket, &boot, &exit).await {
-            Ok(()) => {
+        match wait_until_ready(core, ticket, &boot, Origin::Found, &exit).await {
+            Ok(boot) => {
                 core.resume_mounts(&boot.id).await;
                 return Ok(boot);
             }
-            Err(GivenUp::Error(e)) => return Err(e),
-            // What ran has ended since it was looked at: there is room for a new one.
-            Err(GivenUp::Ended(_)) => {}
+            // It has ended since the inspection: a new one can start.
+            Err(WaitError::Ended(ended)) if ended.kind == Kind::Exited => {}
+            Err(error) => return Err(error.into_api_error()),
         }
+    }
+    sleep::set_first_alarm(core).await;
+    if !core.lifecycle.borrow().is_current(ticket) {
+        return Err(destroyed());
     }
     let boot = core
         .runtime
         .start(boot_id.to_owned(), core.config.sandboxd_env())
         .await?;
-    core.log("start", Some(&boot.id), "");
-    let exit = core.watch(&boot);
-    match wait_until_ready(core, ticket, &boot, &exit).await {
-        Ok(()) => Ok(boot),
-        Err(GivenUp::Ended(ended)) => Err(ended.error()),
-        Err(GivenUp::Error(e)) => Err(e),
+    let origin = match boot.id == boot_id {
+        true => Origin::Started,
+        false => Origin::Found,
+    };
+    if origin == Origin::Started {
+        core.log("start", Some(&boot.id), "");
     }
+    let exit = core.watch(&boot);
+    let ready = wait_until_ready(core, ticket, &boot, origin, &exit).await;
+    ready.map_err(WaitError::into_api_error)
 }
 
-/// Asks `sandboxd` until it answers, it ends, the platform says that it will not come up, a DELETE comes between, or
-/// time is up. What did not come up in time is ended, so that the next request finds nothing half-started.
-async fn wait_until_ready(core: &Core, ticket: Ticket, boot: &Boot, exit: &Exit) -> Result<(), GivenUp> {
-    let deadline = js_sys::Date::now() + core.config.start_timeout.as_millis() as f64;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let failure = match core
-            .runtime
-            .fetch(boot, HEALTH, &stub::impatient("GET", ONE_TRY))
-            .await
-        {
-            Ok(response) if is_of(&response, boot)? => return Ok(()),
+/// Probes `sandboxd` until it answers, it ends, the platform reports a permanent error, a DELETE
+/// supersedes the start, or the deadline has passed. A boot that misses the deadline is destroyed,
+/// so that the next request does not find it half-started. Returns the boot with the port at which
+/// it answered.
+async fn wait_until_ready(
+    core: &Core,
+    ticket: Ticket,
+    boot: &Boot,
+    origin: Origin,
+    exit: &Exit,
+) -> Result<Boot, WaitError> {
+    let started = js_sys::Date::now();
+    let deadline = started + core.config.start_timeout.as_millis() as f64;
+    let former = core.runtime.at_former_port(boot);
+    let former = former.filter(|_| origin == Origin::Started);
+    let mut backoff = INITIAL_BACKOFF;
+    for attempt in 1.. {
+        let failure = match probe(core, boot, PROBE_TIMEOUT).await {
+            Ok(response) if is_of(&response, boot)? => break,
             Ok(response) => format!("something else answers, with {}", response.status()),
-            Err(thrown) => refusal(&thrown)?,
+            Err(thrown) => retryable_message(&thrown)?,
         };
+        if let Some(former) = &former
+            && attempt % FORMER_PORT_INTERVAL == 0
+            && js_sys::Date::now() >= started + FORMER_PORT_DELAY_MS
+            && let Ok(response) = probe(core, former, FORMER_PORT_TIMEOUT).await
+            && is_of(&response, former)?
+        {
+            core.runtime.remember_former_port().await?;
+            return Ok(former.clone());
+        }
         if !core.lifecycle.borrow().is_current(ticket) {
-            return Err(ApiError::Unavailable("the sandbox was destroyed while it started".into()).into());
+            return Err(destroyed().into());
         }
         if let Some(ended) = exit.peek() {
-            return Err(GivenUp::Ended(ended.clone()));
+            return Err(WaitError::Ended(ended.clone()));
         }
         if js_sys::Date::now() >= deadline {
             core.runtime.destroy().await?;
-            let words = format!("the sandbox did not answer in time: {failure}");
-            return Err(ApiError::Unavailable(words).into());
+            let message = format!("the sandbox did not answer in time: {failure}");
+            return Err(ApiError::Unavailable(message).into());
         }
-        Delay::from(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 3 / 2);
+        Delay::from(backoff).await;
+        backoff = MAX_BACKOFF.min(backoff * 3 / 2);
     }
+    Ok(boot.clone())
+}
+
+async fn probe(core: &Core, boot: &Boot, timeout: Duration) -> Result<Response, JsValue> {
+    let health = stub::with_timeout("GET", timeout);
+    core.runtime.fetch(boot, HEALTH, &health).await
+}
+
+fn destroyed() -> ApiError {
+    ApiError::Unavailable("the sandbox was destroyed while it started".to_owned())
 }
 
 fn is_of(response: &Response, boot: &Boot) -> Result<bool, ApiError> {
     Ok(response.ok() && response.headers().get(BOOT_ID_HEADER)?.as_deref() == Some(&boot.id))
 }
 
-/// The words of a failed try that is worth another; the error of one that is not.
-fn refusal(thrown: &JsValue) -> Result<String, ApiError> {
-    let failure = Failure::of(thrown);
+/// The message of a failed attempt that is worth a retry; the error of one that is not.
+fn retryable_message(thrown: &JsValue) -> Result<String, ApiError> {
+    let failure = Failure::from_thrown(thrown);
     match failure.kind {
         Kind::Capacity | Kind::Rate | Kind::Permanent => Err(failure.into_api_error()),
-        // An exit is reported by whoever watches the boot, with its code.
+        // The watch of the boot reports an exit, with its code.
         Kind::NotReady | Kind::Transient | Kind::Exited | Kind::Unknown => Ok(failure.text),
     }
 }

@@ -1,7 +1,8 @@
-//! Who is let in.
+//! Authentication.
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;
+use sandbar_tests::raw;
 
 use crate::client;
 
@@ -44,6 +45,22 @@ async fn no_key_and_wrong_keys_are_401() {
             assert!(text.contains("Unauthorized"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_of_its_body_before_it_reads_sees_401() {
+    let client = client();
+    if client.bridge.key.is_empty() || !client.bridge.url.starts_with("http://") {
+        return;
+    }
+    let body = vec![b'x'; 4 << 20];
+    let head = format!(
+        "PUT /v1/sandbox/abc/file/workspace/f\nAuthorization: Bearer wrong\nContent-Length: {}",
+        body.len()
+    );
+    // Fails when the connection is closed while the body is sent.
+    let (status, answer) = raw::send(&client.bridge, &head, &body).await;
+    assert_eq!(status, 401, "{answer}");
 }
 
 #[tokio::test]

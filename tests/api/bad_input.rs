@@ -1,4 +1,4 @@
-//! Bad exec bodies: a clear JSON error, and the sandbox works on.
+//! Malformed exec bodies: a clear JSON error, and the sandbox keeps working.
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;

@@ -1,5 +1,5 @@
-//! A bucket for the tests that mount one: a real S3 server, s3fs and FUSE. Where there is no FUSE, they say that they are
-//! left out.
+//! A bucket for the tests that mount one: a real S3 server, s3fs and FUSE. Where there is no FUSE,
+//! they report that they are left out.
 
 use sandbar_test_s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use sandbar_tests::Sandbox;
@@ -19,12 +19,12 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// In a new sandbox of the shared bridge. `None`, and a word about it, where nothing can be mounted.
+    /// In a new sandbox of the shared bridge. `None`, with a message, where nothing can be mounted.
     pub async fn new() -> Option<Self> {
-        Self::of(sandbox().await).await
+        Self::new_in(sandbox().await).await
     }
 
-    pub async fn of(sandbox: Sandbox) -> Option<Self> {
+    pub async fn new_in(sandbox: Sandbox) -> Option<Self> {
         if !can_mount(&sandbox).await {
             eprintln!("skipped: buckets cannot be mounted here (no /dev/fuse, no s3fs or not root)");
             return None;
@@ -63,7 +63,7 @@ impl Setting {
         self.sandbox.post("/unmount", &json!({ "mountPath": path })).await
     }
 
-    /// What a shell script says, of both streams, without the last line feed.
+    /// The output of a shell script, of both streams, without the last line feed.
     pub async fn sh(&self, script: &str) -> String {
         let text = self.sandbox.sh(&format!("{{ {script}\n}} 2>&1")).await.text();
         text.trim_end().to_owned()
@@ -78,7 +78,7 @@ impl Setting {
     }
 }
 
-/// Whether the sandboxes of a bridge can mount, as far as that is not the bridge's own doing.
+/// Whether the sandboxes of a bridge can mount, as far as that does not depend on the bridge.
 pub async fn can_mount(sandbox: &Sandbox) -> bool {
     let bridge = &sandbox.client.bridge;
     if bridge.is_local {

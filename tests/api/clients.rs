@@ -1,4 +1,4 @@
-//! The clients of docs/clients.md, run as they stand there.
+//! The clients of docs/clients.md, run as they are written there.
 
 use std::process::Stdio;
 
@@ -14,12 +14,12 @@ fn block(language: &str) -> String {
     rest.split_once("\n```").unwrap().0.to_owned()
 }
 
-/// Runs a client, which does what every one does and prints what comes of it.
+/// Runs a client. All of them make the same calls and print the results.
 async fn run(command: &mut Command) {
     let output = command
         .env("SANDBOX_URL", &bridge().url)
         .env("SANDBOX_API_KEY", &bridge().key)
-        // It would report what it does to its maker.
+        // It would send traces to its vendor.
         .env("OPENAI_AGENTS_DISABLE_TRACING", "1")
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -23,6 +23,7 @@ async fn without_a_key_only_this_machine_is_let_in() {
         assert_eq!(got, status, "{host}: {body}");
         assert_eq!(body.contains("not_configured"), status == 503, "{host}: {body}");
     }
+    web_pages_are_let_in_from_the_bridge_alone(&bridge).await;
     let client = Client::new(&bridge);
     let text = assert_error(
         client
@@ -34,6 +35,37 @@ async fn without_a_key_only_this_machine_is_let_in() {
     )
     .await;
     assert!(text.contains("SANDBOX_RUNTIME_URL"), "{text}");
+}
+
+/// A browser sends posts without a preflight, follows links and opens WebSockets for pages of any
+/// origin.
+async fn web_pages_are_let_in_from_the_bridge_alone(bridge: &Bridge) {
+    let own = format!("Origin: {}", bridge.url);
+    for (headers, status) in [
+        (own.as_str(), 200),
+        ("Sec-Fetch-Site: none", 200),
+        ("Sec-Fetch-Site: same-origin", 200),
+        ("Origin: https://example.com\nContent-Type: text/plain", 401),
+        ("Origin: http://localhost:1", 401),
+        ("Origin: null", 401),
+        ("Sec-Fetch-Site: cross-site", 401),
+        ("Sec-Fetch-Site: same-site", 401),
+    ] {
+        let head = format!("POST /v1/sandbox\nContent-Length: 0\n{headers}");
+        let (got, body) = raw::send(bridge, &head, b"").await;
+        assert_eq!(got, status, "{headers}: {body}");
+        assert_eq!(
+            body.contains("SANDBOX_API_KEY"),
+            status == 401,
+            "{headers}: {body}"
+        );
+    }
+    let socket = "GET /v1/sandbox/abc/pty\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
+                  Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\nOrigin: https://example.com";
+    assert_eq!(raw::send(bridge, socket, b"").await.0, 401);
+    // A link to the document does nothing.
+    let link = "GET /v1/openapi.html\nSec-Fetch-Site: cross-site";
+    assert_eq!(raw::send(bridge, link, b"").await.0, 200);
 }
 
 #[tokio::test]
@@ -70,8 +102,6 @@ async fn an_upload_over_the_limit_is_413_and_leaves_nothing() {
         .put("workspace/f", reqwest::Body::wrap_stream(chunks))
         .await;
     assert_error(chunked, 413, "payload_too_large").await;
-    // The runtime closes the connection of a client that was answered while it still sent.
-    let sandbox = Client::new(&bridge).sandbox(&sandbox.id);
     assert_eq!(
         sandbox.sh("ls -A; wc -c < f; tr -d x < f | wc -c").await.text(),
         "f\n1000\n0\n"

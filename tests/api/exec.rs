@@ -1,4 +1,4 @@
-//! What a command is given, and its exit code.
+//! The input and environment of a command, and its exit code.
 
 use serde_json::json;
 
@@ -70,12 +70,12 @@ async fn a_signal_is_128_and_its_number() {
 }
 
 #[tokio::test]
-async fn not_found_is_127_and_not_executable_126_with_the_shells_words() {
+async fn not_found_is_127_and_not_executable_126_with_the_shells_messages() {
     let sandbox = sandbox().await;
     sandbox
         .sh("echo data > plain; mkdir dir; printf 'echo by sh' > script; chmod +x script")
         .await;
-    for (program, code, words) in [
+    for (program, code, message) in [
         ("no-such-program", 127, "not found"),
         ("./no-such-file", 127, "No such file or directory"),
         ("/workspace/plain", 126, "Permission denied"),
@@ -86,7 +86,7 @@ async fn not_found_is_127_and_not_executable_126_with_the_shells_words() {
         let stderr = finished.stderr_text();
         assert_eq!(finished.code(), code, "{program}: {stderr}");
         assert!(
-            stderr.contains(words) && stderr.contains(program),
+            stderr.contains(message) && stderr.contains(program),
             "{program}: {stderr}"
         );
     }

@@ -16,7 +16,8 @@ async fn sleepers(sandbox: &Sandbox, seconds: u32) -> usize {
     finished.text().trim().parse().expect("a count")
 }
 
-/// A command line that starts `sleep SECONDS` once as a child, once in a session of its own, once orphaned.
+/// A command line that starts `sleep SECONDS` once as a child, once in a session of its own, once
+/// orphaned.
 fn family(seconds: u32) -> String {
     format!(
         "sleep {seconds} & setsid sleep {seconds} & (setsid sh -c 'sleep {seconds} & exit' &); sleep 0.2; echo up; wait"

@@ -1,4 +1,4 @@
-//! Files: what is written is what is read.
+//! Files: a read returns the bytes that were written.
 
 use futures_util::stream;
 use reqwest::Method;
@@ -78,6 +78,30 @@ async fn names_round_trip() {
 }
 
 #[tokio::test]
+async fn an_encoded_slash_separates_and_a_slash_at_the_end_names_a_directory() {
+    let sandbox = sandbox().await;
+    assert_eq!(sandbox.put("workspace%2Fdir%2Fa%20b", "x").await.status(), 200);
+    for path in ["workspace/dir/a%20b", "workspace%2Fdir%2fa%20b"] {
+        assert_eq!(sandbox.get(path).await.text().await.unwrap(), "x", "{path}");
+    }
+    for path in [
+        "workspace/dir/a%20b/",
+        "workspace/dir/a%20b%2F",
+        "workspace/none/",
+    ] {
+        assert_error(sandbox.get(path).await, 404, "workspace_read_not_found").await;
+        let head = sandbox.request(Method::HEAD, &format!("/file/{path}"));
+        assert_eq!(head.send().await.unwrap().status(), 404, "{path}");
+    }
+    for path in ["workspace/dir", "workspace/dir/"] {
+        assert_error(sandbox.get(path).await, 400, "is_directory").await;
+    }
+    let outside = sandbox.get("workspace%2F..%2Fetc%2Fpasswd").await;
+    assert_error(outside, 403, "invalid_request").await;
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
 async fn an_empty_file_and_an_overwritten_one() {
     let sandbox = sandbox().await;
     assert_eq!(sandbox.put("workspace/f", "").await.status(), 200);
@@ -94,6 +118,16 @@ async fn an_empty_file_and_an_overwritten_one() {
         "new751\n",
         "its mode is kept"
     );
+    let before = sandbox.sh("stat -c %i f").await.text();
+    let in_place = sandbox.put("workspace/f?in_place=true", "in place").await;
+    assert_eq!(in_place.status(), 200);
+    assert_eq!(
+        sandbox.sh("stat -c %i f").await.text(),
+        before,
+        "its inode is kept"
+    );
+    assert_eq!(sandbox.sh("cat f").await.text(), "in place");
+    assert_eq!(sandbox.put("workspace/f?in_place=1", "x").await.status(), 400);
     assert_eq!(sandbox.sh("ls -A").await.text(), "f\n", "nothing else is left");
     sandbox.destroy().await;
 }

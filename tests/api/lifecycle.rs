@@ -1,9 +1,11 @@
 //! Sandboxes come and go.
 
 use futures_util::future::join_all;
+use reqwest::Method;
+use sandbar_tests::client::assert_error;
 use serde_json::json;
 
-use crate::{client, sandbox};
+use crate::{bridge, client, sandbox};
 
 #[tokio::test]
 async fn running_is_true_only_while_it_runs_and_starts_nothing() {
@@ -26,6 +28,29 @@ async fn delete_is_204_always_and_starts_nothing() {
         assert!(response.bytes().await.unwrap().is_empty());
     }
     assert!(!sandbox.running().await);
+}
+
+#[tokio::test]
+async fn what_only_ends_something_starts_nothing() {
+    let sandbox = sandbox().await;
+    for round in ["never started", "destroyed"] {
+        let delete = async |rest: &str| sandbox.request(Method::DELETE, rest).send().await.unwrap();
+        let text = assert_error(delete("/session/s").await, 404, "session_not_found").await;
+        assert_eq!(text, "there is no session s");
+        assert_error(delete("/session/default").await, 502, "session_error").await;
+        let unmount = sandbox.post("/unmount", &json!({ "mountPath": "/mnt/a" })).await;
+        let text = assert_error(unmount, 502, "unmount_error").await;
+        assert_eq!(text, "unmount failed: no bucket is mounted at /mnt/a");
+        assert_eq!(delete("/tunnel/8080").await.status(), 204);
+        assert!(!sandbox.running().await, "{round}");
+        if !bridge().log.text().is_empty() {
+            let started = bridge().log.count(&["\"start\"", &sandbox.id]);
+            assert_eq!(started, usize::from(round == "destroyed"), "{round}");
+        }
+        sandbox.post("/session", &json!({ "id": "s" })).await;
+        assert_eq!(delete("/session/s").await.status(), 200, "one that runs is asked");
+        sandbox.destroy().await;
+    }
 }
 
 #[tokio::test]

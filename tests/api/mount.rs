@@ -1,4 +1,5 @@
-//! Requests to mount and unmount that are refused before a sandbox is woken. What is mounted: `mounted`.
+//! Requests to mount and unmount that are refused before a sandbox is woken. `mounted` tests mounts
+//! that succeed.
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;
@@ -170,10 +171,10 @@ async fn without_a_token_nothing_is_served_and_nothing_started() {
         sandbox.client.bridge.url, sandbox.id
     );
     let http = &sandbox.client.http;
-    let shown =
+    let with_token =
         |id: &str| format!("AWS4-HMAC-SHA256 Credential={id}/20261121/auto/s3/aws4_request, Signature=0");
     let key = format!("Bearer {}", sandbox.client.bridge.key);
-    for authorization in [String::new(), key, shown("x"), shown(&"a".repeat(52))] {
+    for authorization in [String::new(), key, with_token("x"), with_token(&"a".repeat(52))] {
         for request in [http.get(&url), http.put(&url).body("x"), http.delete(&url)] {
             let response = request
                 .header("authorization", &authorization)
@@ -186,7 +187,7 @@ async fn without_a_token_nothing_is_served_and_nothing_started() {
                 assert_eq!(status, 403, "{text}");
                 assert!(text.contains("<Code>AccessDenied</Code>"), "{text}");
             } else {
-                // Containers do not come this way.
+                // Containers do not take this path.
                 assert_eq!(status, 404, "{text}");
             }
         }
@@ -206,7 +207,7 @@ async fn a_container_whose_requests_do_not_reach_the_worker_says_so() {
     let response = sandbox.post("/mount", &body).await;
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    // Where the platform hands them over, it is the bucket, or FUSE, that fails.
+    // Where the platform forwards them, the bucket or FUSE fails.
     let reason = match status {
         501 => "S3 requests do not reach the Worker",
         _ => "mount failed",

@@ -149,7 +149,7 @@ async fn the_deployments_own_keys_open_a_bucket_and_no_command_sees_them() {
         ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
     ];
     let bridge = Bridge::start(&vars);
-    let Some(setting) = Setting::of(Client::new(&bridge).create().await).await else {
+    let Some(setting) = Setting::new_in(Client::new(&bridge).create().await).await else {
         return;
     };
     setting.server.put(BUCKET, "f", "content");
@@ -202,7 +202,7 @@ async fn a_bucket_that_cannot_be_mounted_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_taken_or_no_place_is_refused() {
+async fn a_path_that_is_taken_or_unsuitable_is_refused() {
     let Some(setting) = Setting::new().await else {
         return;
     };

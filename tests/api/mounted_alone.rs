@@ -1,5 +1,5 @@
-//! A `sandboxd` without a bridge, as it is in a container: root, its commands another user. In a mount namespace of its
-//! own, so that nothing of it reaches the machine.
+//! A `sandboxd` without a bridge, as it is in a container: root, its commands another user. In a
+//! mount namespace of its own, so that nothing of it reaches the machine.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sandbar_test_s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use sandbar_tests::bridge::project_root;
+use sandbar_tests::build;
 use sandbar_tests::sse::Events;
 use serde_json::{Value, json};
 
@@ -24,19 +24,12 @@ struct Sandboxd {
 }
 
 impl Sandboxd {
-    /// `None`, and a word about it, where nothing can be mounted.
+    /// `None`, with a message, where nothing can be mounted.
     fn start(name: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !std::path::Path::new("/dev/fuse").exists() {
             eprintln!("skipped: buckets cannot be mounted here (no /dev/fuse, or not root)");
             return None;
         }
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--profile", "sandboxd", "-p", "sandboxd"])
-            .current_dir(project_root())
-            .status();
-        assert!(built.unwrap().success());
-        let target = std::env::current_exe().unwrap();
-        let program = target.ancestors().nth(3).unwrap().join("sandboxd/sandboxd");
         let workspace = std::env::temp_dir().join(format!("sandbar-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&workspace).unwrap();
         let mut process = Command::new("unshare")
@@ -49,7 +42,7 @@ impl Sandboxd {
                 "--kill-child",
                 "--mount-proc",
             ])
-            .arg(program)
+            .arg(build::sandboxd())
             .args(["--listen", "127.0.0.1:0", "--workspace"])
             .arg(&workspace)
             .env("SANDBOX_USER", "nobody")

@@ -15,13 +15,14 @@ async fn commands_work_in_a_binding() {
     let script = "cd /mnt/data && echo one >a && echo two >>a && cat a && mkdir d && mv a d/b && chmod 640 d/b && \
         touch -d 2020-01-02T03:04:05Z d/b && ls -l --time-style=+%Y d | tail -n 1 | cut -d ' ' -f 1,6 && cp d/b 'd/c & é' && \
         ls d && mv d e && ls && rm e/b && ls e && cat 'e/c & é' && : >empty && stat -c %s empty";
-    let said = "one\ntwo\n-rw-r----- 2020\nb\nc & é\ne\nc & é\none\ntwo\n0";
+    let expected = "one\ntwo\n-rw-r----- 2020\nb\nc & é\ne\nc & é\none\ntwo\n0";
     let script = script.replace("cp d/b", "cp -p d/b");
-    assert_eq!(setting.sh(&script).await, said);
+    assert_eq!(setting.sh(&script).await, expected);
     assert_ok(setting.unmount("/mnt/data").await).await;
     setting.assert_nothing_is_left("/mnt/data").await;
 
-    // Nothing that is seen now was kept by s3fs, nor by the kernel, which shows a mode of a moment ago for a second.
+    // Nothing read now comes from a cache of s3fs or of the kernel, which caches a mode for a
+    // second.
     mounted(&setting, "/mnt/data", options).await;
     assert_eq!(
         setting
@@ -116,7 +117,7 @@ async fn more_files_than_a_page_has_are_listed_in_a_mounted_binding() {
 async fn a_mounted_binding_outlives_its_object() {
     let (bridge, worker) = sandbar_tests::Bridge::start_with_buckets(&[BINDING], &[]);
     let sandbox = sandbar_tests::Client::new(&bridge).create().await;
-    let Some(setting) = crate::bucket::Setting::of(sandbox).await else {
+    let Some(setting) = crate::bucket::Setting::new_in(sandbox).await else {
         return;
     };
     mounted(&setting, "/mnt/data", json!({})).await;
@@ -124,7 +125,7 @@ async fn a_mounted_binding_outlives_its_object() {
     let boot = setting.sandbox.boot_id().await;
     let code = std::fs::read_to_string(&worker).unwrap();
     std::fs::write(&worker, format!("{code}\n// Restarted.\n")).unwrap();
-    // The old one answers for a moment yet.
+    // The old one still answers for a short time.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     eventually("the Worker answers again", || async {
         let response = setting.sandbox.request(Method::GET, "/running").send().await;

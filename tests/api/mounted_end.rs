@@ -59,19 +59,20 @@ async fn a_mount_whose_s3fs_died_gives_errors_and_can_be_mounted_anew() {
 
 #[tokio::test]
 async fn an_endpoint_that_never_answers_is_given_up() {
-    let Some(setting) = Setting::new().await else {
+    let bridge = Bridge::start(&[("SANDBOX_MOUNT_TIMEOUT_MS", "3000")]);
+    let Some(setting) = Setting::new_in(Client::new(&bridge).create().await).await else {
         return;
     };
-    // It accepts connections, as far as the kernel does that by itself.
+    // The kernel accepts its connections.
     let silent = TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let host = setting.endpoint.rsplit_once(':').unwrap().0.to_owned();
     let endpoint = format!("{host}:{}", silent.local_addr().unwrap().port());
     let started = Instant::now();
     let response = setting.mount("/mnt/data", json!({ "endpoint": endpoint })).await;
     let text = assert_error(response, 502, "mount_error").await;
-    assert!(text.contains("did not answer within 30 s"), "{text}");
+    assert!(text.contains("did not answer within 3 s"), "{text}");
     assert!(
-        started.elapsed() < Duration::from_secs(60),
+        started.elapsed() < Duration::from_secs(30),
         "a generous bound: {:?}",
         started.elapsed()
     );
@@ -96,8 +97,9 @@ async fn a_mount_goes_on_when_its_client_leaves() {
     let connection = raw::connect(&setting.sandbox.client.bridge, &head, body.as_bytes()).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(connection);
-    // Whether it got so far or not: there is no half of it, and the path is free or a mount. Nothing is written before it is
-    // one: that would be beside the bucket, in the directory that is removed with the mount.
+    // However far it got, no mount stays half done, and the path is free or a mount. Nothing is
+    // written before it is one: that would be beside the bucket, in the directory that is removed
+    // with the mount.
     eventually("it is a mount", || async {
         setting.mount("/mnt/data", json!({})).await;
         setting
@@ -114,7 +116,7 @@ async fn a_mount_goes_on_when_its_client_leaves() {
 #[tokio::test]
 async fn a_mount_keeps_no_sandbox_awake_and_what_was_written_outlives_it() {
     let bridge = Bridge::start(&[("SANDBOX_SLEEP_AFTER", "2s")]);
-    let Some(setting) = Setting::of(Client::new(&bridge).create().await).await else {
+    let Some(setting) = Setting::new_in(Client::new(&bridge).create().await).await else {
         return;
     };
     setting.mounted("/mnt/data", json!({})).await;

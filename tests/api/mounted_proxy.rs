@@ -41,7 +41,8 @@ async fn commands_work_in_a_mounted_bucket_without_its_credentials() {
     }
     assert_eq!(setting.sh("ls /mnt/data/many | wc -l").await, "1050");
 
-    // Everything that a command can read of processes and of files. The command line of this very script has both, in halves.
+    // Everything that a command can read of processes and of files. The command line of this very
+    // script has both, in halves.
     let script = format!(
         "a={}; b={}; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' >/workspace/seen; \
          grep -r -a . /run /tmp /var/tmp /home 2>/dev/null >>/workspace/seen; env >>/workspace/seen; \
@@ -73,8 +74,8 @@ async fn a_proxied_bucket_is_mounted_no_wider_than_it_was_asked_for() {
     setting.server.put(BUCKET, "in/f", "0123456789");
     setting.server.put(BUCKET, "out/f", "outside");
     let more = json!({ "credentialProxy": true, "prefix": "in", "readOnly": true });
-    let shown = token(sandbox, setting.mounted("/mnt/data", more)).await;
-    let ask = |method: Method, at: &str| s3(sandbox, &shown, method, at);
+    let token_of_mount = token(sandbox, setting.mounted("/mnt/data", more)).await;
+    let ask = |method: Method, at: &str| s3(sandbox, &token_of_mount, method, at);
     assert_eq!(
         answer(ask(Method::GET, "/f")).await,
         (200, "0123456789".to_owned())
@@ -97,8 +98,8 @@ async fn a_proxied_bucket_is_mounted_no_wider_than_it_was_asked_for() {
     assert_refused(ask(Method::GET, "/f"), 403, "AccessDenied").await;
 
     let writable = json!({ "credentialProxy": true, "prefix": "in" });
-    let shown = token(sandbox, setting.mounted("/mnt/data", writable)).await;
-    let ask = |method: Method, at: &str| s3(sandbox, &shown, method, at);
+    let token_of_mount = token(sandbox, setting.mounted("/mnt/data", writable)).await;
+    let ask = |method: Method, at: &str| s3(sandbox, &token_of_mount, method, at);
     let copy = |source: &str| ask(Method::PUT, "/g").header("x-amz-copy-source", source);
     assert_refused(copy("/mounted-bucket/../out/f"), 403, "AccessDenied").await;
     assert_refused(copy(&format!("/{BUCKET}/out/f")), 403, "AccessDenied").await;

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::binding::{BINDING, answer, assert_refused, mounted, s3, setting, token};
 use crate::bucket::{Setting, assert_ok};
+use crate::{bridge, client, eventually};
 
-/// A sandbox whose tokens can be had.
+/// A sandbox whose tokens can be read.
 async fn local() -> Option<Setting> {
     let setting = setting().await?;
     if setting.sandbox.client.bridge.is_local {
@@ -46,7 +47,7 @@ async fn a_mounted_prefix_cannot_be_left() {
         let copy = ask(Method::PUT, "/stolen").header("x-amz-copy-source", source);
         assert_refused(copy, 403, "AccessDenied").await;
     }
-    // What is named as if it were inside is looked for inside.
+    // A name inside the bucket is looked up inside it.
     let copy = ask(Method::PUT, "/stolen").header("x-amz-copy-source", "/mounted-bucket/other/out");
     assert_refused(copy, 404, "NoSuchKey").await;
     assert_refused(ask(Method::GET, "/other/out"), 404, "NoSuchKey").await;
@@ -95,7 +96,7 @@ async fn a_read_only_mounted_bucket_is_kept_so_by_the_worker() {
     ] {
         assert_refused(request, 403, "AccessDenied").await;
     }
-    // What reading says.
+    // The headers of a read.
     let head = ask(Method::HEAD, "/f").send().await.unwrap();
     assert_eq!(
         (head.status().as_u16(), &head.headers()["content-length"]),
@@ -103,7 +104,7 @@ async fn a_read_only_mounted_bucket_is_kept_so_by_the_worker() {
     );
     let etag = head.headers()["etag"].clone();
     assert!(head.headers().contains_key("last-modified"));
-    for (range, part, shown) in [
+    for (range, part, content_range) in [
         ("bytes=2-4", "234", "bytes 2-4/10"),
         ("bytes=8-", "89", "bytes 8-9/10"),
         ("bytes=-3", "789", "bytes 7-9/10"),
@@ -115,7 +116,7 @@ async fn a_read_only_mounted_bucket_is_kept_so_by_the_worker() {
             .await
             .unwrap();
         assert_eq!(response.status(), 206, "{range}");
-        assert_eq!(response.headers()["content-range"], shown);
+        assert_eq!(response.headers()["content-range"], content_range);
         assert_eq!(response.text().await.unwrap(), part, "{range}");
     }
     let beyond = ask(Method::GET, "/f").header("range", "bytes=10-");
@@ -154,7 +155,7 @@ async fn a_token_ends_with_its_mounted_bucket_and_is_good_nowhere_else() {
     assert_refused(put(&wrong), 403, "AccessDenied").await;
     assert!(!other.running().await, "asking starts nothing");
 
-    // One that fails leaves no token, and takes none away.
+    // A mount that fails leaves no token, and revokes none.
     let again = json!({ "binding": BINDING, "mountPath": "/mnt/a" });
     let text = assert_error(sandbox.post("/mount", &again).await, 502, "mount_error").await;
     assert!(text.contains("mounted at /mnt/a already"), "{text}");
@@ -165,8 +166,39 @@ async fn a_token_ends_with_its_mounted_bucket_and_is_good_nowhere_else() {
     assert_eq!(answer(put(&second)).await.0, 200);
     sandbox.destroy().await;
     assert_refused(put(&second), 403, "AccessDenied").await;
-    // Nor does it open anything for whoever comes after.
+    // Nor is it valid for a later sandbox.
     sandbox.sh("true").await;
     assert_refused(put(&second), 403, "AccessDenied").await;
     sandbox.destroy().await;
+}
+
+#[tokio::test]
+async fn without_a_token_of_the_sandbox_no_object_is_called_and_the_log_says_so() {
+    if !bridge().is_local {
+        return;
+    }
+    let unknown = "a".repeat(84);
+    for n in 0..8 {
+        let sandbox = client().sandbox(&format!("notoken{}", "a".repeat(n)));
+        let url = format!("{}/v1/sandbox/{}/s3/mounted-bucket/f", bridge().url, sandbox.id);
+        for request in [
+            client().http.get(&url),
+            client().http.put(&url).body("x"),
+            client().request(Method::GET, &format!("/v1/sandbox/{}/s3", sandbox.id)),
+            s3(&sandbox, "short", Method::GET, "/f"),
+            s3(&sandbox, &unknown, Method::GET, "/f"),
+        ] {
+            let (status, text) = answer(request).await;
+            // The Worker's message: an object has another.
+            let is_of_worker = text.contains("no token of this sandbox is shown");
+            assert!(status == 403 && is_of_worker, "{status} {text}");
+        }
+        eventually("each request is logged", || async {
+            bridge()
+                .log
+                .count(&["\"request\"", &format!("\"{}\"", sandbox.id), "403"])
+                == 5
+        })
+        .await;
+    }
 }

@@ -59,7 +59,7 @@ async fn its_pages_take_the_key_as_bearer_or_as_token() {
         ] {
             assert_error(get(&format!("{page}{wrong}")).await, 401, "unauthorized").await;
         }
-        // A wrong key in the header is wrong, whatever the query says.
+        // A wrong key in the header is refused, whatever the query has.
         let url = format!("{}{page}?token={key}", client.bridge.url);
         let both = client.http.get(url).bearer_auth("wrong").send().await.unwrap();
         assert_error(both, 401, "unauthorized").await;
@@ -137,7 +137,7 @@ async fn the_key_in_an_address_is_not_logged() {
     assert_eq!(get(&path).await.status(), 200);
     get("/v1/openapi?token=a-wrong-key-that-nobody-has").await;
     if client.bridge.is_local || client.bridge.has_containers {
-        // The key itself stands in what a bridge says when it starts.
+        // The key itself is in the output of a bridge that starts.
         assert_eq!(client.bridge.log.count(&["token="]), 0);
         assert_eq!(client.bridge.log.count(&["a-wrong-key-that-nobody-has"]), 0);
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{client, eventually};
 
-/// So long that whatever happens sooner did not wait for it.
+/// An interval so long that no event in a test waits for it.
 const AN_HOUR: &str = "1h";
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn every_sandbox_that_runs_for_a_client_counts() {
         "none is left, a new id is given"
     );
 
-    // What ends by itself is no longer counted either.
+    // A sandbox that ends on its own is no longer counted either.
     kill_sandboxd(&own.boot_id().await);
     has(&client, 0, 2).await;
     prime(&client).await;
@@ -178,7 +178,7 @@ async fn pool_of(
     client
 }
 
-/// Waits until the pool says that there are so many.
+/// Waits until the pool reports these numbers.
 pub async fn has(client: &Client, warm: usize, assigned: usize) {
     eventually(&format!("{warm} warm and {assigned} assigned"), || async {
         let stats = stats(client).await;

@@ -1,5 +1,5 @@
-//! Whatever schemathesis makes of the OpenAPI document: what it describes is answered as it says, what it rules out is
-//! refused, and no server error comes that it does not name.
+//! Requests that schemathesis generates from the OpenAPI document: valid ones get documented
+//! answers, invalid ones are refused, and no undocumented server error comes.
 
 use std::process::Stdio;
 
@@ -8,12 +8,12 @@ use tokio::process::Command;
 
 use crate::{bridge, sandbox};
 
-/// For how many seconds it looks.
-const PATIENCE: &str = "60";
+/// How long it runs, in seconds.
+const MAX_SECONDS: &str = "60";
 
 #[tokio::test]
 async fn every_answer_is_one_that_the_document_describes() {
-    // It makes up ids of sandboxes; a container for each of them would be too much.
+    // It generates ids of sandboxes; a container for each of them would be too much.
     if !bridge().is_local {
         return;
     }
@@ -25,7 +25,7 @@ async fn every_answer_is_one_that_the_document_describes() {
     let output = Command::new("python3")
         .args(["-B", "-m", "schemathesis.cli", "--config-file"])
         .arg(directory.join("schemathesis.toml"))
-        .args(["run", "--max-time", PATIENCE])
+        .args(["run", "--max-time", MAX_SECONDS])
         .arg(format!("{}/v1/openapi.json", bridge().url))
         .env(
             "PYTHONPATH",
@@ -33,7 +33,7 @@ async fn every_answer_is_one_that_the_document_describes() {
         )
         .env("SANDBOX_API_KEY", &bridge().key)
         .env("SANDBOX_ID", &sandbox.id)
-        // Where it leaves its reports and what it has learned.
+        // The directory for its reports and its database.
         .current_dir(&work)
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -50,7 +50,7 @@ async fn every_answer_is_one_that_the_document_describes() {
         .lines()
         .find(|line| line.contains("Selected:"))
         .unwrap_or_default();
-    // It leaves out the address that it has the document from.
+    // It does not test the address of the document itself.
     let operations = sandbar_openapi::operations().len() - 1;
     assert!(tested.contains(&format!("{operations}/{operations}")), "{text}");
     sandbox.destroy().await;

@@ -1,4 +1,4 @@
-//! Terminals: what opens them, what they run, what arrives.
+//! Terminals: how they are opened, what they run, and their output.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -251,7 +251,7 @@ async fn the_key_may_come_in_the_query_of_a_terminal_and_of_nothing_else() {
             other => panic!("{query}: {other:?}"),
         }
     }
-    // A wrong header is not made good by the query.
+    // A correct query does not make up for a wrong header.
     let both = request(&sandbox, &query, Some("wrong"));
     assert!(Terminal::connect(both).await.is_err());
     let url = format!(

@@ -1,4 +1,4 @@
-//! The README's quickstart, run as it stands there.
+//! The first call of the README and of docs/quickstart.md, run as it is on the page.
 
 use std::process::Stdio;
 
@@ -6,23 +6,21 @@ use sandbar_tests::bridge::project_root;
 use tokio::process::Command;
 
 use crate::bridge;
+use crate::guide::blocks;
 
-/// The first fenced block of a language in the README.
-fn block(language: &str) -> String {
-    let readme = std::fs::read_to_string(project_root().join("README.md")).unwrap();
-    let fence = format!("\n```{language}\n");
-    let start = readme
-        .find(&fence)
-        .unwrap_or_else(|| panic!("no {language} block"))
-        + fence.len();
-    let end = readme[start..].find("\n```").expect("a closed block");
-    readme[start..start + end].to_owned()
+/// The example of a page in a language.
+fn example(page: &str, language: &str) -> String {
+    let mut blocks = blocks(page).into_iter();
+    let block = blocks.find(|block| block.language == language);
+    block
+        .unwrap_or_else(|| panic!("{page} has no {language} block"))
+        .text
 }
 
-/// Runs the block of a language; its output has to show what each line of the quickstart promises.
-async fn run(language: &str, command: &mut Command) {
+/// Runs an example. Its output has to contain the result of each call.
+async fn run(page: &str, language: &str, command: &mut Command) {
     let output = command
-        .arg(block(language))
+        .arg(example(page, language))
         .current_dir(std::env::temp_dir())
         .env("SANDBOX_URL", &bridge().url)
         .env("SANDBOX_API_KEY", &bridge().key)
@@ -49,18 +47,24 @@ async fn run(language: &str, command: &mut Command) {
 
 #[tokio::test]
 async fn with_curl() {
-    run("sh", Command::new("sh").arg("-eu").arg("-c")).await;
+    run("README.md", "sh", Command::new("sh").arg("-eu").arg("-c")).await;
 }
 
 #[tokio::test]
 async fn with_node() {
-    run("js", Command::new("node").args(["--input-type=module", "-e"])).await;
+    run(
+        "docs/quickstart.md",
+        "js",
+        Command::new("node").args(["--input-type=module", "-e"]),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn with_python() {
     let modules = project_root().join(".tools/python");
     run(
+        "docs/quickstart.md",
         "python",
         Command::new("python3").env("PYTHONPATH", modules).arg("-c"),
     )

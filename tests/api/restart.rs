@@ -1,7 +1,5 @@
 //! The Worker's side goes and comes back while a sandbox runs. On bridges of their own.
 
-use std::time::Duration;
-
 use sandbar_tests::{Bridge, Client};
 use serde_json::json;
 
@@ -9,16 +7,16 @@ use crate::eventually;
 
 #[tokio::test]
 async fn an_evicted_object_finds_its_running_sandbox() {
-    let bridge = Bridge::start(&[]);
+    let bridge = Bridge::start_evictable(&[]);
     let sandbox = Client::new(&bridge).create().await;
     sandbox.put("workspace/kept", "x").await;
     let boot = sandbox.boot_id().await;
     let ready = || bridge.log.count(&["\"ready\"", &boot]);
     assert_eq!(ready(), 1, "{}", bridge.log.text());
 
-    // The runtime evicts an object 70 to 140 s after its last request, and says nothing: the new one does.
-    tokio::time::sleep(Duration::from_secs(160)).await;
+    bridge.evict().await;
     assert_eq!(sandbox.boot_id().await, boot);
+    // An eviction has no log line. The new object logs one.
     assert_eq!(ready(), 2, "it was evicted: {}", bridge.log.text());
     assert_eq!(sandbox.sh("cat kept").await.text(), "x");
     assert_eq!(sandbox.destroy().await, 204);

@@ -1,4 +1,4 @@
-//! What exists, what does not, and how the bridge says so.
+//! The paths that exist, those that do not, and their errors.
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;
@@ -84,7 +84,7 @@ async fn wrong_methods_are_json_405_with_allow() {
 }
 
 #[tokio::test]
-async fn a_bad_id_is_400_before_the_key_is_looked_at() {
+async fn a_bad_id_is_400_before_the_key_is_checked() {
     let client = client();
     for id in ["ABC", "a-b", "a1", "a%20b", &"a".repeat(129)] {
         for path in [format!("/v1/sandbox/{id}/exec"), format!("/v1/sandbox/{id}")] {

@@ -1,4 +1,4 @@
-//! Sessions that are asked for badly.
+//! Malformed requests for sessions.
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;

@@ -1,4 +1,5 @@
-//! Idle sandboxes are put to sleep; busy ones are not. On a bridge of its own, with a short `SANDBOX_SLEEP_AFTER`.
+//! Idle sandboxes are put to sleep; busy ones are not. On a bridge of its own, with a short
+//! `SANDBOX_SLEEP_AFTER`.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::eventually;
 
 const STAND_IN: &str = include_str!("../stand-ins/cloudflared");
 
-/// A bridge and the Cloudflare that it knows.
+/// A bridge and its stand-in for Cloudflare.
 pub struct World {
     pub client: Client,
     pub cloudflare: Cloudflare,
@@ -33,7 +33,7 @@ impl World {
         Self { client, cloudflare }
     }
 
-    /// What is left at Cloudflare of a sandbox's tunnel.
+    /// The number of resources left at Cloudflare for a sandbox's tunnel.
     pub fn left(&self, sandbox: &Sandbox, name: &str) -> usize {
         self.cloudflare.tunnels(&tunnel_name(sandbox, name)).len()
             + self.cloudflare.records(&format!("{name}.example.com")).len()
@@ -45,7 +45,7 @@ pub fn world() -> &'static World {
     WORLD.get_or_init(|| World::start(&[("CLOUDFLARE_ACCOUNT_ID", ACCOUNT), ("CLOUDFLARE_ZONE_ID", ZONE)]))
 }
 
-/// What the API stand-in breaks, it breaks for all.
+/// The lock for tests that break the API stand-in, which breaks it for all of them.
 pub fn in_turn() -> &'static tokio::sync::RwLock<()> {
     static TURN: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
     &TURN
@@ -89,7 +89,7 @@ pub async fn close(sandbox: &Sandbox, port: u16) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// What each run of the stand-in was given.
+/// The input of each run of the stand-in.
 pub async fn runs(sandbox: &Sandbox) -> Vec<Value> {
     let text = sandbox.sh("cat runs").await.text();
     text.lines()
@@ -98,15 +98,15 @@ pub async fn runs(sandbox: &Sandbox) -> Vec<Value> {
 }
 
 pub async fn is_alive(sandbox: &Sandbox, run: &Value) -> bool {
-    let look = format!("test -d /proc/{}", run["pid"]);
-    sandbox.sh(&look).await.code() == 0
+    let script = format!("test -d /proc/{}", run["pid"]);
+    sandbox.sh(&script).await.code() == 0
 }
 
 #[tokio::test]
 async fn bad_ports_and_bodies_are_400_and_start_nothing() {
     let sandbox = crate::sandbox().await;
     for port in [
-        "80", "1023", "3000", "65536", "0", "-1", "8080.5", "http", "8080/x",
+        "80", "1023", "28671", "65536", "0", "-1", "8080.5", "http", "8080/x",
     ] {
         for method in [Method::POST, Method::DELETE] {
             let request = sandbox.request(method, &format!("/tunnel/{port}"));
@@ -161,7 +161,13 @@ async fn a_quick_tunnel_is_reused_until_it_is_deleted() {
 #[tokio::test]
 async fn a_visitor_reaches_the_port() {
     let sandbox = sandbox(world()).await;
-    let port = free_port();
+    // Many tutorials listen on 3000. On the local runtime, sandboxes share the ports of the
+    // machine.
+    let port = if world().client.bridge.is_local {
+        free_port()
+    } else {
+        3000
+    };
     let serve = format!("echo hello > index.html; python3 -m http.server {port} >/dev/null 2>&1 & echo up");
     assert_eq!(sandbox.sh(&serve).await.text(), "up\n");
     opened(&sandbox, port, None).await;
@@ -201,7 +207,7 @@ async fn visitors_keep_a_sandbox_awake_and_sleep_takes_its_tunnels_away() {
     opened(&sandbox, 9000, Some(json!({ "name": "awake" }))).await;
     opened(&sandbox, port, None).await;
     let boot = sandbox.boot_id().await;
-    // Neither it nor the server is a command any more: what keeps the sandbox awake is the traffic.
+    // Neither it nor the server is a command any more: the traffic keeps the sandbox awake.
     let visits = format!(
         "(setsid sh -c 'for i in $(seq 24); do curl -sS -X POST http://127.0.0.1:{}/visit; sleep 0.5; done' \
          >/dev/null 2>&1 &)",
@@ -239,9 +245,9 @@ async fn commands_cannot_read_the_token_of_a_tunnel() {
         "cat /proc/{pid}/environ; kill -9 {pid}; grep -ars 'secret-[t]oken' /proc/[0-9]*/cmdline /tmp /run /etc; true"
     );
     let finished = sandbox.sh(&script).await;
-    let said =
+    let output =
         String::from_utf8_lossy(&[finished.stdout.clone(), finished.stderr.clone()].concat()).into_owned();
-    assert!(!said.contains("secret-token"), "{said}");
-    assert!(is_alive(&sandbox, run).await, "{said}");
+    assert!(!output.contains("secret-token"), "{output}");
+    assert!(is_alive(&sandbox, run).await, "{output}");
     sandbox.destroy().await;
 }

@@ -1,4 +1,4 @@
-//! Tunnels with a name: what is made at Cloudflare, and that it is taken away again.
+//! Tunnels with a name: the resources made at Cloudflare, and their removal.
 
 use sandbar_tests::client::assert_error;
 use sandbar_tests::cloudflare::{ACCOUNT, Cloudflare, token_of};
@@ -41,14 +41,14 @@ async fn a_named_tunnel_is_made_at_cloudflare_and_deleted_there() {
         tunnel
     );
     assert_eq!(runs(&sandbox).await.len(), 1, "it is reused");
-    for (port, body, words) in [
+    for (port, body, message) in [
         (8080, json!({}), "the name made"),
         (8080, json!({ "name": "other" }), "the name made"),
         (8081, json!({ "name": "made" }), "belongs to port 8080"),
     ] {
         let text = assert_error(open(&sandbox, port, Some(body)).await, 502, "tunnel_error").await;
         assert!(
-            text.starts_with("tunnel failed: ") && text.contains(words),
+            text.starts_with("tunnel failed: ") && text.contains(message),
             "{text}"
         );
     }
@@ -136,15 +136,15 @@ async fn a_hostname_of_somebody_else_is_left_alone() {
     let _turn = in_turn().read().await;
     let world = world();
     let sandbox = sandbox(world).await;
-    let theirs = json!({ "id": "theirs", "type": "A", "name": "taken.example.com", "content": "192.0.2.1" });
-    world.cloudflare.add_record(theirs.clone());
+    let foreign = json!({ "id": "theirs", "type": "A", "name": "taken.example.com", "content": "192.0.2.1" });
+    world.cloudflare.add_record(foreign.clone());
     let refused = open(&sandbox, 8080, Some(json!({ "name": "taken" }))).await;
     let text = assert_error(refused, 502, "tunnel_error").await;
     assert!(
         text.contains("taken.example.com") && text.contains("another name"),
         "{text}"
     );
-    assert_eq!(world.cloudflare.records("taken.example.com"), [theirs]);
+    assert_eq!(world.cloudflare.records("taken.example.com"), [foreign]);
     assert_eq!(
         world.cloudflare.tunnels(&tunnel_name(&sandbox, "taken")),
         [Value::Null; 0]

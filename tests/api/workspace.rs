@@ -75,7 +75,7 @@ and a line'; chmod 750 src/deep; head -c 300000 /dev/urandom > noise; touch -d @
         let other = sandbox().await;
         let archive = persist(&one, query).await;
         hydrate(&other, archive.clone()).await;
-        // Repeating it is safe, and the length need not be known.
+        // It can be repeated, and its length need not be known.
         hydrate(&other, chunked(archive)).await;
         assert_eq!(other.sh(describe).await.text(), expected, "{query}");
         let own = other

@@ -1,4 +1,4 @@
-//! Archives that must be refused, and such that break off.
+//! Archives that must be refused, and archives that break off.
 
 use std::io::Write;
 use std::time::Duration;
@@ -133,7 +133,7 @@ async fn a_body_that_breaks_off_changes_nothing() {
             .concat();
         }
         let upload = raw::connect(bridge(), &head, &body).await;
-        // Nobody in the sandbox sees what is half unpacked.
+        // Nobody in the sandbox sees a half unpacked tree.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(
             sandbox
@@ -157,7 +157,7 @@ async fn a_body_that_breaks_off_changes_nothing() {
     sandbox.destroy().await;
 }
 
-/// The sandbox goes away in the middle: a client must not take what it has for all there is.
+/// The sandbox ends in the middle: a client must not take its part for the whole.
 #[tokio::test]
 async fn a_persist_that_breaks_off_does_not_end_like_a_whole_one() {
     let sandbox = sandbox().await;

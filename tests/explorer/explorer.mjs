@@ -59,7 +59,7 @@ async function execute(page, id, parameters = {}, body = undefined) {
     await block.locator(`tr[data-param-name="${name}"] input`).fill(value);
   }
   if (body !== undefined) await block.locator("textarea.body-param__text").fill(body);
-  // What an earlier call answered goes first.
+  // The answer of an earlier call goes first.
   const clear = block.locator("button.btn-clear");
   if ((await clear.count()) > 0) await clear.click();
   await block.locator("button.execute").click();

@@ -1,4 +1,5 @@
-//! Clients leave at every stage of every request: in its head, its body, its answer. Nothing of them stays.
+//! Clients leave at every stage of every request: in its head, its body, its answer. They leave
+//! nothing behind.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{bridge, eventually, sandbox};
 
-/// How much of an answer a client reads before it leaves.
+/// The bytes of an answer that a client reads before it leaves.
 const READS: [usize; 5] = [0, 1, 200, 5_000, 300_000];
 const BIG: usize = 8 << 20;
 
@@ -51,12 +52,12 @@ impl Wire {
         Self { head, body }
     }
 
-    /// Sends it, but of the body only so much, and reads so much of the answer; then leaves.
+    /// Sends the head and `sent` bytes of the body, reads `read` bytes of the answer, then leaves.
     async fn leave(&self, sent: usize, read: usize) {
         let mut stream =
             raw::connect(bridge(), &self.head, self.body.get(..sent).unwrap_or(&self.body)).await;
         let mut answer = vec![0; read];
-        // What it would have to wait for too long it does not read.
+        // It does not wait long for its bytes.
         let _ = timeout(Duration::from_millis(300), stream.read_exact(&mut answer)).await;
     }
 }
@@ -146,7 +147,7 @@ async fn clients_that_leave_a_sessions_queue_leave_it_free() {
     sandbox.destroy().await;
 }
 
-/// What there is in a sandbox: its processes, but for those that look, and its files.
+/// The content of a sandbox: its processes, without those of this script, and its files.
 async fn left(sandbox: &Sandbox) -> String {
     let script = "cat /proc/[0-9]*/comm 2>/dev/null | grep -vx -e cat -e sh -e grep -e sort | sort; \
                   find /workspace /tmp | sort";

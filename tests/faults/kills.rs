@@ -1,9 +1,9 @@
-//! `sandboxd` is killed at random points under load: no orphan process, no invented exit, no file that was never sent,
-//! and the next request works.
+//! `sandboxd` is killed at random points under load: no orphan process, no invented exit, no file
+//! that was never sent, and the next request works.
 
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sandbar_tests::client::lost_by_proxy;
 use sandbar_tests::kill::kill_sandboxd;
@@ -13,61 +13,74 @@ use serde_json::{Value, json};
 
 use crate::{bridge, eventually, sandbox};
 
-const ROUNDS: u64 = 200;
-/// What the bigger command writes: as many bytes as `seq 1 LAST` has.
+const ROUNDS: usize = 200;
+/// Rounds that run at the same time, each in a sandbox of its own.
+const AT_ONCE: usize = 4;
+/// The bigger command writes the output of `seq 1 LAST`.
 const LAST: u32 = 30_000;
 
 #[tokio::test]
-async fn killed_at_any_moment_it_invents_nothing_and_leaves_nothing() {
+async fn killed_at_any_time_it_invents_nothing_and_leaves_nothing() {
     if !bridge().is_local && !bridge().has_containers {
         eprintln!("skipped: only a sandboxd of this machine can be killed from here");
         return;
     }
-    let sandbox = sandbox().await;
-    let (mut exits, mut breaks) = (0, 0);
-    for round in 0..ROUNDS {
-        // Each round can be repeated by its number.
-        let mut random = StdRng::seed_from_u64(round);
-        let boot = sandbox.boot_id().await;
-        let delay = Duration::from_micros(random.random_range(0..60_000));
-        let kill = async {
-            tokio::time::sleep(delay).await;
-            kill_sandboxd(&boot);
-        };
-        // Unlike any other on this machine.
-        let sleep = format!("5{round:03}.{}", std::process::id());
-        let script = format!(
-            "sleep {sleep} & setsid sleep {sleep} & (setsid sh -c 'sleep {sleep} & exit' &) ; sleep 0.1; echo up; wait"
-        );
-        let mut endless = sandbox.stream(&json!({ "argv": ["sh", "-c", script] })).await;
-        assert!(matches!(endless.next().await, Some(Ok(Item::Output(false, _)))));
-        assert_eq!(running(&["sleep", &sleep]), 3);
-        let (finished, ()) = join(load(&sandbox), kill).await;
-        endless.finish().await.assert_broken_off();
-        exits += finished.iter().filter(|ended| **ended).count();
-        breaks += finished.iter().filter(|ended| !**ended).count();
-
-        let next = sandbox.exec_json(&json!({ "argv": ["true"] })).await;
-        assert_eq!(next.status(), 200, "round {round}");
-        assert_ne!(next.headers()["sandbox-boot-id"].to_str().unwrap(), boot);
-        // Written by a request that came after the kill, or not there.
-        assert!(
-            get(&sandbox).await.is_none_or(|read| read == content()),
-            "round {round}"
-        );
-        eventually("no process is left", || async {
-            running(&["sleep", &sleep]) == 0
-        })
-        .await;
-    }
+    let lanes = join_all((0..AT_ONCE).map(async |lane| {
+        let sandbox = sandbox().await;
+        let mut commands = Vec::new();
+        for round in (lane..ROUNDS).step_by(AT_ONCE) {
+            commands.extend(kill_once(&sandbox, round).await);
+        }
+        assert_eq!(sandbox.destroy().await, 204);
+        commands
+    }));
+    let commands = lanes.await.concat();
+    let exits = commands.iter().filter(|ended| **ended).count();
+    let breaks = commands.len() - exits;
     assert!(
         breaks > 0 && exits > 0,
         "{exits} commands ended and {breaks} broke off"
     );
-    assert_eq!(sandbox.destroy().await, 204);
 }
 
-/// Many things at once, each checked for what it may say; gives which of the short commands came to their end.
+/// Kills `sandboxd` under load; returns which of the short commands ended.
+async fn kill_once(sandbox: &Sandbox, round: usize) -> Vec<bool> {
+    // Each round can be repeated by its number.
+    let mut random = StdRng::seed_from_u64(round as u64);
+    let boot = sandbox.boot_id().await;
+    let delay = Duration::from_micros(random.random_range(0..60_000));
+    let kill = async {
+        tokio::time::sleep(delay).await;
+        kill_sandboxd(&boot);
+    };
+    // Unlike any other on this machine.
+    let sleep = format!("5{round:03}.{}", std::process::id());
+    let script = format!(
+        "sleep {sleep} & setsid sleep {sleep} & (setsid sh -c 'sleep {sleep} & exit' &) ; sleep 0.1; echo up; wait"
+    );
+    let mut endless = sandbox.stream(&json!({ "argv": ["sh", "-c", script] })).await;
+    assert!(matches!(endless.next().await, Some(Ok(Item::Output(false, _)))));
+    assert_eq!(running(&["sleep", &sleep]), 3);
+    let (finished, ()) = join(load(sandbox), kill).await;
+    endless.finish().await.assert_broken_off();
+
+    let next = sandbox.exec_json(&json!({ "argv": ["true"] })).await;
+    assert_eq!(next.status(), 200, "round {round}");
+    assert_ne!(next.headers()["sandbox-boot-id"].to_str().unwrap(), boot);
+    // Written by a request that came after the kill, or not there.
+    assert!(
+        get(sandbox).await.is_none_or(|read| read == content()),
+        "round {round}"
+    );
+    eventually("no process is left", || async {
+        running(&["sleep", &sleep]) == 0
+    })
+    .await;
+    finished
+}
+
+/// Many requests at once, each checked for its possible answers; returns which of the short
+/// commands ended.
 async fn load(sandbox: &Sandbox) -> Vec<bool> {
     let numbers = numbers();
     let commands = async {
@@ -92,7 +105,7 @@ async fn load(sandbox: &Sandbox) -> Vec<bool> {
         0,
     );
     let files = async {
-        // Refused, broken off or done: but what is read is what was written.
+        // Refused, broken off or done; but a read returns what was written.
         let _ = put(sandbox, content()).await;
         if let Some(read) = get(sandbox).await {
             assert!(read == content(), "{} bytes", read.len());
@@ -103,7 +116,7 @@ async fn load(sandbox: &Sandbox) -> Vec<bool> {
     ended
 }
 
-/// Runs a command that, if it is said to have ended, has written `stdout` and ended with `code`.
+/// Runs a command. If its stream has an end, it has written `stdout` and ended with `code`.
 async fn exec(sandbox: &Sandbox, body: Value, stdout: &[u8], code: i64) -> bool {
     let Some(finished) = attempt(sandbox, &body).await else {
         return false;
@@ -126,7 +139,8 @@ async fn exec(sandbox: &Sandbox, body: Value, stdout: &[u8], code: i64) -> bool 
     true
 }
 
-/// The stream of a command, unless the request as a whole was refused because the sandbox went away.
+/// The stream of a command, unless the request as a whole was refused because the sandbox went
+/// away.
 async fn attempt(sandbox: &Sandbox, body: &Value) -> Option<Finished> {
     let response = sandbox.exec_json(body).await;
     if response.status() == 200 {

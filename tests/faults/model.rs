@@ -1,6 +1,7 @@
-//! Random sequences of requests against a model of what a sandbox is.
+//! Random sequences of requests against a model of a sandbox.
 //!
-//! The model knows one sandbox: its files, its sessions, whether it runs. Every answer must be the model's.
+//! The model knows one sandbox: its files, its sessions, whether it runs. Every answer must be the
+//! model's.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ const SEQUENCES: u32 = 1000;
 /// Sequences that run at the same time, each on sandboxes of its own.
 const AT_ONCE: u32 = 8;
 
-/// What a sandbox should be.
+/// The expected state of a sandbox.
 #[derive(Debug, Default)]
 struct Model {
     running: bool,
@@ -89,7 +90,7 @@ fn a_thousand_random_sequences_go_as_the_model_says() {
     });
 }
 
-/// What an answer should have been and was.
+/// Compares an answer with the expected one.
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, expected: T) -> Result<(), String> {
     if got == expected {
         Ok(())
@@ -139,7 +140,7 @@ impl Model {
                 .await?;
             }
             Op::Append(file, text) => {
-                // A command makes no directory by itself.
+                // A command makes no directory on its own.
                 let has_directory = *file != File::Nested
                     || self.files.contains_key(file)
                     || self.nested_once(sandbox).await?;
@@ -222,7 +223,7 @@ impl Model {
                     response.status().as_u16(),
                     if known { 200 } else { 404 },
                 )?;
-                self.running = true;
+                // It starts nothing.
             }
             _ => {}
         }

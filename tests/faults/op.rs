@@ -19,7 +19,7 @@ pub enum Op {
     Enter(Session, Directory),
     /// `export VALUE=…` in a session.
     Export(Session, String),
-    /// What a session says of its directory and of `VALUE`.
+    /// Prints a session's directory and `VALUE`.
     Ask(Session),
     EndSession(Session),
     Running,

@@ -1,4 +1,4 @@
-"""What schemathesis does not know of this API: its codes, its streams, and paths that keep their slashes."""
+"""What schemathesis does not know of this API: its codes, its streams, and where files are."""
 
 import base64
 import json
@@ -27,11 +27,10 @@ def filter_case(context, case):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """OpenAPI 3.1 cannot say that a parameter of the path keeps its slashes. And most files are to be in the workspace."""
+    """Most files are to be in the workspace."""
     path = (case.path_parameters or {}).get("path")
-    if isinstance(path, str):
-        path = path.replace("%2F", "/")
-        case.path_parameters["path"] = path if path.startswith("workspace") else f"workspace/{path}"
+    if isinstance(path, str) and not path.startswith("workspace"):
+        case.path_parameters["path"] = f"workspace%2F{path}"
 
 
 @schemathesis.check

@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
+use crate::build;
 use crate::served::{Log, launch};
 
 /// Where a bridge answers, and its key.
@@ -17,19 +17,19 @@ use crate::served::{Log, launch};
 pub struct Bridge {
     /// Without a slash at the end.
     pub url: String,
-    /// What to show in `Authorization`.
+    /// The key for `Authorization`.
     pub key: String,
     /// Whether its sandboxes are processes of this machine, so that a test can reach them.
     pub is_local: bool,
     /// Whether its sandboxes are containers of this machine's Docker engine.
     pub has_containers: bool,
-    /// What it has said, if it was started here.
+    /// Its output, if it was started here.
     pub log: Log,
     /// The process it was started as here: all its other processes descend from this one.
     pub pid: Option<u32>,
 }
 
-/// What runs the sandboxes of a bridge that is started here.
+/// The runtime of the sandboxes of a bridge that is started here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
     /// Process trees of this machine, by `npm start`.
@@ -94,7 +94,8 @@ impl Bridge {
         }
     }
 
-    /// Starts a bridge of its own with Worker variables on top of the usual ones. It ends with this process.
+    /// Starts a bridge of its own with Worker variables on top of the usual ones. It ends with this
+    /// process.
     pub fn start(vars: &[(&str, &str)]) -> Self {
         Self::start_on(Runtime::from_env(), vars)
     }
@@ -104,13 +105,14 @@ impl Bridge {
         Self::start_by(runtime, &[], &[], vars)
     }
 
-    /// Starts a bridge of its own that `wrangler dev` serves on either runtime, with its `/cdn-cgi/handler/scheduled`.
+    /// Starts a bridge of its own that `wrangler dev` serves on either runtime, with its
+    /// `/cdn-cgi/handler/scheduled`.
     pub fn start_scheduled(vars: &[(&str, &str)]) -> Self {
         Self::start_by(Runtime::from_env(), &[], &["--test-scheduled"], vars)
     }
 
-    /// Starts a bridge of its own on which so many sandboxes may run at a time, where the runtime is the local one: here
-    /// nothing limits containers.
+    /// Starts a bridge of its own with a limit of sandboxes that run at a time, on the local
+    /// runtime only: here nothing limits containers.
     pub fn start_limited(max_sandboxes: &str, vars: &[(&str, &str)]) -> Self {
         let env = [("MAX_SANDBOXES", max_sandboxes)];
         Self::start_by(Runtime::from_env(), &env, &[], vars)
@@ -126,21 +128,16 @@ impl Bridge {
         Self::start_by(Runtime::Container, &[], &["--config", &config], vars)
     }
 
-    /// Starts a bridge of its own whose Worker is restarted, as by a deploy, by writing to the file that this gives.
+    /// Starts a bridge of its own whose Worker is restarted, as by a deploy, by writing to the file
+    /// that this gives.
     pub fn start_restartable(vars: &[(&str, &str)]) -> (Self, PathBuf) {
         Self::start_with_buckets(&[], vars)
     }
 
-    /// [`Self::start_restartable`] with R2 buckets of its own, of these names, bound under the same names.
+    /// [`Self::start_restartable`] with R2 buckets of its own, of these names, bound under the same
+    /// names.
     pub fn start_with_buckets(buckets: &[&str], vars: &[(&str, &str)]) -> (Self, PathBuf) {
-        build_worker();
-        let directory = new_directory("restart");
-        for name in ["index.js", "index_bg.wasm"] {
-            let built = project_root().join("build").join(name);
-            std::fs::copy(built, directory.join(name)).expect("a copy of the Worker");
-        }
-        let mut config = wrangler_config();
-        config["main"] = "index.js".into();
+        let (directory, mut config) = copy_of_worker();
         let bound = |name: &&str| json!({ "binding": name, "bucket_name": name.to_lowercase() });
         config["r2_buckets"] = buckets.iter().map(bound).collect();
         let config = write_config(&directory, &config);
@@ -148,9 +145,32 @@ impl Bridge {
         (bridge, directory.join("index.js"))
     }
 
+    /// Starts a bridge of its own whose objects [`Self::evict`] evicts.
+    pub fn start_evictable(vars: &[(&str, &str)]) -> Self {
+        let (directory, mut config) = copy_of_worker();
+        let route = project_root().join("tests/stand-ins/evictable.js");
+        std::fs::copy(route, directory.join("evictable.js")).expect("a copy of the route");
+        config["main"] = "evictable.js".into();
+        let flags = config["compatibility_flags"].as_array_mut().expect("flags");
+        flags.push("unsafe_module".into());
+        // By wrangler, whose workerd has the experimental module; bundling would fail to find it.
+        config["no_bundle"] = true.into();
+        config["rules"] = json!([{ "type": "ESModule", "globs": ["*.js"] }]);
+        let config = write_config(&directory, &config);
+        Self::start_by(Runtime::from_env(), &[], &["--config", &config], vars)
+    }
+
+    /// Evicts the objects of a bridge of [`Self::start_evictable`].
+    pub async fn evict(&self) {
+        let answer = reqwest::get(format!("{}/evict", self.url))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.text().await.expect("a text"), "evicted");
+    }
+
     fn start_by(runtime: Runtime, env: &[(&str, &str)], arguments: &[&str], vars: &[(&str, &str)]) -> Self {
         let (port, key) = (free_port(), "test-key.0123456789");
-        let mut command = Command::new(runtime.script());
+        let mut command = build::command(runtime.script());
         command
             .env("PORT", port.to_string())
             .env("SANDBOX_API_KEY", key)
@@ -169,12 +189,12 @@ impl Bridge {
         }
     }
 
-    /// Starts the Worker alone, as somebody deploys it who has configured nothing but `vars`: no key, nothing to run
-    /// sandboxes on. `config` takes the place of wrangler.jsonc.
+    /// Starts the Worker alone, as somebody deploys it who has configured nothing but `vars`: no
+    /// key, nothing to run sandboxes on. `config` takes the place of wrangler.jsonc.
     pub fn start_bare(config: &Path, vars: &[(&str, &str)]) -> Self {
-        build_worker();
+        build::worker();
         let port = free_port();
-        let mut command = Command::new("node_modules/.bin/wrangler");
+        let mut command = build::command("node_modules/.bin/wrangler");
         command.args([
             "dev",
             "--enable-containers=false",
@@ -191,7 +211,9 @@ impl Bridge {
         let path = env::var("PATH").unwrap_or_default();
         command
             .env("PATH", format!("{}:{path}", tools.display()))
-            .env("WRANGLER_SEND_METRICS", "false");
+            .env("WRANGLER_SEND_METRICS", "false")
+            // Else the build command of wrangler.jsonc makes up a key.
+            .env("SANDBAR_BUILT", "1");
         add_vars(&mut command, vars);
         let log = Log::default();
         let (url, pid) = launch(command, port, &log);
@@ -206,17 +228,17 @@ impl Bridge {
     }
 }
 
-fn build_worker() {
-    static BUILD: Once = Once::new();
-    BUILD.call_once(|| {
-        let built = Command::new("scripts/build-worker")
-            .current_dir(project_root())
-            .status();
-        assert!(
-            built.is_ok_and(|status| status.success()),
-            "scripts/build-worker failed"
-        );
-    });
+/// A directory with a copy of the Worker, and its configuration there.
+fn copy_of_worker() -> (PathBuf, Value) {
+    build::worker();
+    let directory = new_directory("worker");
+    for name in ["index.js", "index_bg.wasm"] {
+        let built = project_root().join("build").join(name);
+        std::fs::copy(built, directory.join(name)).expect("a copy of the Worker");
+    }
+    let mut config = wrangler_config();
+    config["main"] = "index.js".into();
+    (directory, config)
 }
 
 fn add_vars(command: &mut Command, vars: &[(&str, &str)]) {
@@ -246,6 +268,8 @@ pub fn wrangler_config() -> Value {
         .collect();
     let mut config: Value =
         serde_json::from_str(&without_comments).expect("JSON with comments on lines of their own");
+    // The tests have built, and it is to be found from the project's root.
+    config.as_object_mut().expect("an object").remove("build");
     let absolute = |path: &str| Value::from(project_root().join(path).to_str().expect("UTF-8"));
     config["main"] = absolute("build/index.js");
     config["assets"]["directory"] = absolute("assets");
@@ -261,8 +285,8 @@ pub fn project_root() -> PathBuf {
 /// A TCP port that nothing listens on now.
 pub fn free_port() -> u16 {
     static ASKED: AtomicU32 = AtomicU32::new(0);
-    // Higher ones the kernel gives to whoever asks for any, as Docker does for containers, perhaps before the one who asked
-    // here listens. Another process begins elsewhere.
+    // The kernel assigns higher ones to any process that asks for a free port, as Docker does for
+    // containers, perhaps before the caller listens. Another process begins elsewhere.
     let (lowest, count) = (10_000, 22_000);
     loop {
         let turn = ASKED.fetch_add(1, Relaxed);

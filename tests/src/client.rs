@@ -14,7 +14,7 @@ use crate::sse::{Events, Finished};
 pub struct Client {
     /// The bridge.
     pub bridge: Bridge,
-    /// The HTTP client underneath; it sends no key by itself.
+    /// The HTTP client underneath; it does not add the key.
     pub http: reqwest::Client,
 }
 
@@ -24,7 +24,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(30))
-            // Sooner than the server closes an idle connection: a request sent at that moment would be lost.
+            // Before the server closes an idle connection: a request sent at the same time would be
+            // lost.
             .pool_idle_timeout(Duration::from_secs(1))
             .no_proxy()
             .build()
@@ -168,7 +169,8 @@ impl Sandbox {
     }
 }
 
-/// Asserts that a response is an error of the contract's form, and one that the OpenAPI document knows; gives its text.
+/// Asserts that a response is an error of the contract's form, and one that the OpenAPI document
+/// knows; gives its text.
 pub async fn assert_error(response: Response, status: u16, code: &str) -> String {
     let path = response.url().path();
     let documented = documented::knows(path, status, code);
@@ -190,8 +192,15 @@ pub async fn assert_error(response: Response, status: u16, code: &str) -> String
     body["error"].as_str().expect("a text").to_owned()
 }
 
-/// Whether a response is none of the bridge's: the proxy that `wrangler dev` puts in front of a Worker makes a 500 of its
-/// own of an answer that came while the request was still sent.
+/// The seconds in a response's `Retry-After`, which it must have.
+pub fn retry_after(response: &Response) -> u32 {
+    let value = response.headers().get("retry-after").expect("Retry-After");
+    let value = value.to_str().expect("ASCII");
+    value.parse().expect("whole seconds")
+}
+
+/// Whether a response is not the bridge's: the proxy that `wrangler dev` puts in front of a Worker
+/// replaces an answer that came while the request was still being sent with a 500.
 pub fn lost_by_proxy(status: u16, text: &str) -> bool {
     status == 500 && text.contains("Network connection lost") && text.contains("miniflare")
 }

@@ -1,6 +1,8 @@
-//! Stands in for Cloudflare's API, which cannot be reached where tests run: tunnels, DNS records and one zone.
+//! Stands in for Cloudflare's API, which cannot be reached where tests run: tunnels, DNS records
+//! and one zone.
 //!
-//! It refuses what Cloudflare refuses: a wrong token, unknown paths, a tunnel or a DNS record that exists already.
+//! It refuses what Cloudflare refuses: a wrong token, unknown paths, a tunnel or a DNS record that
+//! exists already.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,12 +26,12 @@ pub const DOMAIN: &str = "example.com";
 /// The API.
 #[derive(Debug, Clone)]
 pub struct Cloudflare {
-    /// What to set `CLOUDFLARE_API_BASE_URL` to.
+    /// The value for `CLOUDFLARE_API_BASE_URL`.
     pub url: String,
     world: Arc<Mutex<World>>,
 }
 
-/// What is kept there.
+/// The state of the API.
 #[derive(Debug, Default)]
 struct World {
     tunnels: Vec<Value>,
@@ -168,7 +170,7 @@ impl World {
 
     fn tunnel(&mut self, method: &str, path: &[&str], query: &str, body: Value) -> Answer {
         let missing = (404, 1003, "Tunnel not found");
-        let place = |tunnels: &[Value], id: &str| tunnels.iter().position(|tunnel| tunnel["id"] == id);
+        let position = |tunnels: &[Value], id: &str| tunnels.iter().position(|tunnel| tunnel["id"] == id);
         match (method, path) {
             ("GET", []) => {
                 let name = parameter(query, "name");
@@ -187,17 +189,17 @@ impl World {
                 self.tunnels.push(made.clone());
                 Ok(made)
             }
-            ("GET", [id, "token"]) => place(&self.tunnels, id)
+            ("GET", [id, "token"]) => position(&self.tunnels, id)
                 .map(|_| token_of(id).into())
                 .ok_or(missing),
             ("PUT", [id, "configurations"]) if body["config"]["ingress"].is_array() => {
-                let place = place(&self.tunnels, id).ok_or(missing)?;
-                self.tunnels[place]["config"] = body["config"].clone();
+                let position = position(&self.tunnels, id).ok_or(missing)?;
+                self.tunnels[position]["config"] = body["config"].clone();
                 Ok(body)
             }
             ("DELETE", [id]) if parameter(query, "cascade") == Some("true") => {
-                let place = place(&self.tunnels, id).ok_or(missing)?;
-                Ok(self.tunnels.remove(place))
+                let position = position(&self.tunnels, id).ok_or(missing)?;
+                Ok(self.tunnels.remove(position))
             }
             _ => Err((400, 1001, "Bad request")),
         }
@@ -223,9 +225,9 @@ impl World {
                 Ok(record)
             }
             ("DELETE", [id]) => {
-                let place = self.records.iter().position(|record| record["id"] == *id);
-                let place = place.ok_or((404, 81044, "Record does not exist."))?;
-                Ok(self.records.remove(place))
+                let position = self.records.iter().position(|record| record["id"] == *id);
+                let position = position.ok_or((404, 81044, "Record does not exist."))?;
+                Ok(self.records.remove(position))
             }
             _ => Err((400, 1004, "Bad request")),
         }

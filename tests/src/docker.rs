@@ -11,7 +11,7 @@ fn run(arguments: &[&str]) -> Output {
         .unwrap_or_else(|e| panic!("{client}: {e}"))
 }
 
-/// Runs `docker` with some arguments; gives what it said.
+/// Runs `docker` with some arguments; returns its output.
 pub fn docker(arguments: &[&str]) -> String {
     let output = run(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);

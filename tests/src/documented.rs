@@ -6,10 +6,10 @@ use sandbar_openapi::{Operation, operations};
 
 static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(operations);
 
-/// Whether the document says that an operation at `path` can end so. Every error that a test provokes is asked for, so
-/// that none is missing there.
+/// Whether the document says that an operation at `path` can end so. Every error that a test
+/// provokes is asked for, so that none is missing there.
 pub fn knows(path: &str, status: u16, code: &str) -> bool {
-    // What no operation answers, but whatever is asked of a path or a method that is none.
+    // Errors of unknown paths and methods, which belong to no operation.
     if matches!(code, "not_found" | "method_not_allowed") {
         return true;
     }
@@ -24,7 +24,8 @@ pub fn knows(path: &str, status: u16, code: &str) -> bool {
         })
 }
 
-/// Whether a path is one of a pattern: `{path}` stands for all the rest, every other `{name}` for one part.
+/// Whether a path is one of a pattern: `{path}` stands for all the rest, every other `{name}` for
+/// one part.
 fn leads_to(pattern: &str, path: &str) -> bool {
     let mut parts = path.split('/');
     for expected in pattern.split('/') {

@@ -1,9 +1,10 @@
 //! A client of the bridge for its tests and its bench, and the bridge they talk to.
 //!
-//! `BASE_URL` (and `SANDBOX_API_KEY`) name a bridge to use; without it one is started on this machine as `npm start`
-//! does, and ended with the process.
+//! `BASE_URL` (and `SANDBOX_API_KEY`) name a bridge to use; without it one is started on this
+//! machine as `npm start` does, and ended with the process.
 
 pub mod bridge;
+pub mod build;
 pub mod client;
 pub mod cloudflare;
 pub mod docker;

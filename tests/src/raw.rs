@@ -5,9 +5,11 @@ use tokio::net::TcpStream;
 
 use crate::bridge::Bridge;
 
-/// Sends a request over a connection of its own; gives status and body. Only for bridges without TLS.
+/// Sends a request over a connection of its own; gives status and body. Only for bridges without
+/// TLS.
 ///
-/// `head` is `METHOD PATH` and further header lines; host, key and `Connection: close` are added where it has none.
+/// `head` is `METHOD PATH` and further header lines; host, key and `Connection: close` are added
+/// where it has none.
 pub async fn send(bridge: &Bridge, head: &str, body: &[u8]) -> (u16, String) {
     let mut stream = connect(bridge, head, body).await;
     let mut response = Vec::new();

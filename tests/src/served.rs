@@ -5,30 +5,37 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::bridge::project_root;
-
-/// The beginning of what a process said, as it grows.
+/// The beginning of a process's output, as it grows.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<String>>);
+pub struct Log {
+    text: Arc<Mutex<String>>,
+    is_paused: Arc<AtomicBool>,
+}
 
 impl Log {
-    /// How much is kept, in bytes.
-    const KEPT: usize = 1 << 20;
+    /// The most bytes that are retained.
+    const MAX_BYTES: usize = 1 << 20;
 
     fn add(&self, line: &str) {
-        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if text.len() < Self::KEPT {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.len() < Self::MAX_BYTES {
             text.push_str(line);
             text.push('\n');
         }
     }
 
-    /// All of it.
+    /// Stops reading the output, or continues.
+    pub fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Relaxed);
+    }
+
+    /// The text so far.
     pub fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many lines have every one of these words.
@@ -41,16 +48,15 @@ impl Log {
     }
 }
 
-/// Runs `command`, which serves a bridge on `port`, until this process ends; gives its URL and process id once it
-/// answers.
-pub fn launch(mut command: Command, port: u16, log: &Log) -> (String, u32) {
-    command.current_dir(project_root());
+/// Runs `command`, of [`crate::build::command`], which serves a bridge on `port`, until this
+/// process ends; gives its URL and process id once it answers.
+pub fn launch(command: Command, port: u16, log: &Log) -> (String, u32) {
     let ((started, start), (ended, end)) = (mpsc::channel(), mpsc::channel());
-    let kept = log.clone();
-    // The parent-death signal comes when the THREAD that started the child ends: this one lasts as long as the
-    // process, which a test's thread does not.
+    let log_copy = log.clone();
+    // The parent-death signal comes when the THREAD that started the child ends: this one lasts as
+    // long as the process, which a test's thread does not.
     std::thread::spawn(move || {
-        keep(command, &started, &kept);
+        keep(command, &started, &log_copy);
         ended.send(())
     });
     let deadline = Instant::now() + Duration::from_secs(600);
@@ -114,5 +120,8 @@ fn collect(output: impl Read, log: &Log) {
             eprintln!("{line}");
         }
         log.add(&line);
+        while log.is_paused.load(Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }

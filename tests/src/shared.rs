@@ -1,4 +1,4 @@
-//! What the tests of one binary share: a bridge, and patience.
+//! Shared by the tests of one binary: a bridge, and waiting with a timeout.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,13 +16,14 @@ pub fn client() -> Client {
     Client::new(bridge())
 }
 
-/// A new sandbox of the test's own. Its owner destroys it; one that a failed test leaves ends with the bridge.
+/// A new sandbox of the test's own. Its owner destroys it; one that a failed test leaves ends with
+/// the bridge.
 pub async fn sandbox() -> Sandbox {
     client().create().await
 }
 
-/// Asks until the answer is yes, or fails with `what` after a bound that is generous: it only keeps a test from
-/// hanging.
+/// Asks until the answer is true. Fails with `what` after a generous timeout, which only keeps a
+/// test from hanging.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !ask().await {

@@ -1,4 +1,5 @@
-//! Reads a command's stream as strictly as the strictest real client: ASCII only, `id` before `event` before `data`.
+//! Reads a command's stream as strictly as the strictest real client: ASCII only, `id` before
+//! `event` before `data`.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use sandbox_protocol::event::KEEP_ALIVE;
 use serde_json::Value;
 
 /// One thing read from a stream.
@@ -57,7 +59,8 @@ impl Finished {
             .unwrap_or_else(|| panic!("no exit: {self:?}"))
     }
 
-    /// Asserts that the sandbox was lost under the command: an `error` event that says so, and no invented exit.
+    /// Asserts that the sandbox was lost under the command: an `error` event that says so, and no
+    /// invented exit.
     pub fn assert_broken_off(&self) {
         assert!(
             self.exit.is_none() && !self.broke,
@@ -96,11 +99,16 @@ impl Events {
     /// The next item; `None` at the end; `Err` when the connection broke.
     pub async fn next(&mut self) -> Option<reqwest::Result<Item>> {
         loop {
-            while let Some(end) = find(&self.buffer[self.start..]) {
+            if self.buffer[self.start..].starts_with(KEEP_ALIVE.as_bytes()) {
+                self.start += KEEP_ALIVE.len();
+                return Some(Ok(Item::Comment));
+            }
+            if let Some(end) = find(&self.buffer[self.start..]) {
                 let block = self.buffer[self.start..self.start + end].to_vec();
                 self.start += end + 2;
-                if let Some(item) = self.parse(&block) {
-                    return Some(Ok(item));
+                match self.parse(&block) {
+                    Some(item) => return Some(Ok(item)),
+                    None => continue,
                 }
             }
             self.buffer.drain(..self.start);
@@ -143,10 +151,6 @@ impl Events {
 
     fn parse(&mut self, block: &[u8]) -> Option<Item> {
         let block = std::str::from_utf8(block).expect("ASCII");
-        if block.starts_with(':') {
-            assert_eq!(block.lines().count(), 1, "a comment stands alone: {block:?}");
-            return Some(Item::Comment);
-        }
         let mut lines = block.lines();
         let mut line = lines.next();
         if let Some(id) = line.and_then(|line| line.strip_prefix("id: ")) {
@@ -155,7 +159,7 @@ impl Events {
             line = lines.next();
         }
         let Some(event) = line.and_then(|line| line.strip_prefix("event: ")) else {
-            // What is left of an event that a broken connection cut.
+            // The rest of an event that a broken connection cut.
             assert!(
                 block.contains("event: incomplete"),
                 "an event without a name: {block:?}"

@@ -1,5 +1,5 @@
-//! A terminal's client, as strict as the strictest real one: every text frame is a JSON object, the first frame of all is
-//! `ready`, and nothing comes after `exit`.
+//! A terminal's client, as strict as the strictest real one: every text frame is a JSON object, the
+//! first frame of all is `ready`, and nothing comes after `exit`.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::client::Sandbox;
 
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for anything that should happen.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A terminal that is being used.
 pub struct Terminal {
@@ -23,7 +23,7 @@ pub struct Terminal {
     output: Vec<u8>,
 }
 
-/// What came until the end of the connection.
+/// The frames up to the end of the connection.
 #[derive(Debug)]
 pub struct Ended {
     /// All output that was not asked for before.
@@ -49,21 +49,23 @@ impl Ended {
         .unwrap_or_else(|| panic!("no exit: {:?} {:?} {}", self.last, self.close, self.text()))
     }
 
-    /// Asserts that the sandbox was lost under the terminal: an `error` or an abnormal close, and no invented exit.
+    /// Asserts that the sandbox was lost under the terminal: an `error` or an abnormal close, and
+    /// no invented exit.
     pub fn assert_broken_off(&self) {
-        let said = self.last.as_ref().map(|last| last["type"].clone());
+        let last_type = self.last.as_ref().map(|last| last["type"].clone());
         assert!(
-            said.is_none() || said == Some("error".into()),
+            last_type.is_none() || last_type == Some("error".into()),
             "an invented exit: {self:?}"
         );
         assert!(
-            said.is_some() || self.close != Some(1000),
+            last_type.is_some() || self.close != Some(1000),
             "a normal close: {self:?}"
         );
     }
 }
 
-/// A request for a terminal: the sandbox's, with `query` and headers. `None` sends no `Authorization`.
+/// A request for a terminal: the sandbox's, with `query` and headers. `None` sends no
+/// `Authorization`.
 pub fn request(sandbox: &Sandbox, query: &str, key: Option<&str>) -> http::Request<()> {
     let url = format!(
         "{}/v1/sandbox/{}/pty?{query}",
@@ -99,7 +101,7 @@ impl Terminal {
     /// Connects, and has read nothing. The error says why there is no WebSocket.
     pub async fn connect(request: http::Request<()>) -> Result<Self, tungstenite::Error> {
         let connected = tokio_tungstenite::connect_async_with_config(request, None, true);
-        let (socket, _) = timeout(PATIENCE, connected).await.expect("an answer")?;
+        let (socket, _) = timeout(TIMEOUT, connected).await.expect("an answer")?;
         Ok(Self {
             socket,
             output: Vec::new(),
@@ -117,7 +119,7 @@ impl Terminal {
         self.socket.send(Message::text(text)).await.expect("a frame sent");
     }
 
-    /// Says how large the window is now.
+    /// Sends the new size of the window.
     pub async fn resize(&mut self, cols: u16, rows: u16) {
         let resize = json!({ "type": "resize", "cols": cols, "rows": rows });
         self.send_text(&resize.to_string()).await;
@@ -141,12 +143,12 @@ impl Terminal {
                 }
             }
         };
-        timeout(PATIENCE, next).await.expect("a frame in time")
+        timeout(TIMEOUT, next).await.expect("a frame in time")
     }
 
     /// Reads until the output has `text` in it; gives the output up to its end.
     pub async fn wait_for(&mut self, text: &str) -> String {
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
             let mut windows = self.output.windows(text.len());
             if let Some(position) = windows.position(|window| window == text.as_bytes()) {
@@ -154,7 +156,7 @@ impl Terminal {
                 let found = std::mem::replace(&mut self.output, rest);
                 return String::from_utf8_lossy(&found).into_owned();
             }
-            let is_late = began.elapsed() > PATIENCE;
+            let is_late = started.elapsed() > TIMEOUT;
             match self.frame().await {
                 Message::Binary(bytes) if !is_late => self.output.extend_from_slice(&bytes),
                 frame => panic!(
@@ -175,14 +177,14 @@ impl Terminal {
         };
         let rest = async {
             while let Some(Ok(frame)) = socket.next().await {
-                let said_exit = ended.last.as_ref().is_some_and(|last| last["type"] == "exit");
+                let has_exited = ended.last.as_ref().is_some_and(|last| last["type"] == "exit");
                 match frame {
                     Message::Binary(bytes) => {
-                        assert!(!said_exit, "output after the exit");
+                        assert!(!has_exited, "output after the exit");
                         ended.output.extend_from_slice(&bytes);
                     }
                     Message::Text(text) => {
-                        assert!(!said_exit, "a text frame after the exit: {text}");
+                        assert!(!has_exited, "a text frame after the exit: {text}");
                         ended.last = Some(object(&text));
                     }
                     Message::Close(close) => ended.close = close.map(|close| close.code.into()),
@@ -190,8 +192,8 @@ impl Terminal {
                 }
             }
         };
-        let is_over = timeout(PATIENCE * 4, rest).await.is_ok();
-        assert!(is_over, "no end: {ended:?}");
+        let has_ended = timeout(TIMEOUT * 4, rest).await.is_ok();
+        assert!(has_ended, "no end: {ended:?}");
         ended
     }
 }

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-/// What a `Range` header asks of a file.
+/// The part of a file that a `Range` header asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it: the header is not one range of bytes, and may then be ignored.
+    /// The whole file: the header is not a single range of bytes, and is ignored.
     Whole,
     /// These bytes, at least one.
     Bytes(Range<u64>),
-    /// Only bytes that the file does not have.
+    /// Bytes beyond the end of the file.
     Unsatisfiable,
 }
 
 impl Part {
-    /// Reads the header's value `header` for a file of `size` bytes.
+    /// Parses the value `header` for a file of `size` bytes.
     pub(super) fn parse(header: &str, size: u64) -> Self {
         let Some((unit, range)) = header.split_once('=') else {
             return Self::Whole;
@@ -39,7 +39,7 @@ impl Part {
     }
 }
 
-/// Digits only: `parse` alone would take a sign, too.
+/// Accepts only digits: `parse` alone would take a sign, too.
 fn number(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

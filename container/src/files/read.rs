@@ -15,22 +15,25 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use sandbox_protocol::{Invalid, WorkspacePath};
 use tokio::task::JoinHandle;
 
-use super::contain::{self, Workspace};
 use super::range::Part;
 use super::validators::Validators;
-use super::{blocking, refusal, requested};
+use super::workspace::Workspace;
+use super::{blocking, path_error, requested};
+use crate::beneath::reopen;
 use crate::error::Error;
-use crate::quota::Room;
+use crate::off_runtime::OffRuntime;
+use crate::quota::BufferPermit;
 
-/// The most bytes that one read asks for. A response holds two chunks: one on its way out, one being read.
+/// The most bytes of one read. A response holds two chunks: one being sent, one being read.
 const CHUNK: u64 = 512 * 1024;
 
-/// Answers `GET` and `HEAD`. The body is the file as it was announced: what is appended meanwhile is left out, and
-/// when the file shrinks the connection breaks off.
+/// Answers `GET` and `HEAD`. The body has the announced length: bytes appended meanwhile are left
+/// out, and when the file shrinks the connection breaks off.
 pub(super) async fn read(
     State(workspace): State<Arc<Workspace>>,
     method: Method,
@@ -38,8 +41,17 @@ pub(super) async fn read(
     request: HeaderMap,
 ) -> Result<Response, Error> {
     let path = requested(&uri)?;
+    let is_directory_name = uri.path().ends_with('/');
     let buffers = workspace.buffers.clone();
-    let (file, size, validators) = blocking(Error::Read, move || open(&workspace, &path)).await?;
+    let opened = blocking(Error::Read, move || {
+        let opened = open(&workspace, &path)?;
+        // As in POSIX: a path that ends in a slash names a directory, and there is none.
+        match is_directory_name {
+            true => Err(Error::FileNotFound(format!("{path}/"))),
+            false => Ok(opened),
+        }
+    });
+    let (file, size, validators) = opened.await?;
 
     let mut headers = HeaderMap::new();
     validators.write_to(&mut headers);
@@ -66,8 +78,8 @@ pub(super) async fn read(
     if method == Method::HEAD {
         return Ok((status, headers).into_response());
     }
-    let room = buffers.take((bytes.end - bytes.start).min(2 * CHUNK))?;
-    let body = Body::new(FileBody::start(file, bytes, room).await?);
+    let permit = buffers.take((bytes.end - bytes.start).min(2 * CHUNK))?;
+    let body = Body::new(FileBody::start(file, bytes, permit).await?);
     Ok((status, headers, body).into_response())
 }
 
@@ -82,12 +94,12 @@ fn part(method: &Method, request: &HeaderMap, validators: &Validators, size: u64
 }
 
 /// Opens the regular file that `path` names: the file, its size in bytes and its validators.
-fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<(File, u64, Validators), Error> {
+fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<(OffRuntime<File>, u64, Validators), Error> {
     let refused = |errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Error::FileNotFound(path.to_string()),
-        errno => refusal(path, errno, Error::Read),
+        errno => path_error(path, errno, Error::Read),
     };
-    let pinned = workspace.find(path).map_err(refused)?;
+    let pinned = workspace.root.find(path).map_err(refused)?;
     let kind = pinned.metadata().map_err(Error::Read)?.file_type();
     if kind.is_dir() {
         return Err(Error::IsDirectory(path.to_string()));
@@ -95,45 +107,56 @@ fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<(File, u64, Valid
     if !kind.is_file() {
         return Err(Invalid::request(format!("{path} is not a regular file")).into());
     }
-    // What is pinned is there: an ENOENT here would be a missing /proc.
-    let file = contain::reopen(&pinned).map_err(|errno| refusal(path, errno, Error::Read))?;
+    // The pinned file exists: an ENOENT here would mean that /proc is missing.
+    let file = reopen(&pinned, OFlags::RDONLY).map_err(|errno| path_error(path, errno, Error::Read))?;
     let metadata = file.metadata().map_err(Error::Read)?;
     let validators = Validators::new(&metadata, SystemTime::now());
-    Ok((file, metadata.size(), validators))
+    Ok((OffRuntime::new(file), metadata.size(), validators))
 }
 
 /// The bytes of a file from `next` to `end`. While one chunk is sent the next is read.
 struct FileBody {
-    file: Arc<File>,
+    /// The open file; `None` once its last chunk is read.
+    file: Option<Arc<OffRuntime<File>>>,
     next: u64,
     end: u64,
     read: Option<Bytes>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
-    /// That of the two chunks.
-    _room: Room,
+    /// The buffer permit of the two chunks.
+    _permit: BufferPermit,
 }
 
 impl FileBody {
-    /// Reads the first chunk, so that a small file leaves in one packet with the response's head, and a file that
-    /// cannot be read is an error instead of a broken connection.
-    async fn start(file: File, bytes: Range<u64>, room: Room) -> Result<Self, Error> {
+    /// Reads the first chunk, so that a small file leaves in one packet with the response's head,
+    /// and a file that cannot be read is an error instead of a broken connection.
+    async fn start(file: OffRuntime<File>, bytes: Range<u64>, permit: BufferPermit) -> Result<Self, Error> {
         let mut body = Self {
-            file: Arc::new(file),
+            file: Some(Arc::new(file)),
             next: bytes.start,
             end: bytes.end,
             read: None,
             reading: None,
-            _room: room,
+            _permit: permit,
         };
         let first = body.read_chunk().await.map_err(io::Error::other).flatten();
         body.read = Some(first.map_err(Error::Read)?);
         Ok(body)
     }
 
-    fn read_chunk(&self) -> JoinHandle<io::Result<Bytes>> {
-        let (file, next) = (Arc::clone(&self.file), self.next);
-        let length = CHUNK.min(self.end - self.next);
-        tokio::task::spawn_blocking(move || read_exact_at(&file, next, length).map(Bytes::from))
+    fn read_chunk(&mut self) -> JoinHandle<io::Result<Bytes>> {
+        let next = self.next;
+        let length = CHUNK.min(self.end - next);
+        let file = match next + length == self.end {
+            true => self.file.take(),
+            false => self.file.clone(),
+        };
+        tokio::task::spawn_blocking(move || {
+            let file = file.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let read = read_exact_at(&file, next, length).map(Bytes::from);
+            // The last read closes it here.
+            drop(Arc::into_inner(file).map(OffRuntime::into_inner));
+            read
+        })
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
@@ -177,7 +200,8 @@ impl http_body::Body for FileBody {
     }
 }
 
-/// Reads `length` bytes at `offset`, all of them or an error: a file that shrank must not pass for a shorter one.
+/// Reads exactly `length` bytes at `offset`. Fails when there are fewer: a file that shrank must
+/// not pass for a shorter one.
 fn read_exact_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     let mut chunk = Vec::with_capacity(length);

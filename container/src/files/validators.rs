@@ -1,4 +1,5 @@
-//! What tells one version of a file from another, and the conditions that use it (RFC 9110, sections 8.8 and 13).
+//! The validators that tell one version of a file from another, and the conditions that use them
+//! (RFC 9110, sections 8.8 and 13).
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -6,14 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The validators of a file at one moment.
+/// The validators of a file at one point in time.
 #[derive(Debug, Clone)]
 pub(super) struct Validators {
-    /// Strong: inode, size and modification time in nanoseconds.
+    /// Strong: inode, size, and the times of modification and of change in nanoseconds. No command
+    /// can set the latter. While the file may change again with the same time of change, every
+    /// response gets a unique one.
     etag: String,
-    /// In whole seconds, as HTTP has it. `None` when HTTP cannot say it: before 1970, or later than now.
+    /// In whole seconds, as in HTTP. `None` when HTTP has no date for it: before 1970, or later
+    /// than now.
     modified: Option<SystemTime>,
-    now: SystemTime,
+    /// Whether `modified` is a strong validator: its second has passed, and the file was not
+    /// changed in a later one, such as by a command that writes it and sets the old time again.
+    is_modified_strong: bool,
 }
 
 impl Validators {
@@ -22,20 +28,27 @@ impl Validators {
         let modified = u64::try_from(metadata.mtime())
             .ok()
             .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let (ino, size) = (metadata.ino(), metadata.size());
+        let mtime = (metadata.mtime(), metadata.mtime_nsec());
+        let ctime = (metadata.ctime(), metadata.ctime_nsec());
+        let mut etag = format!(
+            "\"{ino:x}-{size:x}-{:x}.{:x}-{:x}.{:x}",
+            mtime.0, mtime.1, ctime.0, ctime.1
+        );
+        if !is_settled(ctime, now) {
+            let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            etag.push_str(&format!("-{:x}", since.as_nanos()));
+        }
+        etag.push('"');
         Self {
-            etag: format!(
-                "\"{:x}-{:x}-{:x}.{:x}\"",
-                metadata.ino(),
-                metadata.size(),
-                metadata.mtime(),
-                metadata.mtime_nsec()
-            ),
+            etag,
+            is_modified_strong: ctime.0 <= mtime.0
+                && modified.is_some_and(|modified| now >= modified + Duration::from_secs(1)),
             modified: modified.filter(|modified| *modified <= now),
-            now,
         }
     }
 
-    /// Whether the client has this very version: `If-None-Match`, or without it `If-Modified-Since`.
+    /// Whether the client has this version: `If-None-Match`, or without it `If-Modified-Since`.
     pub(super) fn not_modified(&self, request: &HeaderMap) -> bool {
         if request.contains_key(header::IF_NONE_MATCH) {
             return request
@@ -50,7 +63,7 @@ impl Validators {
         matches!((self.modified, since), (Some(modified), Some(since)) if modified <= since)
     }
 
-    /// Whether `Range` counts: there is no `If-Range`, or it names this very version.
+    /// Whether `Range` applies: there is no `If-Range`, or it names this version.
     pub(super) fn range_applies(&self, request: &HeaderMap) -> bool {
         let Some(condition) = request.get(header::IF_RANGE) else {
             return true;
@@ -58,9 +71,7 @@ impl Validators {
         if condition.as_bytes() == self.etag.as_bytes() {
             return true;
         }
-        // A date of the current second is no strong validator: the file may change once more within it.
-        let settled = |modified: SystemTime| self.now >= modified + Duration::from_secs(1);
-        self.modified.is_some_and(settled) && date(request, header::IF_RANGE) == self.modified
+        self.is_modified_strong && date(request, header::IF_RANGE) == self.modified
     }
 
     /// Adds `ETag` and `Last-Modified`.
@@ -74,6 +85,22 @@ impl Validators {
             response.insert(header::LAST_MODIFIED, date);
         }
     }
+}
+
+/// Whether a change after `now` gives a file another time of change than `ctime`. The kernel's
+/// clock for files ticks at least every 10 ms; file systems with a resolution of one or two seconds
+/// have no nanoseconds.
+fn is_settled((seconds, nanoseconds): (i64, i64), now: SystemTime) -> bool {
+    let tick = match nanoseconds {
+        0 => Duration::from_secs(2),
+        _ => Duration::from_millis(10),
+    };
+    let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(seconds), u32::try_from(nanoseconds)) else {
+        return true;
+    };
+    UNIX_EPOCH
+        .checked_add(Duration::new(seconds, nanoseconds) + tick)
+        .is_some_and(|settled| settled < now)
 }
 
 fn date(request: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
@@ -99,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn none_match_compares_weakly_and_wins_over_the_date() {
+    fn none_match_compares_weakly_and_overrides_the_date() {
         let file = seen_at(1_600_000_000);
         let etag = file.etag.clone();
         for (value, same) in [
@@ -137,8 +164,8 @@ mod tests {
             (file.etag.clone(), true),
             (format!("W/{}", file.etag), false),
             ("\"other\"".to_owned(), false),
-            (MODIFIED.to_owned(), true),
-            ("Fri, 14 Jul 2017 02:40:01 GMT".to_owned(), false),
+            // It was changed later than that.
+            (MODIFIED.to_owned(), false),
         ] {
             assert_eq!(
                 file.range_applies(&request(header::IF_RANGE, &value)),
@@ -146,13 +173,42 @@ mod tests {
                 "{value}"
             );
         }
-        let fresh = seen_at(1_500_000_000);
-        assert!(!fresh.range_applies(&request(header::IF_RANGE, MODIFIED)));
-        assert!(fresh.range_applies(&HeaderMap::new()));
+        assert!(file.range_applies(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_date_that_http_cannot_say_is_left_out() {
+    fn a_date_is_a_strong_validator_of_what_was_not_changed_after_its_second() {
+        let file = tempfile::tempfile().unwrap();
+        let written = file.metadata().unwrap();
+        let second = UNIX_EPOCH + Duration::from_secs(written.mtime() as u64);
+        let applies = |metadata: &Metadata, after: u64| {
+            let validators = Validators::new(metadata, second + Duration::from_millis(after));
+            let date = |date| request(header::IF_RANGE, &httpdate::fmt_http_date(date));
+            assert!(!validators.range_applies(&date(second - Duration::from_secs(1))));
+            validators.range_applies(&date(second))
+        };
+        assert!(!applies(&written, 999));
+        assert!(applies(&written, 1000));
+        // Changed in a later second, under the same time: the clock of the kernel decides.
+        std::thread::sleep(Duration::from_millis(1010));
+        file.set_modified(written.modified().unwrap()).unwrap();
+        assert!(!applies(&file.metadata().unwrap(), 5000));
+    }
+
+    #[test]
+    fn a_file_that_was_just_changed_has_a_tag_for_each_response() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
+        let metadata = file.metadata().unwrap();
+        let changed = UNIX_EPOCH + Duration::new(metadata.ctime() as u64, metadata.ctime_nsec() as u32);
+        let tag = |after: u64| Validators::new(&metadata, changed + Duration::from_millis(after)).etag;
+        assert_ne!(tag(0), tag(1));
+        assert_ne!(tag(1), tag(2100));
+        assert_eq!(tag(2100), tag(3000));
+    }
+
+    #[test]
+    fn a_date_that_http_cannot_express_is_left_out() {
         let mut headers = HeaderMap::new();
         seen_at(1_600_000_000).write_to(&mut headers);
         assert_eq!(headers[header::LAST_MODIFIED], MODIFIED);

@@ -7,19 +7,20 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
-use sandbox_protocol::Invalid;
 use sandbox_protocol::answer::Written;
+use sandbox_protocol::{Invalid, WriteOptions};
 
-use super::contain::Workspace;
 use super::upload::Upload;
+use super::workspace::Workspace;
 use super::{blocking, requested};
 use crate::body;
 use crate::error::Error;
+use crate::off_runtime::OffRuntime;
 
-/// How many bytes of an upload are held: a batch being received, and one being written.
+/// The most bytes of an upload that are held: a batch being received, and one being written.
 const HELD: usize = 2 * body::BATCH;
 
-/// Answers `PUT` with `{"ok":true}` once the whole body has replaced the file.
+/// Answers `PUT` with `{"ok":true}` once the whole body is the file.
 pub(super) async fn write(
     State(workspace): State<Arc<Workspace>>,
     uri: Uri,
@@ -43,19 +44,40 @@ async fn store(
     upload: &mut body::Upload,
 ) -> Result<(), Error> {
     let path = requested(uri)?;
+    let options = WriteOptions::from_query(uri.query().unwrap_or_default())?;
     if headers.contains_key(header::CONTENT_RANGE) {
-        // Taken for the whole file, the part would destroy the rest (RFC 9110, section 14.5).
+        // Writing the part as if it were the whole file would destroy the rest (RFC 9110, section
+        // 14.5).
         return Err(Invalid::request("Content-Range is not supported: PUT the whole file").into());
     }
     upload.announced(headers)?;
-    let mut file = blocking(Error::Write, move || Upload::create(&workspace, path)).await?;
-    let mut batch = upload.next_batch().await?;
+    let create = move || Upload::create(&workspace, path, options).map(OffRuntime::new);
+    let file = blocking(Error::Write, create).await?;
+    let received = upload.next_batch().await;
+    let (mut batch, mut file) = or_remove(received, file).await?;
     while let Some(blocks) = batch {
-        let writing = tokio::task::spawn_blocking(move || file.append(&blocks));
+        let append = move || file.into_inner().append(&blocks).map(OffRuntime::new);
+        let writing = tokio::task::spawn_blocking(append);
         let next = upload.next_batch().await;
-        // First the file, so that one that fails here is gone before the client hears of it.
+        // Wait for the file first, so that one that fails here is removed before the client gets
+        // the error.
         file = writing.await.map_err(|e| Error::Write(io::Error::other(e)))??;
-        batch = next?;
+        (batch, file) = or_remove(next, file).await?;
     }
-    blocking(Error::Write, move || file.commit()).await
+    blocking(Error::Write, move || file.into_inner().commit()).await
+}
+
+/// Returns what was received and `file`; returns an error only after the file is removed.
+async fn or_remove<T>(
+    received: Result<T, Error>,
+    file: OffRuntime<Upload>,
+) -> Result<(T, OffRuntime<Upload>), Error> {
+    match received {
+        Ok(received) => Ok((received, file)),
+        Err(e) => {
+            // Fails when the runtime stops.
+            let _ = tokio::task::spawn_blocking(move || drop(file.into_inner())).await;
+            Err(e)
+        }
+    }
 }

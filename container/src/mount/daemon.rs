@@ -1,30 +1,35 @@
 //! A running s3fs.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sandbox_protocol::Tail;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::pid1::Children;
-use crate::process::spawn::{Child, Role};
+use crate::process::children::Children;
+use crate::process::directory::Directory;
+use crate::process::program::Program;
+use crate::process::program::path_of;
+use crate::process::spawn::{Child, Start};
 
 /// The program.
 pub const S3FS: &str = "s3fs";
 
-/// How many bytes of what it said last are kept.
+/// The number of bytes kept of the end of its output.
 const LOG_TAIL: usize = 8 * 1024;
 
-/// For so long its last words are waited for once it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait for the rest of its output once it has ended.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running s3fs. Dropped, it is killed.
 #[derive(Debug)]
@@ -33,14 +38,14 @@ pub struct Daemon {
     pub pid: Pid,
     kill: mpsc::Sender<()>,
     ended: watch::Receiver<bool>,
-    said: Arc<Mutex<VecDeque<u8>>>,
-    /// True once there is nothing more to read.
-    silent: watch::Receiver<bool>,
+    output: Arc<Mutex<Tail>>,
+    /// True once its whole output was read.
+    log_closed: watch::Receiver<bool>,
 }
 
 impl Daemon {
-    /// Starts it with `arguments`, on a thread of the runtime. Its environment holds nothing: no variable of `sandboxd`
-    /// can change what it does.
+    /// Starts it with `arguments`, on a thread of the runtime. Its environment holds nothing: no
+    /// variable of `sandboxd` can change what it does.
     pub fn start(
         arguments: &[String],
         path: Option<&OsStr>,
@@ -48,33 +53,36 @@ impl Daemon {
         children: Arc<Children>,
     ) -> io::Result<Self> {
         let (log, log_writer) = io::pipe()?;
-        let mut command = Command::new(S3FS);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(path.map(|path| ("PATH", path)))
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .stdout(log_writer.try_clone()?)
-            .stderr(log_writer);
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = Child::spawn(&mut command, OsStr::new(S3FS), Role::Helper, children)?;
-        // With the command goes our copy of the pipe's other end.
-        drop(command);
+        let argv: Vec<_> = [S3FS]
+            .map(String::from)
+            .into_iter()
+            .chain(arguments.iter().cloned())
+            .collect();
+        let env: BTreeMap<_, _> = path
+            .map(|path| ("PATH".into(), path.to_owned()))
+            .into_iter()
+            .collect();
+        let program =
+            Program::resolve(&argv, &path_of(&env), directory).map_err(|_| io::ErrorKind::NotFound)?;
+        let cwd = Directory::existing(directory.to_owned());
+        let null = File::open("/dev/null")?;
+        let child = Start::helper(&program, &cwd, &env)
+            .spawn([null.as_fd(), log_writer.as_fd(), log_writer.as_fd()], children)?;
+        drop(log_writer);
         let pid = child.pid();
         let (kill, killed) = mpsc::channel(1);
         let (end, ended) = watch::channel(false);
         tokio::spawn(own(child, killed, end));
-        let said = Arc::default();
-        let (silence, silent) = watch::channel(false);
+        let output = Arc::new(Mutex::new(Tail::new(LOG_TAIL)));
+        let (close_log, log_closed) = watch::channel(false);
         let log = pipe::Receiver::from_owned_fd(log.into())?;
-        tokio::spawn(listen(log, Arc::clone(&said), silence));
+        tokio::spawn(keep_tail(log, Arc::clone(&output), close_log));
         Ok(Self {
             pid,
             kill,
             ended,
-            said,
-            silent,
+            output,
+            log_closed,
         })
     }
 
@@ -85,13 +93,13 @@ impl Daemon {
 
     /// Returns when it has ended.
     pub async fn ended(&self) {
-        // An error says that the task is gone, which it is after the end.
+        // Fails when the task is gone, which it is after the end.
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
-    /// Waits until it has ended; kills it when that takes longer than `patience`.
-    pub async fn end(self, patience: Duration) {
-        if timeout(patience, self.ended()).await.is_err() {
+    /// Waits until it has ended; kills it when that takes longer than `limit`.
+    pub async fn end(self, limit: Duration) {
+        if timeout(limit, self.ended()).await.is_err() {
             self.kill();
             self.ended().await;
         }
@@ -99,18 +107,21 @@ impl Daemon {
 
     /// Kills it.
     pub fn kill(&self) {
-        // An error says that it has ended, or was asked for.
+        // Fails when it has ended, or is being killed already.
         let _ = self.kill.try_send(());
     }
 
-    /// What it said last. When it has ended, all of it is there.
-    pub async fn said(&self) -> String {
+    /// The end of its output so far; complete when it has ended.
+    pub async fn output(&self) -> String {
         if self.has_ended() {
-            let _ = timeout(LAST_WORDS, self.silent.clone().wait_for(|silent| *silent)).await;
+            let _ = timeout(
+                LOG_TIMEOUT,
+                self.log_closed.clone().wait_for(|log_closed| *log_closed),
+            )
+            .await;
         }
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, end) = said.as_slices();
-        String::from_utf8_lossy(&[start, end].concat()).into_owned()
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.text()
     }
 }
 
@@ -118,9 +129,9 @@ impl Daemon {
 async fn own(child: Child, mut killed: mpsc::Receiver<()>, end: watch::Sender<bool>) {
     tokio::select! {
         () = child.ended() => {}
-        // Asked for, or nobody holds the daemon any more.
+        // The daemon is to be killed, or was dropped.
         _ = killed.recv() => {
-            // It has not been collected, so its id is its own.
+            // It has not been collected, so its pid is not reused.
             if let Err(e) = kill_process(child.pid(), Signal::KILL) {
                 tracing::warn!(pid = child.pid().as_raw_pid(), error = %e, "cannot kill s3fs");
             }
@@ -133,14 +144,13 @@ async fn own(child: Child, mut killed: mpsc::Receiver<()>, end: watch::Sender<bo
     end.send_replace(true);
 }
 
-/// Keeps the end of what it says.
-async fn listen(mut log: pipe::Receiver, said: Arc<Mutex<VecDeque<u8>>>, silence: watch::Sender<bool>) {
+/// Keeps the last [`LOG_TAIL`] bytes of its output.
+async fn keep_tail(mut log: pipe::Receiver, output: Arc<Mutex<Tail>>, close_log: watch::Sender<bool>) {
     let mut chunk = Vec::with_capacity(LOG_TAIL);
     while log.read_buf(&mut chunk).await.is_ok_and(|n| n > 0) {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend(chunk.drain(..));
-        let excess = said.len().saturating_sub(LOG_TAIL);
-        said.drain(..excess);
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.push(&chunk);
+        chunk.clear();
     }
-    silence.send_replace(true);
+    close_log.send_replace(true);
 }

@@ -1,12 +1,13 @@
-//! The right to mount, kept from commands.
+//! The right to mount, withheld from commands.
 //!
-//! In a container commands run as another user and have no capability at all. On the local runtime they run as the user
-//! of `sandboxd`, which can be root: what `sandboxd` may do, they may do. There (`--reserve-mounting`) one thread keeps
-//! the right to pass `CAP_SYS_ADMIN` on and starts s3fs; every other thread, and so every command, loses it. Capabilities
-//! belong to threads, and new threads inherit those of their creator, so this happens before there are others.
+//! In a container commands run as another user and have no capability at all. On the local runtime
+//! they run as the user of `sandboxd`, which can be root: they have all its rights. There
+//! (`--reserve-mounting`) one thread keeps the right to pass `CAP_SYS_ADMIN` on and starts s3fs;
+//! every other thread, and so every command, loses it. Capabilities belong to threads, and new
+//! threads inherit those of their creator, so this happens before there are others.
 //!
-//! The rest of `sandboxd` may still use the capability itself. A command can not borrow it: the kernel lets nobody trace
-//! a process that has more capabilities.
+//! The rest of `sandboxd` may still use the capability itself. A command cannot get it through
+//! tracing: the kernel lets no process trace one that has more capabilities.
 
 use std::io;
 use std::sync::mpsc;
@@ -16,25 +17,26 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
 };
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+
+use crate::threads::PATHS;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Starts processes that may mount.
 #[derive(Debug)]
 pub struct Keeper {
-    /// The thread that kept the right; `None`: every thread has it.
+    /// Jobs for the thread that has the right; `None`: every thread has it.
     jobs: Option<mpsc::Sender<Job>>,
 }
 
 impl Keeper {
-    /// Leaves everything as it is.
+    /// Every thread keeps the right.
     pub fn everybody() -> Self {
         Self { jobs: None }
     }
 
-    /// Takes the right to mount from whatever this thread and its future threads start. Does nothing where there is no
-    /// such right.
+    /// Takes the right to mount from every process that this thread and its future threads start.
+    /// Does nothing where there is no such right.
     pub fn reserve() -> io::Result<Self> {
         let own = capabilities(None)?;
         if !own.permitted.contains(CapabilitySet::SYS_ADMIN) {
@@ -46,7 +48,7 @@ impl Keeper {
             .spawn(move || queue.into_iter().for_each(|job| job()))?;
         let inheritable = own.inheritable - CapabilitySet::SYS_ADMIN - CapabilitySet::SETPCAP;
         set_capabilities(None, CapabilitySets { inheritable, ..own })?;
-        // The second is what the first takes.
+        // SETPCAP too: it is the capability that the first call needs.
         remove_capability_from_bounding_set(CapabilitySet::SYS_ADMIN)?;
         remove_capability_from_bounding_set(CapabilitySet::SETPCAP)?;
         Ok(Self { jobs: Some(jobs) })
@@ -58,15 +60,13 @@ impl Keeper {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let Some(jobs) = &self.jobs else {
-            return spawn_blocking(work)
-                .await
-                .unwrap_or_else(|e| Err(io::Error::other(e)));
+            return PATHS.run(work).await.flatten();
         };
         let (done, result) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
         let job = move || {
             let _context = runtime.enter();
-            // An error says that nobody waits any more; what came of it is dropped.
+            // Fails when nobody waits any more; the result is dropped.
             let _ = done.send(work());
         };
         let gone = || io::Error::other("the thread that may mount is gone");

@@ -2,23 +2,25 @@
 //!
 //! # Theory of operation
 //!
-//! s3fs does the work, one process a mount ([`daemon`]), started by `sandboxd` and by its user: root, where commands are
-//! not. It mounts the bucket on a [`stage`] that nobody else sees. Once the bucket answers there, the mount is bound to
-//! its [`point`], the directory that the client named, and the stage is taken down, with the credentials: s3fs read them
-//! when it started. So a command finds the credentials nowhere: not in a file, not in an environment, not in a command
-//! line, not in the memory of a process that it may look into.
+//! s3fs does the work, one process per mount ([`daemon`]). `sandboxd` starts it as its own user:
+//! root, where commands are not. s3fs mounts the bucket on a [`stage`] that nobody else sees. Once
+//! the bucket answers there, the mount is bound to its [`point`], the directory that the client
+//! named, and the stage is removed with the credentials: s3fs read them when it started. So a
+//! command finds the credentials nowhere: not in a file, not in an environment, not in a command
+//! line, not in the memory of a process that it may read.
 //!
-//! A bucket that the Sandbox object serves (a `binding`, or with `credentialProxy`) is mounted like any other: its endpoint is
-//! the object, its credentials are a token that opens nothing else. Whether the object can be reached is looked at first
-//! ([`probe`]).
+//! A bucket that the Sandbox object serves (a `binding`, or with `credentialProxy`) is mounted like
+//! any other: its endpoint is the object, its credentials are a token for nothing else. A [`probe`]
+//! first checks that the object can be reached.
 //!
-//! [`registry`] knows every mount by its path. A path is busy while something is being done to it, so nothing is done twice
-//! at a time. What is done runs to its end when its client leaves: there are no half mounts.
+//! [`registry`] knows every mount by its path. It holds a path during a mount or unmount, so that
+//! there is only one at a time. Both run to their end when their client leaves: no mount stays half
+//! done.
 //!
-//! A mount whose s3fs has died stays where it is, so that commands get errors instead of writing beside the bucket. It can
-//! be unmounted, and mounted anew.
+//! A mount whose s3fs has died stays where it is, so that commands get errors instead of writing
+//! beside the bucket. It can be unmounted, and mounted again.
 //!
-//! At a shutdown commands are ended first, so that what they have open is written, and mounts after them.
+//! A shutdown ends commands first, so that their open files are written, and mounts after them.
 
 pub mod daemon;
 pub mod keeper;
@@ -58,7 +60,7 @@ async fn mount(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>, Error> {
-    let (body, _room) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
+    let (body, _permit) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
     let request = MountRequest::parse(&body)?;
     to_its_end(Error::Mount, async move { mounts.mount(&request).await }).await
 }
@@ -68,7 +70,7 @@ async fn unmount(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>, Error> {
-    let (body, _room) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
+    let (body, _permit) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
     let request = UnmountRequest::parse(&body)?;
     to_its_end(Error::Unmount, async move {
         mounts.unmount(&request.mount_path).await
@@ -76,7 +78,7 @@ async fn unmount(
     .await
 }
 
-/// Does `work` whether or not its client stays for it.
+/// Runs `work` to its end, even when its client leaves.
 async fn to_its_end(
     lost: fn(String) -> Error,
     work: impl Future<Output = Result<(), Error>> + Send + 'static,

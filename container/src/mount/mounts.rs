@@ -10,7 +10,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getgid, getuid};
 use sandbox_protocol::mount::{Credentials, MountPath, Remote, Source};
 use sandbox_protocol::{Invalid, Limits, MountRequest};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::daemon::Daemon;
@@ -18,50 +17,53 @@ use super::keeper::Keeper;
 use super::point::{Content, Point};
 use super::probe;
 use super::registry::{Mounted, Registry};
-use super::s3fs::{self, Order};
+use super::s3fs::{self, CommandLine};
 use super::stage::Stage;
 use crate::Error;
-use crate::pid1::Children;
-use crate::process::refusal::reason;
+use crate::process::children::Children;
+use crate::process::shell_error::os_message;
 use crate::quota::{Buffers, Quota};
+use crate::threads::PATHS;
 
-/// For so long a bucket may take to answer. s3fs itself gives up an endpoint that refuses connections after 20 s.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long s3fs may take to report why the bucket does not answer.
+const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For so long s3fs may take to say why the bucket does not answer.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long an unmount waits for a busy mount: a file that was just closed keeps it busy for a
+/// short time.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For so long a mount may be busy that is unmounted: a file that was just closed is, for a moment.
-const BUSY: Duration = Duration::from_secs(2);
+/// The interval between two attempts to unmount.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The pause between two tries to unmount.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long the kernel may take to unmount, before s3fs is killed.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For so long the kernel may take to unmount. s3fs is killed then.
-const DETACH: Duration = Duration::from_secs(10);
-
-/// For so long s3fs may take to end once nothing of it is mounted.
-const END: Duration = Duration::from_secs(5);
+/// How long s3fs may take to end once it has no mount.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The mounts of a sandbox.
 #[derive(Debug)]
 pub struct Mounts {
     registry: Registry,
-    room: Quota,
+    quota: Quota,
+    /// How long a bucket may take to answer. s3fs itself gives up an endpoint that refuses
+    /// connections after 20 s.
+    answer_timeout: Duration,
     keeper: Keeper,
     children: Arc<Children>,
-    /// Whom the files of a mount belong to.
+    /// The owner of the files of a mount.
     owner: (Uid, Gid),
-    /// Where programs are looked for.
+    /// The `PATH` to search for programs.
     path: Option<OsString>,
-    /// Where what asks for mounts takes room.
+    /// The memory for the bodies of requests.
     pub(super) buffers: Buffers,
 }
 
 impl Mounts {
-    /// No mounts yet. Their files will belong to `owner`, or to the server's own user; s3fs is looked for in `path`, a
-    /// list like that of the variable `PATH`, and started by `keeper`. There are as many
-    /// at a time as `limits` say. What asks for mounts takes room in `buffers`.
+    /// No mounts yet. Their files will belong to `owner`, or to the server's own user; s3fs is
+    /// looked for in `path`, a list like that of the variable `PATH`, and started by `keeper`.
+    /// `limits` bound their number, and the time until a bucket answers; the bodies of requests are
+    /// held in `buffers`.
     pub fn new(
         owner: Option<(Uid, Gid)>,
         path: Option<OsString>,
@@ -72,7 +74,8 @@ impl Mounts {
     ) -> Self {
         Self {
             registry: Registry::default(),
-            room: Quota::new("mounted buckets", limits.max_mounts),
+            quota: Quota::new("mounted buckets", limits.max_mounts),
+            answer_timeout: Duration::from_millis(limits.mount_timeout_ms.value),
             keeper,
             children,
             owner: owner.unwrap_or_else(|| (getuid(), getgid())),
@@ -83,20 +86,21 @@ impl Mounts {
 
     /// Mounts a bucket, and returns once it answers at its path. Nothing is left when it does not.
     ///
-    /// Errors: 400 when the request lacks the endpoint or the credentials, 501 when the object that is to serve it cannot be
-    /// reached, 503 when as many are mounted as may be, 502 with the reason for everything else.
+    /// Errors: 400 when the request lacks the endpoint or the credentials, 501 when the object that
+    /// is to serve it cannot be reached, 503 when the limit of mounts is reached, 502 with the
+    /// reason for everything else.
     pub async fn mount(&self, request: &MountRequest) -> Result<(), Error> {
         let remote = complete(request)?;
         let path = &request.mount_path;
         let (held, dead) = self.registry.hold_for_mount(path).map_err(Error::Mount)?;
         let permit = match &dead {
             Some(dead) => Arc::clone(&dead.permit),
-            None => Arc::new(self.room.take()?),
+            None => Arc::new(self.quota.take()?),
         };
         if let Some(dead) = dead {
-            // Its s3fs is gone: there is nothing that could be busy.
+            // Its s3fs is gone, so the mount cannot be busy.
             let _ = detach(&dead).await;
-            end(dead, END).await;
+            end(dead, EXIT_TIMEOUT).await;
         }
         if remote.credential_proxy {
             probe::reach(remote).await?;
@@ -106,8 +110,8 @@ impl Mounts {
         } else {
             Content::Nothing
         };
-        let place = path.clone();
-        let point = Arc::new(blocking(move || Point::prepare(&place, content)).await?);
+        let target = path.clone();
+        let point = Arc::new(blocking(move || Point::prepare(&target, content)).await?);
         let mounted = self.mount_on(&point, request, remote).await;
         match mounted {
             Ok(daemon) => {
@@ -117,19 +121,20 @@ impl Mounts {
                     daemon,
                     permit,
                 }) {
-                    end_all(vec![late], END).await;
+                    end_all(vec![late], EXIT_TIMEOUT).await;
                 }
                 Ok(())
             }
-            Err(words) => {
-                tracing::info!(%path, "cannot mount a bucket: {words}");
+            Err(message) => {
+                tracing::info!(%path, "cannot mount a bucket: {message}");
                 remove(point).await;
-                Err(Error::Mount(words))
+                Err(Error::Mount(message))
             }
         }
     }
 
-    /// Mounts a bucket where nobody sees it and, once it answers, on `point`. The error is what the client is told.
+    /// Mounts a bucket on a stage that nobody sees and, once it answers, on `point`. The error is
+    /// text for the client.
     async fn mount_on(
         &self,
         point: &Arc<Point>,
@@ -139,16 +144,16 @@ impl Mounts {
         let credentials = remote.credentials.clone().filter(|_| !request.is_public());
         let made = {
             let credentials = credentials.clone();
-            spawn_blocking(move || Stage::make(credentials.as_ref())).await
+            PATHS.run(move || Stage::make(credentials.as_ref())).await
         };
         let stage = made
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
-            .map_err(|e| format!("a directory for the mount cannot be made: {}", reason(&e)))?;
+            .flatten()
+            .map_err(|e| format!("a directory for the mount cannot be made: {}", os_message(&e)))?;
         let result = self
             .mount_from(&stage, point, request, remote, credentials.as_ref())
             .await;
-        // It blocks. It fails only when the runtime stops.
-        let _ = spawn_blocking(move || drop(stage)).await;
+        // It blocks. It fails only when it panics.
+        let _ = PATHS.run(move || drop(stage)).await;
         result
     }
 
@@ -160,7 +165,7 @@ impl Mounts {
         remote: &Remote,
         credentials: Option<&Credentials>,
     ) -> Result<Daemon, String> {
-        let arguments = Order {
+        let arguments = CommandLine {
             request,
             remote,
             key_file: stage.key().as_deref(),
@@ -173,61 +178,64 @@ impl Mounts {
         let start = move || Daemon::start(&arguments, path.as_deref(), &directory, children);
         let daemon = self.keeper.run(start).await.map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => "s3fs is not installed in the sandbox".to_owned(),
-            _ => format!("s3fs: {}", reason(&e)),
+            _ => format!("s3fs: {}", os_message(&e)),
         })?;
         let attached = async {
-            match timeout(ANSWER, stage.answers(&daemon)).await {
+            let root = match timeout(self.answer_timeout, stage.answers(&daemon)).await {
                 Ok(answered) => answered?,
-                Err(_) => return Err(format!("the bucket did not answer within {} s", ANSWER.as_secs())),
-            }
-            let (point, bucket) = (Arc::clone(point), stage.bucket());
-            let attached = spawn_blocking(move || point.attach(&bucket)).await;
-            attached
-                .unwrap_or_else(|e| Err(io::Error::other(e)))
-                .map_err(|e| reason(&e))
+                Err(_) => {
+                    return Err(format!(
+                        "the bucket did not answer within {} s",
+                        self.answer_timeout.as_secs_f64()
+                    ));
+                }
+            };
+            let point = Arc::clone(point);
+            let attached = PATHS.run(move || point.attach(&root)).await;
+            attached.flatten().map_err(|e| os_message(&e))
         };
-        let Err(words) = attached.await else {
+        let Err(message) = attached.await else {
             return Ok(daemon);
         };
-        // It usually ends by itself, and has said why.
-        let _ = timeout(LAST_WORDS, daemon.ended()).await;
-        let said = s3fs::words(&daemon.said().await, credentials);
+        // It usually ends on its own, and has logged why.
+        let _ = timeout(DIAGNOSIS_TIMEOUT, daemon.ended()).await;
+        let output = s3fs::error_text(&daemon.output().await, credentials);
         daemon.end(Duration::ZERO).await;
-        Err(said.map_or(words, |said| format!("s3fs: {said}")))
+        Err(output.map_or(message, |output| format!("s3fs: {output}")))
     }
 
-    /// Unmounts what is mounted at `path`, and removes the directories that were made for it as far as they are empty.
+    /// Unmounts the bucket at `path`, and removes those directories made for it that are empty.
     ///
-    /// Errors: 502 when nothing is mounted there, or when it is in use; then it stays mounted.
+    /// Errors: 502 when nothing is mounted there, or when the mount is in use; then it stays.
     pub async fn unmount(&self, path: &MountPath) -> Result<(), Error> {
         let (held, mounted) = self.registry.hold_for_unmount(path).map_err(Error::Unmount)?;
         match detach(&mounted).await {
             Ok(()) => {
-                end(mounted, END).await;
+                end(mounted, EXIT_TIMEOUT).await;
                 tracing::info!(%path, "unmounted a bucket");
                 Ok(())
             }
-            Err(words) => {
+            Err(message) => {
                 if let Some(late) = held.keep(mounted) {
-                    end_all(vec![late], END).await;
+                    end_all(vec![late], EXIT_TIMEOUT).await;
                 }
-                Err(Error::Unmount(format!("{path}: {words}")))
+                Err(Error::Unmount(format!("{path}: {message}")))
             }
         }
     }
 
-    /// The processes that must not end before commands have.
+    /// The processes that must not end before commands.
     pub fn processes(&self) -> Vec<Pid> {
         self.registry.processes()
     }
 
-    /// Unmounts everything for good: there are no mounts after this.
-    pub async fn shut_down(&self, patience: Duration) {
-        end_all(self.registry.close(), patience).await;
+    /// Unmounts everything, and takes no new mounts.
+    pub async fn shut_down(&self, limit: Duration) {
+        end_all(self.registry.close(), limit).await;
     }
 }
 
-/// What is mounted, once the request says all that is needed.
+/// The bucket to mount, if the request has all that is needed.
 fn complete(request: &MountRequest) -> Result<&Remote, Error> {
     let remote = match &request.source {
         Source::Remote(remote) => remote,
@@ -246,54 +254,63 @@ fn complete(request: &MountRequest) -> Result<&Remote, Error> {
     Ok(remote)
 }
 
-/// Takes a mount off its directory. The error says why it cannot be.
+/// Unmounts a mount from its directory. The error is the reason, for the client.
 async fn detach(mounted: &Mounted) -> Result<(), String> {
-    let deadline = Instant::now() + BUSY;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
     while !mounted.daemon.has_ended() {
         let point = Arc::clone(&mounted.point);
-        let Ok(detached) = timeout(DETACH, spawn_blocking(move || point.detach())).await else {
-            // s3fs does not answer the kernel.
+        let Ok(detached) = timeout(DETACH_TIMEOUT, PATHS.run(move || point.detach())).await else {
+            // s3fs does not respond to the kernel.
             mounted.daemon.kill();
             mounted.daemon.ended().await;
             break;
         };
         match detached.unwrap_or(Err(Errno::IO)) {
             Ok(()) => return Ok(()),
-            Err(Errno::BUSY) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(Errno::BUSY) if Instant::now() < deadline => sleep(RETRY_INTERVAL).await,
             Err(Errno::BUSY) => {
                 return Err("it is busy: a process works in it, or has a file of it open".into());
             }
             // Nothing is mounted there: somebody in the sandbox unmounted it.
             Err(Errno::INVAL) => return Ok(()),
-            Err(e) => return Err(reason(&e.into())),
+            Err(e) => return Err(os_message(&e.into())),
         }
     }
-    match mounted.point.detach_lazily() {
+    match detach_lazily(&mounted.point).await {
         Ok(()) | Err(Errno::INVAL) => Ok(()),
-        Err(e) => Err(reason(&e.into())),
+        Err(e) => Err(os_message(&e.into())),
     }
 }
 
-/// Waits for the end of what was unmounted, and removes its directory.
-async fn end(mounted: Mounted, patience: Duration) {
+async fn detach_lazily(point: &Arc<Point>) -> Result<(), Errno> {
+    let point = Arc::clone(point);
+    // It fails only when it panics.
+    PATHS
+        .run(move || point.detach_lazily())
+        .await
+        .unwrap_or(Err(Errno::IO))
+}
+
+/// Waits until the s3fs of an unmounted bucket has ended, and removes the mount's directory.
+async fn end(mounted: Mounted, limit: Duration) {
     let Mounted {
         point,
         daemon,
         permit,
     } = mounted;
-    daemon.end(patience).await;
+    daemon.end(limit).await;
     remove(point).await;
     drop(permit);
 }
 
-async fn end_all(mounts: Vec<Mounted>, patience: Duration) {
+async fn end_all(mounts: Vec<Mounted>, limit: Duration) {
     for mounted in &mounts {
-        if let Err(e) = mounted.point.detach_lazily() {
+        if let Err(e) = detach_lazily(&mounted.point).await {
             tracing::warn!(error = %e, "cannot unmount a bucket");
         }
     }
-    // All of them are ending by now.
-    let deadline = Instant::now() + patience;
+    // All of them are ending now.
+    let deadline = Instant::now() + limit;
     for mounted in mounts {
         end(mounted, deadline.saturating_duration_since(Instant::now())).await;
     }
@@ -301,14 +318,15 @@ async fn end_all(mounts: Vec<Mounted>, patience: Duration) {
 
 /// Removes the directories that were made for a mount.
 async fn remove(point: Arc<Point>) {
-    // It blocks. It fails only when the runtime stops.
-    let _ = spawn_blocking(move || drop(point)).await;
+    // It blocks. It fails only when it panics.
+    let _ = PATHS.run(move || drop(point)).await;
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    spawn_blocking(work)
+    PATHS
+        .run(work)
         .await
         .unwrap_or_else(|e| Err(Error::Mount(e.to_string())))
 }

@@ -1,59 +1,61 @@
 //! The directory that a bucket is mounted on.
 //!
-//! `sandboxd` may mount anywhere, and commands may rename and link as they like meanwhile. So a path is walked once, name
-//! by name and through no symbolic link, and what it leads to is pinned by a descriptor; everything after goes by that.
+//! `sandboxd` may mount anywhere, and commands may rename and link as they like meanwhile. So a
+//! path is walked once, name by name and through no symbolic link, and its directory is pinned by a
+//! descriptor. All later calls use that.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
-use rustix::fs::{chownat, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};
+use rustix::fs::{chownat, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use sandbox_protocol::Invalid;
 use sandbox_protocol::mount::MountPath;
 
 use crate::Error;
-use crate::process::refusal::reason;
+use crate::beneath::{descriptor_path, pin};
+use crate::process::shell_error::os_message;
 
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// A mount point. Its calls may block. Dropped, it removes the directories that were made for it and are empty.
+/// A mount point. Its calls may block. Dropped, it removes the directories that were made for it
+/// and are empty.
 #[derive(Debug)]
 pub struct Point {
-    /// Pins the directory itself, not what is mounted on it: a mount is not busy because of it.
+    /// Pins the directory itself and not the mount on it, so it does not keep the mount busy.
     directory: OwnedFd,
-    /// Outermost first.
+    /// The directories made for the mount, outermost first.
     made: Vec<Made>,
 }
 
-/// A directory that was made: its name in its parent.
+/// A directory that was made, by its name in its parent.
 #[derive(Debug)]
 struct Made {
     parent: OwnedFd,
     name: String,
 }
 
-/// What a directory may hold that is about to be mounted on.
+/// The content that a mount point may have before the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing: a mount would hide it.
+    /// None: a mount would hide it.
     Nothing,
     /// Anything; it is hidden until the bucket is unmounted.
     Anything,
 }
 
 impl Point {
-    /// Finds the directory at `path`. What is missing of it is made, and belongs to whom its parent belongs to.
+    /// Finds the directory at `path`. Makes missing directories, with their parent's owner.
     ///
-    /// Errors: 400 when the path leads through a link or something that is no directory, 502 for the kernel's refusals
-    /// and for a directory that has more than `content` in it.
+    /// Errors: 400 when the path leads through a link or a file, 502 for the kernel's errors and
+    /// for a directory that has more than `content` in it.
     pub fn prepare(path: &MountPath, content: Content) -> Result<Self, Error> {
-        let failed = |e: Errno| Error::Mount(format!("{path}: {}", words(e)));
+        let failed = |e: Errno| Error::Mount(format!("{path}: {}", message(e)));
         let mut point = Self {
-            directory: openat(CWD, "/", DIRECTORY, Mode::empty()).map_err(failed)?,
+            directory: pin(CWD, OsStr::new("/")).map_err(failed)?,
             made: Vec::new(),
         };
         let mut walked = PathBuf::from("/");
@@ -70,20 +72,20 @@ impl Point {
                     walked.display()
                 ))
                 .into(),
-                e => Error::Mount(format!("{}: {}", walked.display(), words(e))),
+                e => Error::Mount(format!("{}: {}", walked.display(), message(e))),
             })?;
         }
         let mut entries =
-            fs::read_dir(point.link()).map_err(|e| Error::Mount(format!("{path}: {}", reason(&e))))?;
+            fs::read_dir(point.link()).map_err(|e| Error::Mount(format!("{path}: {}", os_message(&e))))?;
         if content == Content::Nothing && entries.next().is_some() {
             return Err(Error::Mount(format!("{path} is not empty")));
         }
         Ok(point)
     }
 
-    /// Goes down into `name`, which is made if it is missing.
+    /// Goes down into `name`, and makes it if it is missing.
     fn step(&mut self, name: &str) -> Result<(), Errno> {
-        let opened = match openat(&self.directory, name, DIRECTORY, Mode::empty()) {
+        let opened = match pin(self.directory.as_fd(), OsStr::new(name)) {
             Err(Errno::NOENT) => {
                 mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))?;
                 let parent = self.directory.try_clone().map_err(|_| Errno::MFILE)?;
@@ -92,7 +94,7 @@ impl Point {
                     name: name.to_owned(),
                 });
                 self.give_to_the_parents_owner(name)?;
-                openat(&self.directory, name, DIRECTORY, Mode::empty())?
+                pin(self.directory.as_fd(), OsStr::new(name))?
             }
             opened => opened?,
         };
@@ -109,37 +111,39 @@ impl Point {
         let owner = (Uid::from_raw(parent.st_uid), Gid::from_raw(parent.st_gid));
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         match chownat(&self.directory, name, Some(owner.0), Some(owner.1), flags) {
-            // A server without the right to, or a file system without owners.
+            // The server has no right to, or the file system has no owners.
             Err(Errno::PERM) => Ok(()),
             given => given,
         }
     }
 
-    /// Mounts here what is mounted at `source`.
-    pub fn attach(&self, source: &Path) -> io::Result<()> {
-        Ok(mount_bind(source, self.link())?)
+    /// Binds the mount with the root directory `root` here. Fails when it was unmounted meanwhile.
+    pub fn attach(&self, root: &File) -> io::Result<()> {
+        Ok(mount_bind(descriptor_path(root), self.link())?)
     }
 
-    /// Unmounts what is mounted here. `BUSY`: somebody has a file of it open or works in it.
+    /// Unmounts the mount on this directory. `BUSY`: a process has a file of it open or works in
+    /// it.
     pub fn detach(&self) -> Result<(), Errno> {
         unmount(self.link(), UnmountFlags::empty())
     }
 
-    /// Takes what is mounted here out of sight at once. It ends when the last who uses it is gone.
+    /// Detaches the mount from this directory at once. It ends when no process uses it any more.
     pub fn detach_lazily(&self) -> Result<(), Errno> {
         unmount(self.link(), UnmountFlags::DETACH)
     }
 
-    /// A name of the pinned directory that no rename changes. As a mount's it means what is mounted on the directory.
+    /// A name of the pinned directory that no rename changes. In a call about mounts it means the
+    /// mount on the directory.
     fn link(&self) -> String {
-        format!("/proc/self/fd/{}", self.directory.as_raw_fd())
+        descriptor_path(&self.directory)
     }
 }
 
 impl Drop for Point {
     fn drop(&mut self) {
         while let Some(Made { parent, name }) = self.made.pop() {
-            // What is not empty stays, and all above it.
+            // A directory that is not empty stays, and all above it.
             if unlinkat(&parent, name, AtFlags::REMOVEDIR).is_err() {
                 return;
             }
@@ -147,7 +151,7 @@ impl Drop for Point {
     }
 }
 
-/// The kernel's words for an error.
-fn words(e: Errno) -> String {
-    reason(&e.into())
+/// The kernel's message for an error.
+fn message(e: Errno) -> String {
+    os_message(&e.into())
 }

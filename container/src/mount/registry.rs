@@ -1,4 +1,4 @@
-//! Which paths have a mount, and which are being worked on.
+//! The paths that have a mount, and those that are being mounted or unmounted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +13,11 @@ use crate::quota::Permit;
 /// A bucket that is mounted.
 #[derive(Debug)]
 pub struct Mounted {
-    /// Where.
+    /// The directory it is mounted on.
     pub point: Arc<Point>,
-    /// What serves it.
+    /// The s3fs that serves it.
     pub daemon: Daemon,
-    /// Its place among the mounts.
+    /// Its permit in the quota of mounts.
     pub permit: Arc<Permit>,
 }
 
@@ -29,12 +29,12 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// `None`: somebody works on it.
+    /// `None`: the path is being mounted or unmounted.
     by_path: BTreeMap<MountPath, Option<Mounted>>,
     closed: bool,
 }
 
-/// A path that its holder alone works on. Dropped, it has no mount.
+/// Exclusive access to a path. Dropping it leaves the path without a mount.
 #[derive(Debug)]
 pub struct Held {
     slots: Arc<Mutex<Slots>>,
@@ -42,8 +42,8 @@ pub struct Held {
 }
 
 impl Registry {
-    /// Holds `path` for a mount; gives what is left there of one whose s3fs has ended. The error says what is in the
-    /// way.
+    /// Holds `path` for a mount. Also returns the old mount there if its s3fs has ended. The error
+    /// says what prevents a mount.
     pub fn hold_for_mount(&self, path: &MountPath) -> Result<(Held, Option<Mounted>), String> {
         let mut slots = lock(&self.slots);
         slots.open()?;
@@ -68,7 +68,8 @@ impl Registry {
         Ok((self.held(path), dead))
     }
 
-    /// Holds `path` to unmount it, and gives what is mounted there. The error says why there is nothing to unmount.
+    /// Holds `path` to unmount it, and returns the mount there. The error says why there is nothing
+    /// to unmount.
     pub fn hold_for_unmount(&self, path: &MountPath) -> Result<(Held, Mounted), String> {
         let mut slots = lock(&self.slots);
         slots.open()?;
@@ -91,7 +92,7 @@ impl Registry {
             .collect()
     }
 
-    /// Gives every mount away and takes no more.
+    /// Returns every mount and takes no more.
     pub fn close(&self) -> Vec<Mounted> {
         let mut slots = lock(&self.slots);
         slots.closed = true;
@@ -116,7 +117,7 @@ impl Slots {
 }
 
 impl Held {
-    /// Says that `mounted` is here now. It comes back when there are to be no more mounts.
+    /// Registers `mounted` at this path. Returns it when the registry is closed.
     pub fn keep(self, mounted: Mounted) -> Option<Mounted> {
         let mut slots = lock(&self.slots);
         if slots.closed {

@@ -1,4 +1,4 @@
-//! The command line of s3fs, and what it says.
+//! The command line of s3fs, and its output.
 
 use std::path::Path;
 
@@ -6,25 +6,32 @@ use rustix::fs::{Gid, Uid};
 use sandbox_protocol::MountRequest;
 use sandbox_protocol::mount::{Credentials, Endpoint, Remote, S3fsOption};
 
-/// The most bytes of s3fs's words that a client is told.
-const MOST_WORDS: usize = 1024;
+/// The most bytes of s3fs's output in an error for a client.
+const MAX_ERROR_TEXT: usize = 1024;
 
-/// A mount as s3fs is told of it.
+/// The options for the disk space that s3fs leaves free. It accepts one of them.
+const FREE_SPACE_OPTIONS: [&str; 2] = ["ensure_diskfree", "free_space_ratio"];
+
+/// The disk space that s3fs leaves free, in megabytes. By default it is a tenth of the disk, and
+/// s3fs refuses to start on a large disk that has tens of gigabytes left.
+const FREE_SPACE_MB: u32 = 256;
+
+/// The mount that a command line of s3fs describes.
 #[derive(Debug)]
-pub struct Order<'a> {
-    /// What the client asked for.
+pub struct CommandLine<'a> {
+    /// The client's request.
     pub request: &'a MountRequest,
     /// The bucket.
     pub remote: &'a Remote,
     /// The file with the credentials, for a bucket that needs them.
     pub key_file: Option<&'a Path>,
-    /// Where it is mounted.
+    /// The directory to mount on.
     pub target: &'a Path,
-    /// Whom its files belong to.
+    /// The owner of its files.
     pub owner: (Uid, Gid),
 }
 
-impl Order<'_> {
+impl CommandLine<'_> {
     /// The arguments. They hold no secret: every process of the sandbox can read them.
     pub fn arguments(&self) -> Vec<String> {
         let Self { request, remote, .. } = self;
@@ -40,6 +47,10 @@ impl Order<'_> {
         }
         add(&format!("uid={}", self.owner.0.as_raw()));
         add(&format!("gid={}", self.owner.1.as_raw()));
+        let is_free_space = |option: &S3fsOption| FREE_SPACE_OPTIONS.contains(&option.name());
+        if !request.s3fs_options.iter().any(is_free_space) {
+            add(&format!("ensure_diskfree={FREE_SPACE_MB}"));
+        }
         for option in &request.s3fs_options {
             add(option.as_str());
         }
@@ -61,7 +72,7 @@ impl Order<'_> {
             "" => remote.bucket.as_str().to_owned(),
             prefix => format!("{}:{prefix}", remote.bucket.as_str()),
         };
-        // In the foreground: it stays our child, and its words are ours to read.
+        // In the foreground, so that it stays our child and we read its output.
         let mut arguments = vec![bucket, self.target.display().to_string(), "-f".to_owned()];
         for option in options {
             arguments.extend(["-o".to_owned(), option]);
@@ -80,17 +91,18 @@ pub fn key_file(credentials: &Credentials) -> String {
     format!("{}:{}\n", credentials.id(), credentials.secret())
 }
 
-/// What s3fs said, for a client: its complaints without times and places in its source, one line, no secrets.
-pub fn words(said: &str, credentials: Option<&Credentials>) -> Option<String> {
+/// The errors in the output of s3fs, for a client: one line, without times, positions in its source
+/// and secrets.
+pub fn error_text(output: &str, credentials: Option<&Credentials>) -> Option<String> {
     // `2026-11-21T06:39:52.142Z [CRT] s3fs.cpp:s3fs_check_service(3590): …`
     let bare = |line: &'_ str| -> String {
         let text = line.split_once("] ").map_or(line, |(_, text)| text);
         match text.split_once("): ") {
-            Some((place, text)) if place.contains(".cpp:") => text.trim().to_owned(),
+            Some((source, text)) if source.contains(".cpp:") => text.trim().to_owned(),
             _ => text.trim().to_owned(),
         }
     };
-    let lines: Vec<_> = said
+    let lines: Vec<_> = output
         .lines()
         .filter(|line| !line.contains(" [INF] ") && !line.trim().is_empty())
         .map(bare)
@@ -98,15 +110,15 @@ pub fn words(said: &str, credentials: Option<&Credentials>) -> Option<String> {
     let mut text = lines.join("; ");
     if let Some(credentials) = credentials {
         for secret in [credentials.secret(), credentials.id()] {
-            // A shorter one keeps nobody out, and would make every text unreadable.
+            // A shorter secret protects nothing, and replacing it would make every text unreadable.
             if secret.len() >= 4 {
                 text = text.replace(secret, "…");
             }
         }
     }
     text.retain(|c| !c.is_control());
-    // The end: the last complaint says most.
-    let start = text.len().saturating_sub(MOST_WORDS);
+    // The end, as the last error explains most.
+    let start = text.len().saturating_sub(MAX_ERROR_TEXT);
     let start = (start..=text.len()).find(|at| text.is_char_boundary(*at))?;
     text.get(start..)
         .filter(|text| !text.is_empty())
@@ -127,7 +139,7 @@ mod tests {
             panic!("a remote");
         };
         let key = PathBuf::from("/run/k/key");
-        Order {
+        CommandLine {
             request: &request,
             remote,
             key_file: with_key.then_some(key.as_path()),
@@ -147,7 +159,7 @@ mod tests {
         assert_eq!(
             line.join(" "),
             "b:/p/q /run/k/bucket -f -o use_path_request_style -o nomixupload -o endpoint=auto -o uid=1000 -o gid=1001 \
-             -o endpoint=weur -o rw -o allow_other -o nosuid -o nodev -o ro -o url=https://a.r2.cloudflarestorage.com \
+             -o ensure_diskfree=256 -o endpoint=weur -o rw -o allow_other -o nosuid -o nodev -o ro -o url=https://a.r2.cloudflarestorage.com \
              -o passwd_file=/run/k/key"
         );
     }
@@ -155,29 +167,29 @@ mod tests {
     #[test]
     fn amazon_is_addressed_by_host() {
         let line = arguments(
-            r#"{"bucket":"b","mountPath":"/m","options":{"endpoint":"https://s3.amazonaws.com","s3fsOptions":["public_bucket=1"]}}"#,
+            r#"{"bucket":"b","mountPath":"/m","options":{"endpoint":"https://s3.amazonaws.com","s3fsOptions":["public_bucket=1","free_space_ratio=5"]}}"#,
             false,
         );
         assert_eq!(
             line.join(" "),
-            "b /run/k/bucket -f -o uid=1000 -o gid=1001 -o public_bucket=1 -o allow_other -o nosuid -o nodev \
-             -o url=https://s3.amazonaws.com"
+            "b /run/k/bucket -f -o uid=1000 -o gid=1001 -o public_bucket=1 -o free_space_ratio=5 -o allow_other \
+             -o nosuid -o nodev -o url=https://s3.amazonaws.com"
         );
     }
 
     #[test]
-    fn words_are_the_complaints_without_secrets() {
-        let said = "2026-11-21T06:39:52.133Z [INF] s3fs version 1.90(unknown) : s3fs -f -o url=http://h b m\n\
+    fn the_error_text_has_the_errors_without_secrets() {
+        let output = "2026-11-21T06:39:52.133Z [INF] s3fs version 1.90(unknown) : s3fs -f -o url=http://h b m\n\
             2026-11-21T06:39:52.142Z [CRT] s3fs.cpp:s3fs_check_service(3590): invalid credentials(host=http://h) for AKID/hush.\n\
             fuse: device not found\n";
         let key = Credentials::parse("AKID", "hush").unwrap();
         assert_eq!(
-            words(said, Some(&key)).unwrap(),
+            error_text(output, Some(&key)).unwrap(),
             "invalid credentials(host=http://h) for …/….; fuse: device not found"
         );
-        assert_eq!(words("2026 [INF] nothing\n\n", None), None);
-        assert_eq!(words("", None), None);
-        let long = words(&"é".repeat(5000), None).unwrap();
-        assert_eq!(long.len(), MOST_WORDS);
+        assert_eq!(error_text("2026 [INF] nothing\n\n", None), None);
+        assert_eq!(error_text("", None), None);
+        let long = error_text(&"é".repeat(5000), None).unwrap();
+        assert_eq!(long.len(), MAX_ERROR_TEXT);
     }
 }

@@ -1,64 +1,69 @@
-//! What a child executes, ready before the fork.
+//! A program image as the kernel takes it, prepared before the fork.
 
-use std::ffi::{CString, OsStr, OsString, c_char};
-use std::io;
+use std::collections::BTreeMap;
+use std::ffi::{CString, NulError, OsString, c_char};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::process::Command;
 use std::ptr;
 
-/// A program, its arguments and its environment as the kernel takes them.
-///
-/// The standard library's way, where something of ours runs between fork and exec, ends in `execvp`, which hands what the
-/// kernel cannot execute to `/bin/sh`: garbage would then be the end of a shell and not an error.
+use rustix::io::Errno;
+
+use super::directory::Directory;
+use super::program::Program;
+
+/// A program, its arguments, its environment and its working directory.
 pub struct Image {
+    directory: CString,
     path: CString,
     argv: Pointers,
     env: Pointers,
 }
 
-/// Texts, and the array of pointers to them that ends in a null.
+/// Strings, and a null-terminated array of pointers to them.
 struct Pointers {
     pointers: Vec<*const c_char>,
-    _texts: Vec<CString>,
+    _strings: Vec<CString>,
 }
 
-// SAFETY: the pointers are to texts of the same struct, which nobody changes.
-unsafe impl Send for Pointers {}
-// SAFETY: as above.
-unsafe impl Sync for Pointers {}
-
 impl Pointers {
-    fn of(texts: Vec<CString>) -> Self {
+    fn new(strings: Vec<CString>) -> Self {
         let end = [ptr::null()];
         Self {
-            pointers: texts.iter().map(|text| text.as_ptr()).chain(end).collect(),
-            _texts: texts,
+            pointers: strings.iter().map(|string| string.as_ptr()).chain(end).collect(),
+            _strings: strings,
         }
     }
 }
 
 impl Image {
-    /// What `command` executes under the name `argv0`; its environment must be cleared and set. Errors: a text has a NUL.
-    pub fn of(command: &Command, argv0: &OsStr) -> io::Result<Self> {
-        let text = |text: OsString| CString::new(text.into_vec());
-        let argv = [argv0].into_iter().chain(command.get_args());
-        let argv: Result<Vec<_>, _> = argv.map(|arg| text(arg.to_owned())).collect();
-        let env = command.get_envs().filter_map(|(name, value)| {
-            let mut entry = name.to_owned();
+    /// The image of `program` with the environment `env` in `directory`. Fails when a string
+    /// contains a NUL.
+    pub fn new(
+        program: &Program<'_>,
+        env: &BTreeMap<OsString, OsString>,
+        directory: &Directory,
+    ) -> Result<Self, NulError> {
+        let argv = program.argv.iter().map(|arg| CString::new(arg.as_bytes()));
+        let env = env.iter().map(|(name, value)| {
+            let mut entry = name.clone();
             entry.push("=");
-            entry.push(value?);
-            Some(text(entry))
+            entry.push(value);
+            CString::new(entry.into_vec())
         });
-        let env: Result<Vec<_>, _> = env.collect();
         Ok(Self {
-            path: CString::new(command.get_program().as_bytes())?,
-            argv: Pointers::of(argv?),
-            env: Pointers::of(env?),
+            directory: CString::new(directory.path_in_child().as_os_str().as_bytes())?,
+            path: CString::new(program.path.as_os_str().as_bytes())?,
+            argv: Pointers::new(argv.collect::<Result<_, _>>()?),
+            env: Pointers::new(env.collect::<Result<_, _>>()?),
         })
     }
 
-    /// Becomes the program; gives the kernel's error when it cannot. Async-signal-safe.
-    pub fn execute(&self) -> io::Error {
+    /// Enters the working directory. Async-signal-safe.
+    pub fn enter_directory(&self) -> Result<(), Errno> {
+        rustix::process::chdir(self.directory.as_c_str())
+    }
+
+    /// Executes the program; returns the kernel's error when it cannot. Async-signal-safe.
+    pub fn execute(&self) -> Errno {
         // SAFETY: all three live as long as `self`, and both arrays end in a null.
         unsafe {
             libc::execve(
@@ -67,6 +72,6 @@ impl Image {
                 self.env.pointers.as_ptr(),
             )
         };
-        io::Error::last_os_error()
+        Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOEXEC)
     }
 }

@@ -1,4 +1,4 @@
-//! One output of a command: the pipe that it is read from, up to the command's end and no further.
+//! One output of a command, read from its pipe up to the command's end and no further.
 
 use std::fs::File;
 use std::io;
@@ -17,26 +17,26 @@ use tokio::time::{Instant, sleep_until};
 use super::watched::watch;
 use super::{spawn, text};
 
-/// How long the beginning of a character waits for its end.
-const CARRY: Duration = Duration::from_millis(50);
+/// The time that the beginning of a character waits for its end.
+const CARRY_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// One output of a command.
 #[derive(Debug)]
 pub struct Output {
     pipe: AsyncFd<OwnedFd>,
-    /// Which of the two it is.
+    /// Standard output or standard error.
     pub stream: OutputStream,
     /// The beginning of a character whose end has not been read yet.
     carried: Vec<u8>,
-    /// When `carried` is sent all the same.
+    /// The time at which `carried` is sent although it is incomplete.
     send_carried: Option<Instant>,
-    /// How many more bytes count: after the command's end, what follows is not its own.
+    /// The number of bytes that still count: after the command's end, later bytes are not its own.
     left: usize,
     open: bool,
 }
 
 impl Output {
-    /// What is read from `pipe`. Errors are those of the kernel.
+    /// The output that is read from `pipe`. Errors are those of the kernel.
     pub fn new(pipe: OwnedFd, stream: OutputStream) -> io::Result<Self> {
         Ok(Self {
             pipe: watch(pipe, Interest::READABLE)?,
@@ -48,7 +48,7 @@ impl Output {
         })
     }
 
-    /// The command has ended: only what it has written until now counts.
+    /// Ends the output of the command: only bytes that are written by now count.
     pub fn command_ended(&mut self) {
         self.left = ioctl_fionread(self.pipe.get_ref())
             .ok()
@@ -56,17 +56,17 @@ impl Output {
             .unwrap_or_default();
     }
 
-    /// What its children write counts, too, if only to be thrown away.
+    /// Lets all later bytes of its children count, so that they are read and discarded.
     pub fn everything_counts(&mut self) {
         self.left = usize::MAX;
     }
 
-    /// Lets the pipe hold more, if the kernel allows it.
+    /// Enlarges the pipe, if the kernel allows it.
     pub fn enlarge(&self) {
         spawn::enlarge(self.pipe.get_ref());
     }
 
-    /// Whether some process still has the pipe's other end.
+    /// Whether a process still holds the other end of the pipe.
     pub fn is_held(&self) -> bool {
         self.open
     }
@@ -75,12 +75,12 @@ impl Output {
         self.open && self.left > 0
     }
 
-    /// Whether there is, or will be, anything that counts.
+    /// Whether there are, or can be, bytes to send.
     pub fn is_wanted(&self) -> bool {
         !self.carried.is_empty() || self.is_open()
     }
 
-    /// Resolves when [`read`](Self::read) has something to do, if it ever will.
+    /// Resolves when [`read`](Self::read) can return bytes; never, if it cannot any more.
     pub async fn ready(&self) {
         let carried_is_due = async {
             match self.send_carried {
@@ -101,34 +101,34 @@ impl Output {
         }
     }
 
-    /// What can be sent now, read into `room`.
-    pub fn read<'a>(&mut self, room: &'a mut Vec<u8>) -> &'a [u8] {
-        room.append(&mut self.carried);
-        let is_fresh = self.is_open() && self.read_pipe(room);
+    /// Reads the bytes that can be sent now into `buffer`.
+    pub fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        buffer.append(&mut self.carried);
+        let is_fresh = self.is_open() && self.read_pipe(buffer);
         let is_due = self.send_carried.is_some_and(|at| at <= Instant::now());
         if self.is_open() && (is_fresh || !is_due) {
-            let whole = room.len() - text::incomplete_tail(room);
+            let whole = buffer.len() - text::incomplete_tail(buffer);
             self.carried
-                .extend_from_slice(room.get(whole..).unwrap_or_default());
-            room.truncate(whole);
+                .extend_from_slice(buffer.get(whole..).unwrap_or_default());
+            buffer.truncate(whole);
         }
         if is_fresh || self.carried.is_empty() {
-            self.send_carried = (!self.carried.is_empty()).then(|| Instant::now() + CARRY);
+            self.send_carried = (!self.carried.is_empty()).then(|| Instant::now() + CARRY_TIMEOUT);
         }
-        room
+        buffer
     }
 
-    /// Appends to `room` what its capacity allows; whether that was anything.
-    fn read_pipe(&mut self, room: &mut Vec<u8>) -> bool {
-        let before = room.len();
-        let read = |pipe: &OwnedFd| Ok(rustix::io::read(pipe, spare_capacity(room))?);
+    /// Appends to `buffer` what its capacity allows; returns whether that was anything.
+    fn read_pipe(&mut self, buffer: &mut Vec<u8>) -> bool {
+        let before = buffer.len();
+        let read = |pipe: &OwnedFd| Ok(rustix::io::read(pipe, spare_capacity(buffer))?);
         let read = self.pipe.try_io(Interest::READABLE, read);
         let counted = self.count(read);
-        room.truncate(before + counted);
+        buffer.truncate(before + counted);
         counted > 0
     }
 
-    /// Throws away what is in the pipe.
+    /// Discards the bytes in the pipe.
     pub fn discard(&mut self) {
         self.carried.clear();
         self.send_carried = None;
@@ -146,7 +146,7 @@ impl Output {
         self.count(gone);
     }
 
-    /// How many of the bytes that were read count.
+    /// Returns how many of the bytes that were read count.
     fn count(&mut self, read: io::Result<usize>) -> usize {
         match read {
             Ok(0) => self.open = false,

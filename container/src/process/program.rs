@@ -1,14 +1,17 @@
-//! Which file `argv[0]` means, in the shell's way and with the shell's words when it means none.
+//! Finds the file that `argv[0]` names, as a shell does, and fails with the shell's message.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::refusal::{self, Refusal};
+use super::shell_error::{self, ShellError};
 
-/// The builtins of bash and sh. As commands of their own, they run in a shell unless they are in `PATH` as well.
+/// The builtins of bash and sh. As commands of their own, they run in a shell unless they are in
+/// `PATH` as well.
 const BUILTINS: [&str; 61] = [
     ".",
     ":",
@@ -73,49 +76,51 @@ const BUILTINS: [&str; 61] = [
     "wait",
 ];
 
-/// The shell that runs a file which is no program.
+/// The shell that runs a script without an interpreter line.
 pub const SH: &str = "/bin/sh";
 
 /// A file to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program<'a> {
-    /// The file, always with a slash in it; relative to the command's directory if it is relative.
+    /// The file, always with a slash; a relative path is relative to the command's directory.
     pub path: PathBuf,
-    /// The arguments, the name that the program is called by first.
+    /// The arguments, the program's name first.
     pub argv: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Program<'a> {
     /// Finds the program of `argv` for a command that starts in `cwd` with `path` as its `PATH`.
-    pub fn resolve(argv: &'a [String], path: &str, cwd: &Path) -> Result<Self, Refusal> {
+    pub fn resolve(argv: &'a [String], path: &str, cwd: &Path) -> Result<Self, ShellError> {
         let name = argv.first().map_or("", String::as_str);
         if name.contains('/') {
             return match fs::metadata(cwd.join(name)) {
-                Ok(file) if file.is_dir() => Err(Refusal::not_executable(name, "Is a directory")),
-                Ok(file) if !is_executable(&file) => Err(Refusal::not_executable(name, "Permission denied")),
+                Ok(file) if file.is_dir() => Err(ShellError::not_executable(name, "Is a directory")),
+                Ok(file) if !is_executable(&file) => {
+                    Err(ShellError::not_executable(name, "Permission denied"))
+                }
                 Ok(_) => Ok(Self::new(name.into(), argv)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    Err(Refusal::not_found(name, "No such file or directory"))
+                    Err(ShellError::not_found(name, "No such file or directory"))
                 }
-                Err(e) => Err(Refusal::not_executable(name, &refusal::reason(&e))),
+                Err(e) => Err(ShellError::not_executable(name, &shell_error::os_message(&e))),
             };
         }
         match search(name, path, cwd) {
             Search::Found(file) => Ok(Self::new(file, argv)),
             _ if BUILTINS.contains(&name) => Ok(Self::in_shell(argv, path, cwd)),
-            Search::NotExecutable => Err(Refusal::not_executable(name, "Permission denied")),
-            Search::NotFound => Err(Refusal::not_found(name, "command not found")),
+            Search::NotExecutable => Err(ShellError::not_executable(name, "Permission denied")),
+            Search::NotFound => Err(ShellError::not_found(name, "command not found")),
         }
     }
 
-    /// The shell that runs this file, which the kernel did not take for a program: a script without `#!`. Refused
+    /// The shell that runs this file, which the kernel cannot execute: a script without `#!`. Fails
     /// when the file is binary.
-    pub fn as_script(&self, cwd: &Path) -> Result<Self, Refusal> {
+    pub fn as_script(&self, cwd: &Path) -> Result<Self, ShellError> {
         let path = self.path.to_string_lossy().into_owned();
         let start = first_bytes(&cwd.join(&self.path)).unwrap_or_default();
         let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
         if line.contains(&0) {
-            return Err(Refusal::not_executable(
+            return Err(ShellError::not_executable(
                 &path,
                 "cannot execute binary file: Exec format error",
             ));
@@ -157,7 +162,8 @@ pub fn is_builtin(name: &str) -> bool {
     BUILTINS.contains(&name)
 }
 
-/// The program `name`, which has no slash in it, for a command that starts in `cwd` with `path` as its `PATH`.
+/// The program `name`, without a slash, for a command that starts in `cwd` with `path` as its
+/// `PATH`.
 pub fn find(name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
     match search(name, path, cwd) {
         Search::Found(file) => Some(file),
@@ -167,9 +173,16 @@ pub fn find(name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
 
 enum Search {
     Found(PathBuf),
-    /// There are only files of that name that may not be executed.
+    /// Only files without the permission to execute have that name.
     NotExecutable,
     NotFound,
+}
+
+/// The `PATH` of an environment.
+pub fn path_of(env: &BTreeMap<OsString, OsString>) -> Cow<'_, str> {
+    env.get(OsStr::new("PATH"))
+        .map(|path| path.to_string_lossy())
+        .unwrap_or_default()
 }
 
 fn search(name: &str, path: &str, cwd: &Path) -> Search {
@@ -224,11 +237,11 @@ mod tests {
     fn resolve(name: &str, path: &str, cwd: &Path) -> Result<String, (i32, String)> {
         Program::resolve(&[name.to_owned()], path, cwd)
             .map(|program| program.path.to_str().unwrap().to_owned())
-            .map_err(|refusal| (refusal.exit_code, refusal.words))
+            .map_err(|error| (error.exit_code, error.message))
     }
 
     #[test]
-    fn finds_what_a_shell_finds() {
+    fn finds_the_file_that_a_shell_finds() {
         let directory = directory();
         let cwd = directory.path();
         for (name, path, file) in [
@@ -244,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_in_the_words_of_a_shell() {
+    fn fails_with_the_message_of_a_shell() {
         let directory = directory();
         let cwd = directory.path();
-        for (name, path, exit_code, words) in [
+        for (name, path, exit_code, message) in [
             ("none", "bin", 127, "none: command not found"),
             ("", "bin", 127, ": command not found"),
             ("bin", ".", 127, "bin: command not found"),
@@ -259,7 +272,7 @@ mod tests {
         ] {
             assert_eq!(
                 resolve(name, path, cwd),
-                Err((exit_code, words.to_owned())),
+                Err((exit_code, message.to_owned())),
                 "{name} in {path}"
             );
         }

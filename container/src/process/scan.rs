@@ -1,4 +1,7 @@
-//! The process table, as `/proc` tells it.
+//! The process table, as `/proc` shows it.
+//!
+//! `stat` can always be read. `environ`, `cmdline`, `maps` and others take the lock of the
+//! process's address space, which a process that hangs may hold for ever.
 
 use std::fs;
 use std::io;
@@ -6,21 +9,25 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process at the moment of the scan.
+/// A process at the time of the scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Process {
-    /// Its id. Ids are used again: only with `started` does it name one process.
+    /// Its id. Ids are reused: only with `started` does it name one process.
     pub pid: Pid,
-    /// Its parent; `None` when that is outside the pid namespace, or when the process is being removed.
+    /// Its parent; `None` when that is outside the pid namespace, or when the process is being
+    /// removed.
     pub parent: Option<Pid>,
     /// Its process group; `None` as above.
     pub group: Option<Pid>,
-    /// When it started, in clock ticks since the machine did.
+    /// Its start time, in clock ticks since the machine started.
     started: u64,
     dead: bool,
 }
 
-/// Every process that can be seen, the dead that nobody collected yet included.
+/// The id of a process and its start time.
+pub type Identity = (Pid, u64);
+
+/// Every visible process, zombies included.
 pub fn processes() -> impl Iterator<Item = Process> {
     fs::read_dir("/proc")
         .into_iter()
@@ -36,12 +43,12 @@ impl Process {
     }
 
     fn from_stat(pid: Pid, stat: &str) -> Option<Self> {
-        // The second field, the program's name in parentheses, may have blanks and parentheses in it.
+        // The second field, the program's name in parentheses, may contain blanks and parentheses.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?;
         let mut id = || fields.next()?.parse().ok();
-        // What is outside the namespace is 0; what a process that is being removed has no more is 0 or -1.
+        // An id outside the namespace is 0; a process that is being removed has 0 or -1.
         let [parent, group] = [id()?, id()?].map(|id: i32| Pid::from_raw(id.max(0)));
         let threads: u32 = fields.nth(14)?.parse().ok()?;
         let started = fields.nth(1)?.parse().ok()?;
@@ -50,35 +57,41 @@ impl Process {
             parent,
             group,
             started,
-            // A process whose first thread has ended looks like a zombie, yet its other threads run.
+            // A process whose first thread has ended looks like a zombie, yet its other threads
+            // run.
             dead: matches!(state, "Z" | "X") && threads <= 1,
         })
     }
 
-    /// Whether it has ended and only waits to be collected.
+    /// Whether it is a zombie.
     pub fn is_dead(&self) -> bool {
         self.dead
     }
 
-    /// Gives `visit` each `NAME=value` of the environment that it was started with. Fails when we may not look; a process
-    /// that is gone has none.
-    pub fn environment(&self, visit: impl FnMut(&[u8])) -> io::Result<()> {
-        match fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())) {
-            Ok(environ) => environ.split(|byte| *byte == 0).for_each(visit),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(e),
-            Err(_) => {}
-        }
-        Ok(())
+    /// The identity of this process, which no later one with the same id has.
+    pub fn identity(&self) -> Identity {
+        (self.pid, self.started)
     }
 
-    /// Sends `signal` to this process, and to no other that has got its id since. A process that is gone is no error.
+    /// Its environment at its start, each `NAME=value` followed by a NUL; empty when it is gone.
+    /// Fails when it may not be read. Blocks while the process holds the lock of its address space:
+    /// see [`environ`](super::environ).
+    pub fn environment(&self) -> io::Result<Vec<u8>> {
+        match fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
+            environ => Ok(environ.unwrap_or_default()),
+        }
+    }
+
+    /// Sends `signal` to this process, and to no later one with the same id. A process that is gone
+    /// is no error.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let handle = match pidfd_open(self.pid, PidfdFlags::empty()) {
             Err(Errno::SRCH) => return Ok(()),
             handle => handle?,
         };
-        // Still the same after the handle was opened, so it is the same that the handle stands for.
-        if Self::find(self.pid).is_none_or(|now| now.started != self.started) {
+        // If it is still the same after the handle was opened, the handle is for this process.
+        if Self::find(self.pid).is_none_or(|now| now.identity() != self.identity()) {
             return Ok(());
         }
         match pidfd_send_signal(handle, signal) {
@@ -116,12 +129,8 @@ mod tests {
         let own = rustix::process::getpid();
         let process = processes().find(|process| process.pid == own).unwrap();
         assert_eq!(process.parent, rustix::process::getppid());
-        let mut names = Vec::new();
-        process
-            .environment(|variable| {
-                names.extend(variable.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec))
-            })
-            .unwrap();
-        assert!(names.contains(&b"PATH".to_vec()));
+        let environment = process.environment().unwrap();
+        let mut variables = environment.split(|byte| *byte == 0);
+        assert!(variables.any(|variable| variable.starts_with(b"PATH=")));
     }
 }

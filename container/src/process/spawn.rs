@@ -1,201 +1,226 @@
-//! From a program to a process.
+//! Starts a program as a child process.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
+use std::thread;
 
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
-use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use rustix::fs::{Access, access};
+use rustix::process::{
+    Pid, PidfdFlags, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group,
+    pidfd_open, waitid, waitpid,
+};
 use sandbox_protocol::Limits;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::descriptors::{self, Passed};
+use super::directory::Directory;
+use super::fork::Fork;
 use super::image::Image;
 use super::program::Program;
 use super::watched::watch;
-use crate::pid1::Children;
+use crate::process::children::Children;
 use crate::protect;
-use crate::session::files::ShellFiles;
+use crate::threads::IsCancelled;
 use crate::user::Ids;
 
-/// How much of a command's output the kernel keeps, in bytes: fewer switches between writer and reader than with the
-/// usual 64 KiB. Not more, as the pipes of a user without privileges are limited all together.
+/// The size of the pipe for a command's output, in bytes: fewer switches between writer and reader
+/// than with the default of 64 KiB. Not more, as the kernel limits the total for a user without
+/// privileges.
 const PIPE_SIZE: usize = 256 * 1024;
 
-/// Helpers are ended later than commands when memory runs out, and sooner than `sandboxd`, whose own chance they would
-/// inherit.
-const HELPER_OOM_SCORE: &[u8] = b"0";
+/// The OOM score of helpers: when memory runs out, they are killed later than commands, and sooner
+/// than `sandboxd`, whose score they would inherit.
+const HELPER_OOM_SCORE: &str = "0";
 
-/// How a command starts.
-#[derive(Debug)]
+/// The parameters of a start.
 pub struct Start<'a> {
-    /// What it executes.
+    /// The program.
     pub program: &'a Program<'a>,
-    /// Where it starts.
-    pub cwd: &'a Path,
-    /// Its whole environment.
+    /// The working directory.
+    pub cwd: &'a Directory,
+    /// The whole environment.
     pub env: &'a BTreeMap<OsString, OsString>,
-    /// What it is to `sandboxd`.
+    /// The role of the process.
     pub role: Role<'a>,
-    /// Whether its standard input is a pipe; it is empty otherwise.
-    pub piped_stdin: bool,
-    /// What else it has open, if it is a shell that keeps a session's state.
-    pub files: Option<&'a ShellFiles>,
+    /// The umask, if it differs from that of `sandboxd`.
+    pub umask: Option<u32>,
+    /// Descriptors besides those of the standard streams.
+    pub descriptors: &'a [Passed<'a>],
+    /// Whether the standard input is a terminal, which the process controls as the leader of a
+    /// session.
+    pub controls_terminal: bool,
+    /// Tells whether the start was cancelled.
+    pub is_cancelled: IsCancelled<'a>,
 }
 
-/// What a process is to `sandboxd`.
+/// The role of a process.
 #[derive(Debug, Clone, Copy)]
 pub enum Role<'a> {
-    /// One of the sandbox's.
+    /// A process of the sandbox.
     Command {
-        /// What it runs as, if it is not what `sandboxd` runs as.
+        /// The user that it runs as, if another than that of `sandboxd`.
         ids: Option<&'a Ids>,
-        /// What it is kept to.
+        /// The limits that apply to it.
         limits: &'a Limits,
     },
-    /// One that works for `sandboxd`, as its user.
+    /// A helper of `sandboxd`, which runs as the same user.
     Helper,
 }
 
-/// A command that was started: itself, and our ends of its pipes.
+/// A started command, with our ends of its pipes.
 #[derive(Debug)]
 pub struct Started {
     /// The process.
     pub child: Child,
-    /// The pipe that it reads, if it was asked for.
+    /// The pipe to its standard input, if requested.
     pub stdin: Option<OwnedFd>,
-    /// The pipe that it writes its standard output to.
+    /// The pipe from its standard output.
     pub stdout: OwnedFd,
-    /// The pipe that it writes its standard error to.
+    /// The pipe from its standard error.
     pub stderr: OwnedFd,
 }
 
-/// A child process. Its end can be seen without collecting it, so that its id stays its own for as long as its tree is
-/// being ended.
+/// A child process. Its end can be observed without collecting it, so that its id stays reserved
+/// while its tree is being ended.
 #[derive(Debug)]
 pub struct Child {
-    process: std::process::Child,
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
-    is_collected: bool,
     children: Arc<Children>,
+    is_collected: bool,
 }
 
-impl Start<'_> {
-    /// Starts the command, as the leader of a process group of its own. Errors are those of the kernel.
-    pub fn spawn(&self, children: Arc<Children>) -> io::Result<Started> {
-        let mut command = Command::new(&self.program.path);
-        let mut argv = self.program.argv.iter().map(|arg| OsStr::new(arg.as_ref()));
-        let name = argv.next().unwrap_or_default();
-        command
-            .args(argv)
-            .current_dir(self.cwd)
-            .env_clear()
-            .envs(self.env)
-            .process_group(0)
-            .stdin(if self.piped_stdin {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if let Some(files) = self.files {
-            files.pass_to(&mut command);
+impl<'a> Start<'a> {
+    /// The start of a helper of `sandboxd`.
+    pub fn helper(
+        program: &'a Program<'a>,
+        cwd: &'a Directory,
+        env: &'a BTreeMap<OsString, OsString>,
+    ) -> Self {
+        Self {
+            program,
+            cwd,
+            env,
+            role: Role::Helper,
+            umask: None,
+            descriptors: &[],
+            controls_terminal: false,
+            is_cancelled: &|| false,
         }
-        let mut child = Child::spawn(&mut command, name, self.role, children)?;
-        let process = &mut child.process;
-        let stdin = process.stdin.take().map(OwnedFd::from);
-        match (process.stdout.take(), process.stderr.take()) {
-            (Some(stdout), Some(stderr)) => Ok(Started {
-                child,
-                stdin,
-                stdout: stdout.into(),
-                stderr: stderr.into(),
-            }),
-            _ => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+
+    /// Starts the process with pipes as its standard output and error, and as its standard input if
+    /// `piped_stdin` is true; otherwise this is `/dev/null`. Blocks and fails as
+    /// [`spawn`](Self::spawn) does.
+    pub fn spawn_with_pipes(&self, piped_stdin: bool, children: Arc<Children>) -> io::Result<Started> {
+        let (input, stdin) = if piped_stdin {
+            let (input, stdin) = io::pipe()?;
+            (input.into(), Some(stdin.into()))
+        } else {
+            (OwnedFd::from(File::open("/dev/null")?), None)
+        };
+        let (stdout, output) = io::pipe()?;
+        let (stderr, errors) = io::pipe()?;
+        let child = self.spawn([input.as_fd(), output.as_fd(), errors.as_fd()], children)?;
+        Ok(Started {
+            child,
+            stdin,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        })
+    }
+
+    /// Starts the process with the standard streams `stdio`, as the leader of a process group of
+    /// its own, and enters it in `children`. Errors are those of the kernel, and
+    /// [`io::ErrorKind::Interrupted`] when it was cancelled before the fork. Blocks until the file
+    /// systems of its directory and its program answer: see [`threads`](crate::threads).
+    pub fn spawn(&self, stdio: [BorrowedFd<'_>; 3], children: Arc<Children>) -> io::Result<Child> {
+        let image = Image::new(self.program, self.env, self.cwd)?;
+        touch(self.cwd.path(), &self.program.path);
+        // The client may have stopped waiting while the file system blocked.
+        if (self.is_cancelled)() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let passed: Vec<_> = stdio
+            .into_iter()
+            .zip(0..)
+            .chain(self.descriptors.iter().copied())
+            .chain(self.cwd.descriptor())
+            .collect();
+        let assigned = descriptors::reserve()?.assign(&passed)?;
+        let oom_score = self.role.oom_score();
+        let fork = Fork {
+            descriptors: &assigned,
+            image: &image,
+            umask: self.umask,
+            controls_terminal: self.controls_terminal,
+            process_limit: self.role.process_limit(),
+            user: self.role.ids().map(|ids| (ids, oom_score.as_bytes())),
+        };
+        let pid = fork.run()?;
+        drop(assigned);
+        children.enter(pid);
+        if self.role.ids().is_none() {
+            // From outside: only root may write the score of a process that is not dumpable, as
+            // `sandboxd` is.
+            protect::prefer_other_as_oom_victim(pid, oom_score.as_bytes());
+        }
+        Child::new(pid, children)
+    }
+}
+
+impl Role<'_> {
+    fn ids(&self) -> Option<&Ids> {
+        match self {
+            Self::Command { ids, .. } => *ids,
+            Self::Helper => None,
+        }
+    }
+
+    fn process_limit(&self) -> Option<Rlimit> {
+        match self {
+            Self::Command { limits, .. } => protect::process_limit(limits),
+            Self::Helper => None,
+        }
+    }
+
+    /// The OOM score adjustment, in decimal.
+    fn oom_score(&self) -> String {
+        match self {
+            Self::Command { limits, .. } => limits.command_oom_score.value.to_string(),
+            Self::Helper => HELPER_OOM_SCORE.to_owned(),
         }
     }
 }
 
-/// Lets the child take on `ids` after the fork, keep to `limits` and execute `image`. The standard library's own way knows
-/// no supplementary groups.
-fn switch_user(command: &mut Command, ids: Ids, limits: &Limits, image: Image) {
-    let score = limits.command_oom_score.value.to_string();
-    let switch = move || {
-        // First: another user may not write there.
-        protect::name_first(score.as_bytes())?;
-        set_thread_groups(&ids.groups)?;
-        set_thread_gid(ids.gid)?;
-        set_thread_uid(ids.uid)?;
-        // The last of all that runs there.
-        Err(image.execute())
-    };
-    // SAFETY: runs between fork and exec, where only async-signal-safe calls are allowed: it makes system calls
-    // and touches no lock and no allocator. The child has one thread there, so that thread's ids are the process's.
-    unsafe { command.pre_exec(switch) };
-}
-
-/// Lets a child that was started keep to `limits`. Without a switch of users nothing of ours runs between fork and exec:
-/// the standard library then starts a program the fast way, without a copy of our memory. The child is busy loading its
-/// program meanwhile.
-fn confine(pid: Pid, limits: &Limits) {
-    protect::name_other_first(pid, limits.command_oom_score.value.to_string().as_bytes());
-    protect::limit_processes(pid, limits);
-}
-
-/// Lets `pipe` hold more, if the kernel allows it.
+/// Enlarges `pipe`, if the kernel allows it.
 pub fn enlarge(pipe: &OwnedFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_SIZE);
 }
 
 impl Child {
-    /// Starts `command`, which must make the child the leader of a process group of its own, under the name `argv0`. Lets it
-    /// be what its `role` says and enters it in `children`. Errors are those of the kernel.
-    pub fn spawn(
-        command: &mut Command,
-        argv0: &OsStr,
-        role: Role<'_>,
-        children: Arc<Children>,
-    ) -> io::Result<Self> {
-        command.arg0(argv0);
-        if let Role::Command {
-            ids: Some(ids),
-            limits,
-        } = role
-        {
-            let image = Image::of(command, argv0)?;
-            switch_user(command, ids.clone(), limits, image);
-        }
-        let mut process = children.spawn(
-            || command.spawn(),
-            |process| Pid::from_raw(i32::try_from(process.id()).ok()?),
-        )?;
-        let pid = Pid::from_child(&process);
-        match role {
-            // It has done so itself.
-            Role::Command { ids: Some(_), .. } => {}
-            Role::Command { ids: None, limits } => confine(pid, limits),
-            Role::Helper => protect::name_other_first(pid, HELPER_OOM_SCORE),
-        }
+    fn new(pid: Pid, children: Arc<Children>) -> io::Result<Self> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())
             .map_err(io::Error::from)
             .and_then(|pidfd| watch(pidfd, Interest::READABLE));
         match pidfd {
             Ok(pidfd) => Ok(Self {
-                process,
                 pid,
                 pidfd,
-                is_collected: false,
                 children,
+                is_collected: false,
             }),
             Err(e) => {
-                end(&mut process, pid, &children)?;
+                abandon(pid, children);
                 Err(e)
             }
         }
@@ -212,36 +237,64 @@ impl Child {
         let _ = self.pidfd.readable().await;
     }
 
-    /// How it ended, when it has. Does not collect it.
+    /// Its exit status, once it has ended. Does not collect it.
     pub fn status(&self) -> Option<ExitStatus> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = waitid(WaitId::Pid(self.pid), options).ok()??;
         let signal = ended.terminating_signal();
-        // As `wait` encodes it.
+        // Encoded as `wait` does.
         signal
             .or_else(|| Some(ended.exit_status()? << 8))
             .map(ExitStatus::from_raw)
     }
 
-    /// Collects it after [`ended`](Self::ended): how it ended.
+    /// Collects it after [`ended`](Self::ended), and returns its exit status.
     pub fn collect(mut self) -> io::Result<ExitStatus> {
         self.is_collected = true;
-        self.children.collect(self.pid, || self.process.wait())
+        collect(self.pid, &self.children)
     }
 }
 
 impl Drop for Child {
-    /// A command that nobody supervises, because its task could not be set up or is over, does not go on.
+    /// Kills a command without a task, because the task could not be set up or has ended.
     fn drop(&mut self) {
-        if !self.is_collected
-            && let Err(e) = end(&mut self.process, self.pid, &self.children)
-        {
-            tracing::warn!(pid = self.pid.as_raw_pid(), error = %e, "cannot end a command");
+        if !self.is_collected {
+            abandon(self.pid, Arc::clone(&self.children));
         }
     }
 }
 
-fn end(process: &mut std::process::Child, pid: Pid, children: &Children) -> io::Result<ExitStatus> {
-    process.kill()?;
-    children.collect(pid, || process.wait())
+fn collect(pid: Pid, children: &Children) -> io::Result<ExitStatus> {
+    let collected = children.collect(pid, || waitpid(Some(pid), WaitOptions::empty()));
+    let (_, status) = collected?.ok_or(io::ErrorKind::NotFound)?;
+    Ok(ExitStatus::from_raw(status.as_raw()))
+}
+
+/// Kills a child, and collects it on a thread of its own: even SIGKILL may take time.
+fn abandon(pid: Pid, children: Arc<Children>) {
+    let _ = kill_process_group(pid, Signal::KILL);
+    let end = move || {
+        let killed = kill_process(pid, Signal::KILL).map_err(io::Error::from);
+        if let Err(e) = killed.and_then(|()| collect(pid, &children)) {
+            tracing::warn!(pid = pid.as_raw_pid(), error = %e, "cannot end a command");
+        }
+    };
+    if let Err(e) = thread::Builder::new().name("abandoned".into()).spawn(end) {
+        tracing::warn!(pid = pid.as_raw_pid(), error = %e, "a command is killed and stays a zombie");
+    }
+}
+
+/// Accesses the directory and the program of the child before the fork. When their file system does
+/// not answer, this thread waits, which holds nothing that others need, and not a child, which
+/// would hold its pipes.
+fn touch(directory: &Path, program: &Path) {
+    let program = directory.join(program);
+    // The child meets the same errors and reports them.
+    let _ = access(directory, Access::EXEC_OK);
+    if program.metadata().is_ok_and(|found| found.is_file())
+        // It may have become a FIFO meanwhile.
+        && let Ok(mut program) = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(program)
+    {
+        let _ = program.read(&mut [0; 1]);
+    }
 }

@@ -1,14 +1,15 @@
-//! How a command ended, as its `exit` event says it.
+//! The exit status of a command, as its `exit` event reports it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use sandbox_protocol::event::Exit;
 
-/// The exit code of a command that its timeout ended.
+/// The exit code of a command that timed out.
 pub const TIMED_OUT: i32 = 124;
 
-/// The names of the signals from 1 on, as the kernel numbers them on every architecture that we build for.
+/// The names of the signals from 1 on, in the kernel's order on every architecture that we build
+/// for.
 const SIGNALS: [&str; 31] = [
     "SIGHUP",
     "SIGINT",
@@ -43,7 +44,7 @@ const SIGNALS: [&str; 31] = [
     "SIGSYS",
 ];
 
-/// The end of a command that ended by itself, or by a signal that was not ours.
+/// The exit of a command that `sandboxd` did not end.
 pub fn ended(status: ExitStatus) -> Exit {
     match status.signal() {
         Some(signal) => Exit {
@@ -58,7 +59,7 @@ pub fn ended(status: ExitStatus) -> Exit {
     }
 }
 
-/// The end of a command that its timeout ended; without a status if even SIGKILL has not ended it yet.
+/// The exit of a command that timed out; without a status if even SIGKILL has not ended it yet.
 pub fn timed_out(status: Option<ExitStatus>) -> Exit {
     Exit {
         exit_code: TIMED_OUT,

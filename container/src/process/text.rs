@@ -1,4 +1,4 @@
-//! Where output may be cut, so that what is text can be decoded event by event.
+//! Cuts output so that text can be decoded event by event.
 
 use std::str;
 
@@ -7,7 +7,7 @@ use sandbox_protocol::event::MAX_OUTPUT;
 /// The bytes that an event adds to the base64 of its output: its field names and its id.
 const FIELD_NAMES: usize = 64;
 
-/// How many bytes at the end of `bytes`, 3 at most, are the beginning of a UTF-8 character that may go on.
+/// The number of bytes at the end of `bytes`, 3 at most, that begin an incomplete UTF-8 character.
 pub fn incomplete_tail(bytes: &[u8]) -> usize {
     let begins_character = |length: &usize| {
         let tail = bytes
@@ -34,7 +34,7 @@ pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// At least as many bytes as the events of `length` bytes of output take.
+/// An upper bound of the size of the events of `length` bytes of output, in bytes.
 pub fn wire_size(length: usize) -> usize {
     // A piece is at most 3 bytes short of being full.
     let pieces = length / (MAX_OUTPUT - 3) + 1;
@@ -60,7 +60,7 @@ mod tests {
             (crab, 0),
             (b"a\xc3", 1),
             (b"\xe2\x82", 2),
-            // Never valid, whatever follows.
+            // Never valid, with any continuation.
             (b"\xff", 0),
             (b"\xc0", 0),
             (b"\xe0\x80", 0),

@@ -1,13 +1,16 @@
 //! Finding and ending every process that a command started.
 //!
-//! A process belongs to a command when it is in the command's process group, or was started with the command's cookie
-//! in its environment, or descends from such a process. The group finds what an ordinary command starts; the cookie
-//! finds what left it (`setsid`, a daemon's double fork), even when its parents are gone; descent finds what cleared
-//! its environment. A tree may only be looked at while its command has not been collected: until then the kernel gives
-//! the id of the process group to nobody else.
+//! A process belongs to a command when it is in the command's process group, or was started with
+//! the command's cookie in its environment, or descends from such a process. The group finds the
+//! processes of an ordinary command; the cookie finds those that left it (`setsid`, a daemon's
+//! double fork), even when their parents are gone; descent finds those that cleared their
+//! environment. A tree may only be searched while its command has not been collected: until then
+//! the kernel does not reuse the id of the process group.
 //!
-//! Everything here blocks, for about a millisecond for every hundred processes. It is called on blocking threads. Those
-//! that end trees at the same moment [look](look()) together.
+//! The cookie of a process that hangs may be unreadable: see [`environ`](super::environ).
+//!
+//! Everything here blocks, for about a millisecond for every hundred processes. It is called on
+//! blocking threads. Threads that end trees at the same time share a [snapshot](take_snapshot).
 
 use std::collections::HashSet;
 use std::thread::sleep;
@@ -15,22 +18,22 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid, kill_process_group};
 
-use super::look::{Mark, look};
 use super::scan::Process;
+use super::snapshot::{Mark, take_snapshot};
 use crate::user::Ids;
 
 /// The variable that holds the cookie.
 pub const COOKIE: &str = "SANDBOX_EXEC_ID";
 
-/// The longest pause between two looks at the process table.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The longest time between two snapshots of the process table.
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// For so long a process that was killed may go on to exist. It may be inside a system call that cannot be
-/// interrupted; it runs no more of its program, so there is nothing to wait for.
-const DYING: Duration = Duration::from_millis(500);
+/// The time for which a killed process is waited for. It may be inside a system call that cannot be
+/// interrupted; its program does not run any more, so there is nothing to wait for.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// For so long a tree is killed that grows again and again.
-const GROWING: Duration = Duration::from_secs(10);
+/// The time for which a tree is killed that keeps growing.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All processes of a command, or of `sandboxd`.
 #[derive(Debug, Clone)]
@@ -40,9 +43,9 @@ pub struct Tree {
 
 #[derive(Debug, Clone)]
 enum Root {
-    /// Whatever descends from `sandboxd`; orphans do, because it is their reaper.
+    /// Every descendant of `sandboxd`; orphans are, because it is their reaper.
     Sandboxd {
-        /// What is left alone.
+        /// The processes to leave alone.
         spared: Vec<Pid>,
     },
     Command {
@@ -54,21 +57,21 @@ enum Root {
 }
 
 impl Tree {
-    /// The tree of the command `leader`, which leads its own process group, has `cookie` as its value of [`COOKIE`]
-    /// and runs with `ids` if they are not those of `sandboxd`.
-    pub fn of_command(leader: Pid, cookie: &str, ids: Option<Ids>) -> Self {
+    /// The tree of the command `leader`, which leads its own process group, has `cookie` as its
+    /// value of [`COOKIE`] and runs with `ids` if they are not those of `sandboxd`.
+    pub fn for_command(leader: Pid, cookie: &str, ids: Option<Ids>) -> Self {
         let cookie = format!("{COOKIE}={cookie}");
         Self {
             root: Root::Command { leader, cookie, ids },
         }
     }
 
-    /// Every process that `sandboxd` has ever started and that still runs.
+    /// Every running process that `sandboxd` has ever started.
     pub fn everything() -> Self {
         Self::everything_but(Vec::new())
     }
 
-    /// Every process that `sandboxd` has ever started and that still runs, apart from `spared`.
+    /// Every running process that `sandboxd` has ever started, apart from `spared`.
     pub fn everything_but(spared: Vec<Pid>) -> Self {
         Self {
             root: Root::Sandboxd { spared },
@@ -84,21 +87,22 @@ impl Tree {
     /// Waits until every process has ended, and kills what has not after `grace`.
     pub fn kill_after(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
-        let mut pause = Duration::from_millis(1);
+        let mut interval = Duration::from_millis(1);
         while !self.is_empty() {
             if Instant::now() >= deadline {
                 return self.kill();
             }
-            sleep(pause);
-            // Most trees end at once; looking costs time that others need.
-            pause = (pause * 2).min(PAUSE);
+            sleep(interval);
+            // Most trees end at once; a snapshot costs time that others need.
+            interval = (interval * 2).min(MAX_POLL_INTERVAL);
         }
     }
 
-    /// Kills every process, again and again until there are none: one may fork while we look.
+    /// Kills every process, again and again until there are none: one may fork during a snapshot.
     pub fn kill(&self) {
         if let Root::Command { leader, .. } = &self.root {
-            // At one blow, before the first look: whoever forks is usually in it. An error says that it is empty.
+            // The whole group at once, before the first snapshot: a forking process is usually in
+            // it. Fails when it is empty.
             let _ = kill_process_group(*leader, Signal::KILL);
         }
         let started = Instant::now();
@@ -114,7 +118,7 @@ impl Tree {
             killed.extend(living);
             if killed.len() > known {
                 last_new = Instant::now();
-            } else if last_new.elapsed() >= DYING || started.elapsed() >= GROWING {
+            } else if last_new.elapsed() >= EXIT_TIMEOUT || started.elapsed() >= KILL_TIMEOUT {
                 tracing::warn!("processes outlive SIGKILL");
                 return;
             }
@@ -122,7 +126,8 @@ impl Tree {
         }
     }
 
-    /// Looks twice: a process that executes a program has no environment, and so no cookie, for an instant.
+    /// Takes two snapshots: a process that executes a program has no environment, and so no cookie,
+    /// for an instant.
     fn is_empty(&self) -> bool {
         self.living().is_empty() && {
             sleep(Duration::from_millis(1));
@@ -130,11 +135,12 @@ impl Tree {
         }
     }
 
-    /// The processes that run, older ones before younger ones as a rule: who forks before whom it forked.
+    /// The processes that run, as a rule older ones before younger ones: a parent before its
+    /// children.
     fn living(&self) -> Vec<Process> {
         let mut members = match &self.root {
             Root::Sandboxd { spared } => {
-                let mut members = look(None).descendants(getpid());
+                let mut members = take_snapshot(None).descendants(getpid());
                 members.retain(|process| !spared.contains(&process.pid));
                 members
             }
@@ -143,7 +149,7 @@ impl Tree {
                     variable: cookie,
                     ids: ids.as_ref(),
                 };
-                look(Some(mark)).tree(*leader, cookie)
+                take_snapshot(Some(mark)).tree(*leader, cookie)
             }
         };
         members.retain(|process| !process.is_dead());

@@ -7,7 +7,7 @@ use rustix::io::ioctl_fionbio;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Lets the runtime say when `fd`, a pipe or a pidfd, can do what `interest` names. Makes it non-blocking.
+/// Registers `fd`, a pipe or a pidfd, with the runtime for `interest`. Makes it non-blocking.
 pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     ioctl_fionbio(&fd, true)?;
     // SAFETY: an `OwnedFd` always gives the same descriptor, and closes it only when it is dropped.

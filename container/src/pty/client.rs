@@ -1,7 +1,8 @@
-//! What lies between a terminal and its clients. Connections come and go; the terminal stays.
+//! The channels between a terminal and its clients. Connections come and go; the terminal stays.
 //!
-//! Both ways have little room, and that is the whole flow control: a terminal whose client does not read reads no output,
-//! and a client whose terminal takes no input is not read. A size waits in no queue: the newest counts.
+//! The channels of both directions are short, and that is the whole flow control: a terminal whose
+//! client does not read reads no output, and a client whose terminal takes no input is not read.
+//! Sizes are not queued: the newest counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,35 +12,38 @@ use sandbox_protocol::pty::{ServerMessage, Size};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::quota::{Buffers, Room};
+use crate::quota::{BufferPermit, Buffers};
 
-/// How many pieces of output may wait for the connection. One is for `ready`, one for what is replayed after it.
+/// The number of pieces of output that may wait for the connection. One is for `ready`, one for the
+/// replay after it.
 const OUTPUT_AHEAD: usize = 3;
 
-/// How much input may wait for the terminal, in bytes. A client that is not read cannot be seen to leave, so it is read for
-/// longer than the flow control needs.
+/// The input that may wait for the terminal, in bytes. Only a client that is read can be seen to
+/// leave, so more is read than the flow control needs.
 const INPUT_AHEAD: usize = 256 * 1024;
 
-/// What a frame of input takes besides its bytes.
-const FRAME: usize = 128;
+/// The memory of a frame of input besides its bytes, in bytes.
+const FRAME_OVERHEAD: usize = 128;
 
-/// So much input may wait without room in the buffers, in bytes: keys are taken, whatever else is going on.
-const SMALL: usize = 16 * 1024;
+/// The input that may wait without a buffer permit, in bytes: keys are taken even when the buffers
+/// are full.
+const SMALL_INPUT: usize = 16 * 1024;
 
-/// How long a terminal may take no input while the next has no room. A client could have left long ago: the runtime between
-/// it and us notices that only when it is read, and lets us know behind all that it had sent.
-const STUCK: Duration = Duration::from_secs(600);
+/// The time for which a terminal may take no input while the next waits. The client could have left
+/// long ago: the runtime between it and us notices that only when it is read, and reports it after
+/// everything that the client had sent.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a terminal sends to its client.
+/// The output of a terminal to its client.
 #[derive(Debug)]
 pub enum Output {
     /// Bytes that its programs wrote.
     Bytes(Bytes),
-    /// A text frame. After `exit` and `error` there is nothing more.
+    /// A text frame. `exit` and `error` are the last.
     Message(ServerMessage),
 }
 
-/// The terminal's ends of a client.
+/// The terminal's ends of a client's channels.
 #[derive(Debug)]
 pub struct Client {
     size: watch::Receiver<Size>,
@@ -47,16 +51,16 @@ pub struct Client {
     output: mpsc::Sender<Output>,
 }
 
-/// Input that a terminal has taken. It takes up room until it is dropped.
+/// Input of a client. It holds its permits until it is dropped.
 #[derive(Debug)]
 pub struct Input {
-    /// What is left of it.
+    /// The bytes that are not written yet.
     pub bytes: Bytes,
     _ahead: OwnedSemaphorePermit,
-    _room: Room,
+    _buffer_permit: BufferPermit,
 }
 
-/// Takes what a client sends.
+/// The sender of a client's input.
 #[derive(Debug)]
 pub struct InputSender {
     sender: mpsc::UnboundedSender<Input>,
@@ -64,58 +68,61 @@ pub struct InputSender {
     buffers: Buffers,
 }
 
-/// Why input is not taken.
+/// The reason why input is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotTaken {
-    /// The terminal has ended, or another client has it.
-    Gone,
-    /// It has taken none for too long.
-    Stuck,
-    /// The buffers are full, in words for a person.
-    NoRoom(String),
+pub enum InputError {
+    /// The terminal has ended, or another client is attached.
+    Closed,
+    /// The terminal has taken no input for too long.
+    TimedOut,
+    /// The buffers are full, with the message for a person.
+    BuffersFull(String),
 }
 
 impl InputSender {
-    /// Sends the next input, when no more than may is ahead of it.
-    pub async fn send(&self, bytes: Bytes) -> Result<(), NotTaken> {
-        let size = bytes.len() + FRAME;
+    /// Sends the next input, once the input before it is within the limit.
+    pub async fn send(&self, bytes: Bytes) -> Result<(), InputError> {
+        let size = bytes.len() + FRAME_OVERHEAD;
         let waiting = INPUT_AHEAD.saturating_sub(self.ahead.available_permits());
-        let room = if waiting + size > SMALL {
-            // Before it waits: it is there already.
+        let buffer_permit = if waiting + size > SMALL_INPUT {
+            // Before the wait: the bytes are in memory already.
             self.buffers
                 .take(size as u64)
-                .map_err(|e| NotTaken::NoRoom(e.to_string()))?
+                .map_err(|e| InputError::BuffersFull(e.to_string()))?
         } else {
-            Room::default()
+            BufferPermit::default()
         };
         let size = u32::try_from(size.min(INPUT_AHEAD)).unwrap_or(u32::MAX);
-        let ahead = timeout(STUCK, Arc::clone(&self.ahead).acquire_many_owned(size));
+        let ahead = timeout(INPUT_TIMEOUT, Arc::clone(&self.ahead).acquire_many_owned(size));
         let ahead = tokio::select! {
             ahead = ahead => ahead,
-            () = self.sender.closed() => return Err(NotTaken::Gone),
+            () = self.sender.closed() => return Err(InputError::Closed),
         };
         let input = Input {
             bytes,
-            _ahead: ahead.map_err(|_| NotTaken::Stuck)?.map_err(|_| NotTaken::Gone)?,
-            _room: room,
+            _ahead: ahead
+                .map_err(|_| InputError::TimedOut)?
+                .map_err(|_| InputError::Closed)?,
+            _buffer_permit: buffer_permit,
         };
-        self.sender.send(input).map_err(|_| NotTaken::Gone)
+        self.sender.send(input).map_err(|_| InputError::Closed)
     }
 }
 
-/// The connection's ends of a client. Dropping them means that the client left.
+/// The connection's ends of the channels. Dropping them means that the client left.
 #[derive(Debug)]
 pub struct Connection {
-    /// How large the client's window is.
+    /// The size of the client's window.
     pub size: watch::Sender<Size>,
-    /// Takes what the client sends.
+    /// Takes the client's input.
     pub input: InputSender,
-    /// Gives what the client gets. Ends without `exit` and `error` when another client has taken this one's place.
+    /// Receives the terminal's output. Ends without `exit` and `error` when another client has
+    /// replaced this one.
     pub output: mpsc::Receiver<Output>,
 }
 
 impl Client {
-    /// A client whose window has this size. What it sends takes room in `buffers`.
+    /// A client whose window has this size. The bytes that it sends are counted in `buffers`.
     pub fn new(size: Size, buffers: Buffers) -> (Self, Connection) {
         let (size_tx, size) = watch::channel(size);
         let (input_tx, input) = mpsc::unbounded_channel();
@@ -132,27 +139,27 @@ impl Client {
         (Self { size, input, output }, connection)
     }
 
-    /// Turns the client away.
-    pub fn refuse(self, message: String) {
-        // It has read nothing yet and has room for this; an error says that it is gone.
+    /// Rejects the client.
+    pub fn reject(self, message: String) {
+        // The channel is new and has a free slot; fails when the client is gone.
         let _ = self
             .output
             .try_send(Output::Message(ServerMessage::Error { message }));
     }
 }
 
-/// What a terminal hears from its clients.
+/// An event from the clients of a terminal.
 #[derive(Debug)]
 pub enum Event {
-    /// There is a client, in the place of the one before, if there was one.
+    /// A client has attached, and replaces the one before.
     Attached(mpsc::Sender<Output>, Size),
     /// The window has another size.
     Resized(Size),
-    /// It sent this.
+    /// The client sent input.
     Input(Input),
-    /// There is no client any more.
+    /// The client left.
     Left,
-    /// There has been no client for too long.
+    /// No client was attached for too long.
     HangUp,
 }
 
@@ -161,14 +168,15 @@ pub enum Event {
 pub struct Clients {
     arriving: mpsc::Receiver<Client>,
     size: Option<watch::Receiver<Size>>,
-    /// What a client sent before it left is input all the same.
+    /// Still read after the client has left: its last bytes are input, too.
     input: Option<mpsc::UnboundedReceiver<Input>>,
     linger: Duration,
     hang_up: Option<Instant>,
 }
 
 impl Clients {
-    /// The clients that come through `arriving`. Without one, [`Event::HangUp`] comes after `linger`.
+    /// The clients that come through `arriving`. Without one, [`Event::HangUp`] comes after
+    /// `linger`.
     pub fn new(arriving: mpsc::Receiver<Client>, linger: Duration) -> Self {
         Self {
             arriving,
@@ -179,7 +187,7 @@ impl Clients {
         }
     }
 
-    /// Waits for what comes next; for input only if it is wanted. May be dropped at any time, and loses nothing by that.
+    /// Waits for the next event; for input only if it is wanted. Cancel-safe.
     pub async fn next(&mut self, wants_input: bool) -> Event {
         loop {
             tokio::select! {
@@ -192,7 +200,7 @@ impl Clients {
                     self.hang_up = None;
                     return Event::Attached(client.output, now);
                 }
-                // Before the input: what was sent after a resize shall find that size.
+                // Before the input: input that was sent after a resize must find that size.
                 Some(size) = changed(&mut self.size) => match size {
                     Changed::To(size) => return Event::Resized(size),
                     Changed::Gone => {
@@ -214,7 +222,7 @@ impl Clients {
         }
     }
 
-    /// Lets no further client arrive. Those that are waiting find themselves without a terminal.
+    /// Closes the channel to further clients, and drops those that wait in it.
     pub fn close(&mut self) {
         self.arriving.close();
         while self.arriving.try_recv().is_ok() {}
@@ -238,8 +246,8 @@ async fn received(input: &mut Option<mpsc::UnboundedReceiver<Input>>) -> Option<
     Some(input.as_mut()?.recv().await)
 }
 
-async fn passed(moment: Option<Instant>) -> Option<()> {
-    sleep_until(moment?).await;
+async fn passed(deadline: Option<Instant>) -> Option<()> {
+    sleep_until(deadline?).await;
     Some(())
 }
 

@@ -2,27 +2,31 @@
 //!
 //! # Theory of operation
 //!
-//! One [`task`] owns each terminal: the [`device`], the [`program`] that runs in it, the end of its output for a
-//! [`replay`]. It knows nothing of WebSockets. A [`connection`] knows nothing of terminals. Between the two is a
-//! [`client`]: channels with room for a few pieces, which carry the flow control from the program's `write` to the
-//! client's `read` and back.
+//! One [`task`] owns each terminal: the [`device`], the [`program`] that runs in it, the end of its
+//! output for a replay. It does not depend on WebSockets, and a [`connection`] does not depend on
+//! terminals. Between the two is a [`client`]: channels of a few pieces, which carry the flow
+//! control from the program's `write` to the client's `read` and back.
 //!
-//! A terminal of a client's own gets that one client and is hung up on when the client leaves. A terminal of a session
-//! stays when its client leaves, and is found by the next one that names the session; the newest client has it. It is
-//! hung up on when nobody came for [`LINGER_SECONDS`], or when the session is deleted. A program that ends meanwhile keeps
-//! its exit for them. What the terminal starts from, and what the session keeps of it, is [`Session`]'s business.
+//! A terminal without a session has one client and is hung up on when the client leaves. A terminal
+//! of a session stays when its client leaves, and the next client that names the session attaches
+//! to it; the newest client replaces the one before. It is hung up on when no client came for
+//! `terminal_linger_ms`, or when the session is deleted. When a program ends meanwhile, its exit is
+//! kept for the next client. [`Session`] gives the terminal its initial state and saves its
+//! changes.
 //!
-//! To hang up on a terminal is to send SIGHUP to the process group in its foreground and to the first process's own,
-//! to close our end, and to kill, a second later, every process of its tree that is left: also what ignores SIGHUP, and
-//! what left the terminal by `setsid`. When the program ends by itself, on the other hand, what it left in the background
-//! lives on, as it does after a command, if the kernel's own SIGHUP to the foreground does not reach it. When `sandboxd`
-//! shuts down, programs are sent SIGHUP too, and clients are told how they end.
+//! To hang up on a terminal is to send SIGHUP to the process group in its foreground and to that of
+//! its first process, to close our end, and to kill, a second later, every process of its tree that
+//! is left: also those that ignore SIGHUP, and those that left the terminal by `setsid`. When the
+//! program exits, on the other hand, its background processes live on, as they do after a command,
+//! if the kernel's own SIGHUP to the foreground does not reach them. When `sandboxd` shuts down,
+//! programs are sent SIGHUP too, and clients get their exit.
 
 pub mod client;
 pub mod connection;
 pub mod device;
+pub mod job;
+pub mod line;
 pub mod program;
-pub mod replay;
 pub mod screen;
 pub mod task;
 
@@ -39,29 +43,36 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures_util::FutureExt as _;
-use sandbox_protocol::pty::{LINGER_SECONDS, MAX_MESSAGE};
+use sandbox_protocol::pty::{MAX_MESSAGE, MAX_REPLAY};
 use sandbox_protocol::session::SESSION_HEADER;
-use sandbox_protocol::{Invalid, PtyRequest, SessionId, sandboxd};
+use sandbox_protocol::{Invalid, PtyRequest, SessionId, Tail, sandboxd};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use self::client::{Client, Clients, Connection, Output};
 use self::program::Launcher;
-use self::replay::Replay;
 use self::screen::Screen;
 use self::task::Task;
-use crate::activity::{Occupation, Tracker};
-use crate::pid1::Children;
+use crate::activity::{ActivityKind, Tracker};
+use crate::process::children::Children;
 use crate::quota::{Buffers, Quota};
 use crate::server::Connected;
 use crate::session::{Session, Sessions};
+use crate::threads::PATHS;
 use crate::{Config, Error};
 
-/// How much is read from a client's connection at a time, in bytes.
-const READ: usize = 16 * 1024;
+/// The size of a read from a client's connection, in bytes.
+const READ_SIZE: usize = 16 * 1024;
 
-/// How many clients of one session may come at the same moment.
-const ARRIVING: usize = 16;
+/// The size of a write to a client's connection, in bytes.
+const WRITE_SIZE: usize = 128 * 1024;
+
+/// The maximum number of bytes that wait to be written: the largest message after a full buffer.
+/// The library puts its own answers to pings into the same buffer.
+const MAX_WRITE_BUFFER: usize = 2 * WRITE_SIZE + MAX_REPLAY;
+
+/// The number of clients of one session that may arrive at the same time.
+const MAX_ARRIVING: usize = 16;
 
 /// All terminals.
 #[derive(Debug)]
@@ -70,17 +81,17 @@ pub struct Terminals {
     children: Arc<Children>,
     tracker: Arc<Tracker>,
     last_cookie: AtomicU64,
-    room: Quota,
+    quota: Quota,
     buffers: Buffers,
     sessions: Arc<Sessions>,
-    of_sessions: Mutex<HashMap<SessionId, OfSession>>,
+    by_session: Mutex<HashMap<SessionId, SessionTerminal>>,
     /// Whether `sandboxd` is shutting down. Every terminal and every connection has a receiver.
     closing: watch::Sender<bool>,
 }
 
 /// The terminal of a session.
 #[derive(Debug)]
-struct OfSession {
+struct SessionTerminal {
     session: Arc<Session>,
     arriving: mpsc::Sender<Client>,
 }
@@ -92,8 +103,8 @@ pub fn router<S: Clone + Send + Sync + 'static>(terminals: Arc<Terminals>) -> Ro
         .with_state(terminals)
 }
 
-/// `GET /pty`: becomes the WebSocket of a terminal. Errors are those of the request; what is wrong with the terminal is
-/// said over the WebSocket.
+/// `GET /pty`: upgrades to the WebSocket of a terminal. Errors are those of the request; errors of
+/// the terminal are sent over the WebSocket.
 async fn open(
     State(terminals): State<Arc<Terminals>>,
     headers: HeaderMap,
@@ -106,12 +117,14 @@ async fn open(
     let session = session.map(String::from_utf8_lossy);
     let request = PtyRequest::parse(uri.query().unwrap_or_default(), session.as_deref())?;
     let upgrade = upgrade
-        .read_buffer_size(READ)
+        .read_buffer_size(READ_SIZE)
+        .write_buffer_size(WRITE_SIZE)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(async move |socket| {
         let _connected = connected;
-        let _busy = terminals.tracker.begin(Occupation::Request);
+        let _activity = terminals.tracker.begin(ActivityKind::Request);
         let _closing = terminals.closing.subscribe();
         let (connection, first) = terminals.enter(&request).await;
         connection::serve(socket, connection, first).await;
@@ -119,8 +132,9 @@ async fn open(
 }
 
 impl Terminals {
-    /// No terminals yet. They run as `config` says, enter their processes in `children`, are counted in `tracker` and find
-    /// their sessions in `sessions`. What their clients send takes room in `buffers`.
+    /// An empty table. Terminals run as `config` says, enter their processes in `children`, are
+    /// counted in `tracker` and find their sessions in `sessions`. The bytes that their clients
+    /// send are counted in `buffers`.
     pub fn new(
         config: Arc<Config>,
         children: Arc<Children>,
@@ -129,56 +143,57 @@ impl Terminals {
         buffers: Buffers,
     ) -> Arc<Self> {
         Arc::new(Self {
-            room: Quota::new("terminals", config.limits.max_terminals),
+            quota: Quota::new("terminals", config.limits.max_terminals),
             buffers,
             config,
             children,
             tracker,
             last_cookie: AtomicU64::new(0),
             sessions,
-            of_sessions: Mutex::default(),
+            by_session: Mutex::default(),
             closing: watch::Sender::new(false),
         })
     }
 
-    /// Lets every terminal end, and returns when the last client has been told how its own did.
+    /// Ends every terminal, and returns when the last client has got the exit of its own.
     pub async fn shut_down(&self) {
         self.closing.send_replace(true);
         self.closing.closed().await;
     }
 
-    /// A client of the terminal that `request` asks for, and the first thing that the terminal says.
+    /// Attaches to the terminal that `request` names, and waits for its first output.
     async fn enter(self: &Arc<Self>, request: &PtyRequest) -> (Connection, Option<Output>) {
-        let mut connection = self.attach(request);
+        let mut connection = self.attach(request).await;
         let mut first = connection.output.recv().await;
         if first.is_none() {
-            // It was just ending, and lets nobody in any more: there will be another one.
-            connection = self.attach(request);
+            // The terminal was ending and takes no further client: this starts another one.
+            connection = self.attach(request).await;
             first = connection.output.recv().await;
         }
         (connection, first)
     }
 
-    /// A client of the terminal that `request` asks for: of its session's, if there is one, and otherwise of a new one.
-    fn attach(self: &Arc<Self>, request: &PtyRequest) -> Connection {
+    /// Attaches a client to the terminal that `request` names: its session's, if there is one,
+    /// otherwise a new one.
+    async fn attach(self: &Arc<Self>, request: &PtyRequest) -> Connection {
         let (client, connection) = Client::new(request.size, self.buffers.clone());
         match &request.session {
             None => drop(self.start(request, None, client)),
-            Some(id) => match self.sessions.open(id) {
+            Some(id) => match self.sessions.open(id).await {
                 Ok(session) => self.attach_to(request, session, client),
-                Err(e) => client.refuse(e.to_string()),
+                Err(e) => client.reject(e.to_string()),
             },
         }
         connection
     }
 
-    /// Lets `client` into the terminal of `session`.
+    /// Attaches `client` to the terminal of `session`.
     fn attach_to(self: &Arc<Self>, request: &PtyRequest, session: Arc<Session>, client: Client) {
-        let mut of_sessions = self.of_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        of_sessions.retain(|_, terminal| !terminal.arriving.is_closed());
-        let found = of_sessions
+        let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
+        by_session.retain(|_, terminal| !terminal.arriving.is_closed());
+        let found = by_session
             .get(session.id())
-            // Not the one of a session that was deleted meanwhile.
+            // Not that of a session that was deleted meanwhile.
             .filter(|terminal| Arc::ptr_eq(&terminal.session, &session));
         let newcomer = match found {
             Some(terminal) => terminal.arriving.try_send(client).err(),
@@ -187,34 +202,37 @@ impl Terminals {
         match newcomer {
             None => {}
             Some(TrySendError::Full(client)) => {
-                client.refuse("too many clients want this session's terminal at once".to_owned());
+                client.reject("too many clients want this session's terminal at once".to_owned());
             }
             Some(TrySendError::Closed(client)) => {
                 let arriving = self.start(request, Some(Arc::clone(&session)), client);
-                of_sessions.insert(session.id().clone(), OfSession { session, arriving });
+                by_session.insert(session.id().clone(), SessionTerminal { session, arriving });
             }
         }
     }
 
-    /// Starts a terminal for its first client; how others reach it.
+    /// Starts a terminal for its first client. Returns the channel for further clients.
     fn start(
         self: &Arc<Self>,
         request: &PtyRequest,
         session: Option<Arc<Session>>,
         client: Client,
     ) -> mpsc::Sender<Client> {
-        let (terminal, arriving) = mpsc::channel(ARRIVING);
-        let permit = match self.room.take() {
+        let (terminal, arriving) = mpsc::channel(MAX_ARRIVING);
+        let permit = match self.quota.take() {
             Ok(permit) => permit,
             Err(e) => {
-                client.refuse(e.to_string());
+                client.reject(e.to_string());
                 return terminal;
             }
         };
-        // It is new and has room.
+        // The channel is new and has a free slot.
         let _ = terminal.try_send(client);
         let (linger, replay) = match session {
-            Some(_) => (Duration::from_secs(LINGER_SECONDS), Some(Replay::default())),
+            Some(_) => (
+                Duration::from_millis(self.config.limits.terminal_linger_ms.value),
+                Some(Tail::new(MAX_REPLAY)),
+            ),
             None => (Duration::ZERO, None),
         };
         let deleted = match &session {
@@ -223,10 +241,22 @@ impl Terminals {
         };
         let number = self.last_cookie.fetch_add(1, Relaxed) + 1;
         let cookie = format!("{}.pty.{number}", self.config.instance);
-        let config = Arc::clone(&self.config);
-        let task = Task {
+        let permit = Arc::new(permit);
+        let find = {
+            let (permit, config, shell) = (
+                Arc::clone(&permit),
+                Arc::clone(&self.config),
+                request.shell.clone(),
+            );
+            move || {
+                let _permit = permit;
+                Launcher::find(shell.as_ref(), config, session, cookie).map(Arc::new)
+            }
+        };
+        let mut task = Task {
             mode: request.mode,
-            launcher: Launcher::find(request.shell.as_ref(), config, session, cookie),
+            launcher: Err(String::new()),
+            permit,
             size: request.size,
             clients: Clients::new(arriving, linger),
             screen: Screen::new(replay),
@@ -236,8 +266,9 @@ impl Terminals {
             closing: self.closing.subscribe(),
         };
         tokio::spawn(async move {
+            let found = PATHS.run_with_timeout(find).await;
+            task.launcher = found.unwrap_or_else(|e| Err(format!("the shell cannot be found: {e}")));
             task.run().await;
-            drop(permit);
         });
         terminal
     }

@@ -1,50 +1,57 @@
-//! The task that owns a terminal, from its first client until nothing of it is ours any more.
+//! The task that owns a terminal, from its first client until `sandboxd` holds nothing of it any
+//! more.
 
+mod end;
+
+use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Buf as _;
 use futures_util::future::BoxFuture;
 use sandbox_protocol::pty::{Mode, ServerMessage, Size};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
+use self::end::FinalOutput;
 use super::client::{Clients, Event, Input};
 use super::device::Device;
-use super::program::{Job, Launcher, Started};
+use super::job::Job;
+use super::line::PendingLine;
+use super::program::{Launcher, Started};
 use super::screen::Screen;
-use crate::activity::{Busy, Occupation, Tracker};
-use crate::pid1::Children;
-use crate::process::status;
-use crate::session::files::ShellFiles;
+use crate::activity::{ActivityGuard, ActivityKind, Tracker};
+use crate::process::children::Children;
+use crate::quota::Permit;
+use crate::threads::{IsCancelled, PATHS};
 
-/// How long the processes of a terminal have after SIGHUP until they are killed.
-const GRACE: Duration = Duration::from_secs(1);
+/// The longest time that the first input of an interactive shell waits for the shell's first
+/// output, its prompt. Input before the prompt would be echoed twice, by the terminal and by the
+/// shell.
+const PROMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The first input of an interactive shell waits so long for the shell's first output, its prompt. Sooner it would be
-/// echoed twice, by the terminal and by the shell.
-const PROMPT: Duration = Duration::from_secs(2);
-
-/// More than the kernel holds of a terminal's output, in bytes. What comes after so much once the program has ended is
-/// not the program's own.
+/// More than the kernel buffers of a terminal's output, in bytes. Once the program has ended and
+/// this much was read, further output is not the program's own.
 const HELD_BY_KERNEL: usize = 256 * 1024;
 
 /// A terminal.
 pub struct Task {
-    /// What it runs.
+    /// The kind of job that it runs.
     pub mode: Mode,
-    /// How it starts that, or why it cannot.
-    pub launcher: Result<Launcher, String>,
-    /// Its window.
+    /// Starts the program, or the error why it cannot.
+    pub launcher: Result<Arc<Launcher>, String>,
+    /// Its permit.
+    pub permit: Arc<Permit>,
+    /// The size of its window.
     pub size: Size,
     /// Its clients.
     pub clients: Clients,
-    /// Where its output goes.
+    /// Sends its output.
     pub screen: Screen,
-    /// Where its first process is entered.
+    /// The table of its first process.
     pub children: Arc<Children>,
-    /// Counts it while something runs in it.
+    /// Counts it while a program runs in it.
     pub tracker: Arc<Tracker>,
     /// Resolves when its session is deleted.
     pub deleted: BoxFuture<'static, ()>,
@@ -52,19 +59,19 @@ pub struct Task {
     pub closing: watch::Receiver<bool>,
 }
 
-/// A terminal in which something runs.
-struct Running {
+/// A terminal in which a program runs.
+pub struct Running {
     device: Device,
     started: Started,
     since: Instant,
-    busy: Busy,
+    activity: ActivityGuard,
 }
 
-/// Why nothing runs any more, or never did.
+/// The reason why no program runs any more, or none ever did.
 enum End {
-    /// The program ended.
-    Own,
-    /// There has been no client for too long.
+    /// The program exited.
+    Exited,
+    /// No client was attached for too long.
     Left,
     /// The session was deleted.
     Deleted,
@@ -72,31 +79,25 @@ enum End {
     Closing,
 }
 
-/// The last that a client is told.
-struct Last {
-    /// Something to read.
-    words: Option<Bytes>,
-    message: ServerMessage,
-}
-
 impl Task {
     /// Runs the terminal to its end.
     pub async fn run(mut self) {
         let last = match self.live().await {
             Ok(last) => last,
-            Err(message) => Some(Last {
-                words: None,
+            Err(message) => Some(FinalOutput {
+                text: None,
                 message: ServerMessage::Error { message },
             }),
         };
         if let Some(last) = last {
-            self.say(last).await;
+            self.send_last(last).await;
         }
         self.clients.close();
     }
 
-    /// What is to be said at the end, if there is anybody to say it to. The error is one too.
-    async fn live(&mut self) -> Result<Option<Last>, String> {
+    /// Runs the terminal; returns the final output, if a client can get it. An error is final
+    /// output, too.
+    async fn live(&mut self) -> Result<Option<FinalOutput>, String> {
         self.launcher.as_ref().map_err(String::clone)?;
         let first = match self.mode {
             Mode::Shell => Ok(None),
@@ -107,9 +108,9 @@ impl Task {
             Err(End::Closing) => return Err("the sandbox is shutting down".to_owned()),
             Err(end) => return self.without_client(&end),
         };
-        let (running, input) = self.start(first)?;
+        let (running, input) = self.start(first).await?;
         match self.until_end(&running, input).await {
-            End::Own | End::Closing => self.collect(running).map(Some),
+            End::Exited | End::Closing => self.collect(running).await.map(Some),
             end => {
                 // A client that comes now gets a new terminal.
                 self.clients.close();
@@ -119,15 +120,15 @@ impl Task {
         }
     }
 
-    /// What is said when it was not the program that ended the terminal.
-    fn without_client(&self, end: &End) -> Result<Option<Last>, String> {
+    /// The final output when the terminal ended before its program.
+    fn without_client(&self, end: &End) -> Result<Option<FinalOutput>, String> {
         match end {
             End::Deleted if self.screen.is_attached() => Err("the session was deleted".to_owned()),
             _ => Ok(None),
         }
     }
 
-    /// Waits for what decides what is run.
+    /// Waits for the input that decides the job.
     async fn first_input(&mut self) -> Result<Input, End> {
         loop {
             let event = tokio::select! {
@@ -148,36 +149,48 @@ impl Task {
         }
     }
 
-    /// Starts what `first` asks for; with it, what is input of it already.
-    fn start(&self, first: Option<Input>) -> Result<(Running, Option<Input>), String> {
+    /// Starts the job that `first` requests. Returns it with `first`, if that is input of the
+    /// program.
+    async fn start(&mut self, first: Option<Input>) -> Result<(Running, Option<Input>), String> {
         let launcher = self.launcher.as_ref().map_err(String::clone)?;
         let bytes = first.as_ref().map(|first| first.bytes.clone());
-        let job = Job::of(self.mode, bytes.unwrap_or_default())?;
-        let device = Device::open(self.size, job.discipline(), launcher.ids())
-            .map_err(|e| format!("there is no terminal to be had: {e}"))?;
-        let busy = self.tracker.begin(Occupation::Command);
-        let running = Running {
-            started: launcher.start(&job, &device, Arc::clone(&self.children))?,
-            device,
-            since: Instant::now(),
-            busy,
-        };
-        let input = match job {
+        let job = Job::from_input(self.mode, bytes.unwrap_or_default())?;
+        let no_device = |e: io::Error| format!("there is no terminal to be had: {e}");
+        let device = Device::open(self.size, job.discipline(), launcher.ids()).map_err(no_device)?;
+        let activity = self.tracker.begin(ActivityKind::Command);
+        let tty = device.clone_tty().map_err(no_device)?;
+        let input = match &job {
             Job::Shell(_) => first,
             Job::Command(_) => None,
+        };
+        let start = {
+            let (launcher, children) = (Arc::clone(launcher), Arc::clone(&self.children));
+            let permit = Arc::clone(&self.permit);
+            move |is_cancelled: IsCancelled<'_>| {
+                let _permit = permit;
+                launcher.start(&job, tty.as_fd(), children, is_cancelled)
+            }
+        };
+        let started = PATHS.run_cancellable_with_timeout(start).await;
+        let running = Running {
+            started: started.unwrap_or_else(|e| Err(format!("the terminal cannot be started: {e}")))?,
+            device,
+            since: Instant::now(),
+            activity,
         };
         Ok((running, input))
     }
 
-    /// Moves input and output until the program has ended and all of its output is on its way, or until something else ends
-    /// the terminal.
+    /// Forwards input and output until the program has ended and all of its output is on its way,
+    /// or until another event ends the terminal.
     async fn until_end(&mut self, running: &Running, mut input: Option<Input>) -> End {
         let Running { device, started, .. } = running;
         let child = &started.child;
         let mut is_prompting = input.is_some();
-        let prompted = Instant::now() + PROMPT;
+        let prompted = Instant::now() + PROMPT_TIMEOUT;
+        let mut line = PendingLine::default();
         let mut is_closing = false;
-        // How much more output counts, once the program has ended.
+        // The number of bytes of output that still count, once the program has ended.
         let mut left = None;
         loop {
             let has_input = input.is_some();
@@ -198,14 +211,15 @@ impl Task {
                     match &mut left {
                         None => {}
                         Some(left) if read > 0 && *left > read => *left -= read,
-                        Some(_) => return End::Own,
+                        Some(_) => return End::Exited,
                     }
                 }
-                written = device.write(next.unwrap_or_default()), if has_input && !is_prompting => {
+                written = device.write(next.unwrap_or_default(), &mut line), if has_input && !is_prompting => {
                     input = input.and_then(|mut input| {
-                        // An error says that nobody can read it any more: the end of the program will say so.
+                        // Fails when no process can read it any more: the end of the program
+                        // follows.
                         input.bytes.advance(written.ok()?);
-                        // Its room is free when nothing is left.
+                        // Input without bytes is dropped, and with it its permits.
                         (!input.bytes.is_empty()).then_some(input)
                     });
                 }
@@ -214,7 +228,7 @@ impl Task {
                 () = &mut self.deleted => return End::Deleted,
                 () = closed(&mut self.closing), if !is_closing => {
                     is_closing = true;
-                    // Who shuts down ends every process; interactive shells listen to this only.
+                    // The shutdown ends every process; interactive shells react to SIGHUP only.
                     device.hang_up(child.pid());
                 }
             }
@@ -227,91 +241,10 @@ impl Task {
             tracing::warn!(error = %e, "cannot set the size of a terminal");
         }
     }
-
-    /// Collects a program that has ended: what is to be said of it.
-    fn collect(&self, running: Running) -> Result<Last, String> {
-        let Running {
-            device,
-            started,
-            since,
-            busy,
-        } = running;
-        drop(device);
-        let status = started.child.collect();
-        drop(busy);
-        let kept = self.keep(started.files);
-        let status = status.map_err(|e| format!("the program's exit status is lost: {e}"))?;
-        let exit = status::ended(status);
-        log("terminal ended", since, Some(exit.exit_code));
-        Ok(Last {
-            words: kept.err().map(|words| format!("{words}\r\n").into()),
-            message: ServerMessage::Exit {
-                code: exit.exit_code,
-                signal: exit.signal,
-            },
-        })
-    }
-
-    /// Hangs up on the program, and ends whatever of its tree is left after a while.
-    async fn hang_up(&mut self, running: Running) {
-        let Running {
-            device,
-            started,
-            since,
-            busy,
-        } = running;
-        device.hang_up(started.child.pid());
-        drop(device);
-        let tree = started.tree;
-        // It fails only when the runtime stops.
-        let _ = spawn_blocking(move || tree.kill_after(GRACE)).await;
-        started.child.ended().await;
-        let exit = started.child.collect().map(status::ended);
-        drop(busy);
-        if let Err(words) = self.keep(started.files) {
-            tracing::warn!("{words}");
-        }
-        log("terminal hung up", since, exit.ok().map(|exit| exit.exit_code));
-    }
-
-    /// Keeps what a shell of a session left. Fails, with words for a person, when that cannot be kept.
-    fn keep(&self, files: Option<ShellFiles>) -> Result<(), String> {
-        let session = self.launcher.as_ref().ok().and_then(Launcher::session);
-        match (session, files) {
-            (Some(session), Some(files)) => session.keep(files),
-            _ => Ok(()),
-        }
-    }
-
-    /// Says the last thing, to the client that is there or to one that comes back in time.
-    async fn say(&mut self, last: Last) {
-        let Last { mut words, message } = last;
-        loop {
-            let is_attached = self.screen.is_attached();
-            tokio::select! {
-                true = self.screen.finish(&mut words, &message) => return,
-                // Nobody can come back any more.
-                () = closed(&mut self.closing), if !is_attached => return,
-                event = self.clients.next(false) => match event {
-                    Event::Attached(client, _) if self.launcher.is_ok() => self.screen.attach(client),
-                    // It is not ready, and never was.
-                    Event::Attached(client, _) => self.screen.attach_unready(client),
-                    Event::Left => self.screen.detach(),
-                    Event::HangUp => return,
-                    Event::Input(_) | Event::Resized(_) => {}
-                },
-            }
-        }
-    }
 }
 
 /// Returns when `sandboxd` shuts down.
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // It fails only when everything is over anyway.
+pub async fn closed(closing: &mut watch::Receiver<bool>) {
+    // Fails only when `sandboxd` has ended anyway.
     let _ = closing.wait_for(|closing| *closing).await;
-}
-
-fn log(what: &str, since: Instant, exit_code: Option<i32>) {
-    let duration_ms = since.elapsed().as_millis();
-    tracing::info!(exit_code, duration_ms, "{what}");
 }

@@ -1,6 +1,9 @@
-//! What an argv means in a session: a script for a shell, words for the session's own shell, or a program.
+//! Parses an argv of a session: a script for a shell, arguments for the session's own shell, or a
+//! program.
 
-/// A shell by what it can keep.
+use super::options::{LETTERS, is_option};
+
+/// A shell, by the state that it can save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
     /// Working directory, variables, functions, aliases, options.
@@ -10,8 +13,8 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// The shell that a program called `name` is, with or without its path.
-    pub fn of_program(name: &str) -> Option<Self> {
+    /// The shell of the program `name`, with or without its path.
+    pub fn from_program(name: &str) -> Option<Self> {
         match name.rsplit('/').next() {
             Some("bash") => Some(Self::Bash),
             Some("sh" | "dash" | "ash") => Some(Self::Sh),
@@ -20,15 +23,24 @@ impl Shell {
     }
 }
 
-/// `sh -c SCRIPT NAME ARGS…`, taken apart.
+/// `sh -c SCRIPT NAME ARGS…`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script<'a> {
-    /// What kind of shell runs it.
+    /// The kind of shell that runs it.
     pub shell: Shell,
-    /// The shell's options, `-c` among them, without those in `traced`.
+    /// The shell's options, including `-c`. Without `x` and `v`, which would print the commands
+    /// before the script, and `posix`, which would change their meaning.
     pub options: Vec<String>,
-    /// The options `x` and `v`, which would show what is run before the script.
-    pub traced: Vec<String>,
+    /// The commands that set the options of this shell again, once the session's are restored: for
+    /// bash all options, for any other shell those that are not in `options`. Each has the form of
+    /// a [`dump`](super::dump): `set -o NAME`.
+    pub set_options: Vec<String>,
+    /// Whether the shell does not read `BASH_ENV`: it is interactive or privileged.
+    pub ignores_bash_env: bool,
+    /// Whether it is a login shell.
+    pub is_login: bool,
+    /// Whether a login shell reads no profile.
+    pub has_no_profile: bool,
     /// The script.
     pub script: &'a str,
     /// `$0` and the positional parameters, if there are any.
@@ -36,12 +48,20 @@ pub struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    /// Takes `argv` apart; `None` when it is no script that a shell reads from its command line.
+    /// Parses `argv`; `None` when it is not a script that a shell reads from its command line.
     pub fn parse(argv: &'a [String]) -> Option<Self> {
         let (program, mut rest) = argv.split_first()?;
-        let shell = Shell::of_program(program)?;
-        let mut options = Vec::new();
-        let mut traced = Vec::new();
+        let shell = Shell::from_program(program)?;
+        let mut parsed = Self {
+            shell,
+            options: Vec::new(),
+            set_options: Vec::new(),
+            ignores_bash_env: false,
+            is_login: false,
+            has_no_profile: false,
+            script: "",
+            args: &[],
+        };
         let mut has_script = false;
         while let Some((word, after)) = rest.split_first() {
             let Some(letters) = word.strip_prefix(['-', '+']) else {
@@ -52,55 +72,90 @@ impl<'a> Script<'a> {
                 break;
             }
             if word.starts_with("--") {
-                // Only what takes no value and leaves the shell one that runs the script.
-                let is_known = ["--login", "--noprofile", "--norc", "--posix"].contains(&word.as_str());
-                if shell != Shell::Bash || !is_known {
+                // Only options without a value with which the shell still runs the script.
+                if shell != Shell::Bash {
                     return None;
                 }
-                options.push(word.clone());
+                match word.as_str() {
+                    "--login" => parsed.is_login = true,
+                    "--noprofile" => parsed.has_no_profile = true,
+                    "--norc" => {}
+                    "--posix" => {
+                        parsed.set("-", "posix");
+                        continue;
+                    }
+                    _ => return None,
+                }
+                parsed.options.push(word.clone());
                 continue;
             }
             let sign = word.get(..1)?;
-            let mut kept = String::new();
+            let mut retained = String::new();
             for letter in letters.chars() {
                 match letter {
                     'c' => has_script = true,
-                    // A shell that runs nothing, reads its input instead, or must not redirect.
-                    'n' | 's' | 'r' | 'D' => return None,
-                    'x' | 'v' => {
-                        traced.push(format!("{sign}{letter}"));
+                    // The shell would run nothing, run one line, read its input instead, or must
+                    // not redirect.
+                    'n' | 't' | 's' | 'r' | 'D' => return None,
+                    'i' | 'p' => parsed.ignores_bash_env = true,
+                    'l' => parsed.is_login = sign == "-",
+                    // Each of these letters takes a value.
+                    'o' | 'O' => {
+                        let (value, after) = rest.split_first()?;
+                        rest = after;
+                        match (letter, value.as_str()) {
+                            ('o', "noexec" | "onecmd") => return None,
+                            ('o', "privileged") => parsed.ignores_bash_env = true,
+                            _ => {}
+                        }
+                        if letter == 'O' {
+                            parsed.shopt(sign, value);
+                        } else if parsed.set(sign, value) {
+                            continue;
+                        }
+                        parsed.options.extend([format!("{sign}{letter}"), value.clone()]);
                         continue;
                     }
-                    _ => {}
+                    letter => {
+                        let name = LETTERS.iter().find(|(one, _)| *one == letter);
+                        if name.is_some_and(|(_, name)| parsed.set(sign, name)) {
+                            continue;
+                        }
+                    }
                 }
-                kept.push(letter);
+                retained.push(letter);
             }
-            if !kept.is_empty() {
-                options.push(format!("{sign}{kept}"));
-            }
-            // Each of these letters takes a word.
-            for _ in kept.matches(['o', 'O']) {
-                let (value, after) = rest.split_first()?;
-                match value.as_str() {
-                    "noexec" | "onecmd" => return None,
-                    _ => options.push(value.clone()),
-                }
-                rest = after;
+            if !retained.is_empty() {
+                parsed.options.push(format!("{sign}{retained}"));
             }
         }
         let (script, args) = rest.split_first()?;
         has_script.then_some(Self {
-            shell,
-            options,
-            traced,
             script,
             args,
+            ..parsed
         })
+    }
+
+    /// Sets an option after the restore. Returns whether it must not be set before.
+    fn set(&mut self, sign: &str, name: &str) -> bool {
+        let is_late = matches!(name, "posix" | "xtrace" | "verbose");
+        if (is_late || self.shell == Shell::Bash) && is_option(name) {
+            self.set_options.push(format!("set {sign}o {name}"));
+        }
+        is_late
+    }
+
+    fn shopt(&mut self, sign: &str, name: &str) {
+        if self.shell == Shell::Bash && is_option(name) {
+            let flag = if sign == "-" { "-s" } else { "-u" };
+            self.set_options.push(format!("shopt {flag} {name}"));
+        }
     }
 }
 
-/// Builtins that are there to change the shell, even where a program has the same name.
-const CHANGING: [&str; 25] = [
+/// Builtins that change the shell, even where a program has the same name.
+const CHANGING: [&str; 26] = [
     ".",
     "alias",
     "builtin",
@@ -123,12 +178,13 @@ const CHANGING: [&str; 25] = [
     "shopt",
     "source",
     "typeset",
+    "umask",
     "unalias",
     "unset",
     "let",
 ];
 
-/// Whether `name` is a builtin that is there to change the shell.
+/// Whether `name` is a builtin that changes the shell.
 pub fn changes_shell(name: &str) -> bool {
     CHANGING.contains(&name)
 }
@@ -143,37 +199,74 @@ mod tests {
 
     #[test]
     fn scripts_are_taken_apart_as_shells_do() {
-        for (line, shell, options, traced, script, args) in [
+        for (line, shell, options, set, script, args) in [
             ("sh -c S", Shell::Sh, "-c", "", "S", ""),
-            ("/bin/sh -lc S name a -c", Shell::Sh, "-lc", "", "S", "name a -c"),
-            ("bash -c -e -- S", Shell::Bash, "-c -e", "", "S", ""),
-            ("bash --login -exuc S", Shell::Bash, "--login -euc", "-x", "S", ""),
             (
-                "bash -eo pipefail -c S",
-                Shell::Bash,
-                "-eo pipefail -c",
+                "/bin/sh -lec S name a -c",
+                Shell::Sh,
+                "-lec",
                 "",
+                "S",
+                "name a -c",
+            ),
+            ("sh -xc S", Shell::Sh, "-c", "set -o xtrace", "S", ""),
+            ("bash -c -e -- S", Shell::Bash, "-c -e", "set -o errexit", "S", ""),
+            (
+                "bash --login -exuc S",
+                Shell::Bash,
+                "--login -euc",
+                "set -o errexit, set -o xtrace, set -o nounset",
                 "S",
                 "",
             ),
             (
-                "bash -O extglob +v -xc S",
+                "bash -o pipefail +u -c S",
                 Shell::Bash,
-                "-O extglob -c",
-                "+v -x",
+                "-o pipefail +u -c",
+                "set -o pipefail, set +o nounset",
+                "S",
+                "",
+            ),
+            (
+                "bash -O extglob +O $(x) +v -xc S",
+                Shell::Bash,
+                "-O extglob +O $(x) -c",
+                "shopt -s extglob, set +o verbose, set -o xtrace",
                 "S",
                 "",
             ),
             ("bash -c - S -", Shell::Bash, "-c", "", "S", "-"),
+            (
+                "bash --posix -o posix -co xtrace S",
+                Shell::Bash,
+                "-c",
+                "set -o posix, set -o posix, set -o xtrace",
+                "S",
+                "",
+            ),
         ] {
             let argv = argv(line);
             let parsed = Script::parse(&argv).unwrap_or_else(|| panic!("{line}"));
             assert_eq!(parsed.shell, shell, "{line}");
             assert_eq!(parsed.options.join(" "), options, "{line}");
-            assert_eq!(parsed.traced.join(" "), traced, "{line}");
+            assert_eq!(parsed.set_options.join(", "), set, "{line}");
             assert_eq!(
                 (parsed.script, parsed.args.join(" ").as_str()),
                 (script, args),
+                "{line}"
+            );
+        }
+        for (line, is_login, ignores) in [
+            ("bash -c S", false, false),
+            ("bash -lc S", true, false),
+            ("bash --login -pc S", true, true),
+            ("bash -o privileged -c S", false, true),
+        ] {
+            let argv = argv(line);
+            let parsed = Script::parse(&argv).unwrap();
+            assert_eq!(
+                (parsed.is_login, parsed.ignores_bash_env),
+                (is_login, ignores),
                 "{line}"
             );
         }

@@ -2,34 +2,43 @@
 //!
 //! # Theory of operation
 //!
-//! No shell lives between the commands of a session. Each command is a process of its own, as without a session, so that
-//! nothing can wedge a session, and timeouts, kills and streams are those of every command. What a session keeps is a
-//! [`State`](state::State) in the memory of `sandboxd`.
+//! No shell lives between the commands of a session. Each command is a process of its own, as
+//! without a session, so that nothing can block a session, and timeouts, kills and streams are
+//! those of every command. A session saves its [`State`](state::State) in the memory of `sandboxd`.
 //!
-//! - [`invocation`]: what an argv means. A script for `bash -c` or `sh -c`, and a builtin, run in a shell of the session: their
-//!   `cd` and `export` count. Any other program gets the session's directory and environment and cannot change them.
-//! - [`script`]: what a shell is told. It restores the state, dumps itself, runs the user's script and dumps itself again
-//!   when it exits; [`files`] carries the texts.
-//! - [`dump`] and [`words`] read the dumps, and [`state`] takes over the difference between the two: what the script did, and
-//!   neither what the login profile did nor what was set for this command alone. A dump is complete or does not count. One of
-//!   a command that did not end by itself does not count either: the session is as it was before.
-//! - [`turn`]: the commands of one session run one after another. Terminals do not wait and are not waited for; what they
-//!   changed is merged in when they end.
-//! - [`prepare`]: all of this for one command, or one terminal.
+//! - [`invocation`] parses an argv. A script for `bash -c` or `sh -c`, and a builtin, run in a
+//!   shell of the session: their `cd` and `export` count. Any other program gets the session's
+//!   directory and environment and cannot change them.
+//! - [`plan`] decides whether a shell runs an argv, and how it restores the state.
+//! - [`script`] is the command line of a shell, and [`restore`] its commands: it restores the
+//!   state, dumps its own, runs the user's script and dumps its own again when it exits, beside the
+//!   user's [`trap`]; [`files`] carries them. The [`options`] of its command line come last.
+//! - [`dump`], [`functions`] and [`syntax`] read the dumps, and [`state`] applies the difference
+//!   between the two: the changes of the script, and neither those of the login profile nor those
+//!   for this command alone. An incomplete dump does not count, nor does that of a command that
+//!   `sandboxd` ended: the session is as it was before.
+//! - [`turn`] runs the commands of one session one after another. Terminals do not wait and are not
+//!   waited for; their changes are merged in when they end.
+//! - [`prepare`] does all of this for one command, or one terminal.
 
-pub mod directory;
 pub mod dump;
 pub mod files;
+pub mod functions;
 pub mod invocation;
+pub mod options;
+pub mod overrides;
+pub mod plan;
 pub mod prepare;
+pub mod restore;
 pub mod routes;
 pub mod script;
 pub mod state;
+pub mod syntax;
+pub mod trap;
 pub mod turn;
-pub mod words;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,25 +52,31 @@ use self::dump::first_and_last;
 use self::files::ShellFiles;
 use self::state::{Env, MAX_STATE, State};
 use self::turn::Queue;
-use crate::quota::{Buffers, Permit, Quota, Room};
+use crate::process::directory;
+use crate::quota::{BufferPermit, Buffers, Permit, Quota};
+use crate::threads::{PATHS, PROCESSES};
 use crate::{Config, Error};
 
-/// The most that a shell may say of itself, in bytes: twice a state, with its quotes.
+/// The maximum size of a shell's dumps, in bytes: twice a state, with its quotes.
 const MAX_DUMPS: usize = 4 * MAX_STATE;
 
-/// So much of a session needs no room in the buffers, in bytes: more than most have of all. So they are kept, whatever else
-/// is going on.
-const SMALL: usize = 16 * 1024;
+/// The size up to which dumps are parsed on the calling thread, in bytes: most are smaller. Larger
+/// ones go to another.
+const SMALL_DUMPS: u64 = 64 * 1024;
+
+/// The memory of a session that needs no buffer permit, in bytes: most sessions are smaller. So
+/// they are saved even when the buffers are full.
+const SMALL_STATE: usize = 16 * 1024;
 
 /// All sessions.
 #[derive(Debug)]
 pub struct Sessions {
     workspace: PathBuf,
-    /// What every command starts with.
+    /// The environment that every command starts with.
     base: Arc<Env>,
     buffers: Buffers,
     limits: Limits,
-    room: Quota,
+    quota: Quota,
     by_id: Mutex<HashMap<SessionId, Entered>>,
 }
 
@@ -69,7 +84,7 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Entered {
     session: Arc<Session>,
-    /// Its place in the table; the default session needs none: it is always there.
+    /// Its slot in the table; the default session needs none: it always exists.
     _permit: Option<Permit>,
 }
 
@@ -77,57 +92,59 @@ struct Entered {
 #[derive(Debug)]
 pub struct Session {
     id: SessionId,
-    /// What it was made from.
+    /// The parameters that it was made from.
     start: SessionStart,
     base: Arc<Env>,
-    state: Mutex<State>,
-    /// That of the state and of `start`.
-    room: Mutex<Room>,
+    state: Mutex<Arc<State>>,
+    /// The permit for the state and `start`.
+    buffer_permit: Mutex<BufferPermit>,
     buffers: Buffers,
     queue: Queue,
     deleted: watch::Sender<bool>,
 }
 
 impl Sessions {
-    /// No session yet, for commands that run as `config` says. They, and what asks for them, take room in `buffers`.
+    /// An empty table, for commands that run as `config` says. The sessions, and the requests for
+    /// them, are counted in `buffers`.
     pub fn new(config: &Config, buffers: Buffers) -> Self {
-        files::reserve();
         Self {
             workspace: config.workspace.clone(),
             base: Arc::new(config.user.env.clone()),
             buffers,
             limits: config.limits,
-            room: Quota::new("sessions", config.limits.max_sessions),
+            quota: Quota::new("sessions", config.limits.max_sessions),
             by_id: Mutex::default(),
         }
     }
 
-    /// The session `id`, made with the defaults if there is none. Fails when there are too many.
-    pub fn open(&self, id: &SessionId) -> Result<Arc<Session>, Error> {
-        self.find_or_make(id, &SessionStart::default())
+    /// The session `id`; makes it with the defaults if there is none. Fails when there are too
+    /// many.
+    pub async fn open(&self, id: &SessionId) -> Result<Arc<Session>, Error> {
+        self.find_or_create(id, &SessionStart::default()).await
     }
 
-    /// The session that a request names in its header, if it does.
-    pub fn of_request(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Error> {
+    /// The session that the header of a request names, if there is one.
+    pub async fn for_request(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Error> {
         let Some(id) = headers.get(SESSION_HEADER) else {
             return Ok(None);
         };
         let id = SessionId::parse(id.to_str().unwrap_or_default())?;
-        self.open(&id).map(Some)
+        self.open(&id).await.map(Some)
     }
 
-    /// Makes the session `id` from `start`. Fails when there is one that was made from something else, when its directory
-    /// is not there, when there are too many, or when the buffers have no room for it.
-    pub fn create(&self, id: &SessionId, start: &SessionStart) -> Result<(), Error> {
-        let session = self.find_or_make(id, start)?;
+    /// Makes the session `id` from `start`. Fails when one exists that was made from other
+    /// parameters, when its directory does not exist, when there are too many, or when the buffers
+    /// are full.
+    pub async fn create(&self, id: &SessionId, start: &SessionStart) -> Result<(), Error> {
+        let session = self.find_or_create(id, start).await?;
         if session.start != *start {
             return Err(Error::SessionExists(id.to_string()));
         }
         Ok(())
     }
 
-    /// Deletes the session `id` and ends its running command; returns when that has ended. Commands that wait for their turn
-    /// are not started.
+    /// Deletes the session `id` and ends its running command; returns when that has ended. Commands
+    /// that wait for their turn are not started.
     pub async fn delete(&self, id: &SessionId) -> Result<(), Error> {
         if id.is_default() {
             return Err(Error::Session("the default session cannot be deleted".into()));
@@ -142,40 +159,49 @@ impl Sessions {
         Ok(())
     }
 
-    fn find_or_make(&self, id: &SessionId, start: &SessionStart) -> Result<Arc<Session>, Error> {
-        let mut by_id = self.by_id();
-        match by_id.entry(id.clone()) {
-            Entry::Occupied(found) => Ok(Arc::clone(&found.get().session)),
-            Entry::Vacant(_) if id.is_default() && *start != SessionStart::default() => {
-                Err(Error::SessionExists(id.to_string()))
-            }
-            Entry::Vacant(place) => {
-                let cwd = directory_of(&self.workspace, &start.cwd);
-                if !cwd.is_dir() {
-                    return Err(Invalid::request(format!("cwd is not a directory: {}", start.cwd)).into());
-                }
-                let permit = (!id.is_default()).then(|| self.room.take()).transpose()?;
-                let state = State::new(cwd, &start.env);
-                let room = self
-                    .buffers
-                    .take(beyond_small(state.memory() + memory_of(start)))?;
-                let session = Arc::new(Session {
-                    id: id.clone(),
-                    start: start.clone(),
-                    base: Arc::clone(&self.base),
-                    state: Mutex::new(state),
-                    room: Mutex::new(room),
-                    buffers: self.buffers.clone(),
-                    queue: Queue::new(self.limits.max_session_queue),
-                    deleted: watch::Sender::new(false),
-                });
-                place.insert(Entered {
-                    session: Arc::clone(&session),
-                    _permit: permit,
-                });
-                Ok(session)
-            }
+    async fn find_or_create(&self, id: &SessionId, start: &SessionStart) -> Result<Arc<Session>, Error> {
+        let found = self.by_id().get(id).map(|found| Arc::clone(&found.session));
+        if let Some(found) = found {
+            return Ok(found);
         }
+        let cwd = directory_of(&self.workspace, &start.cwd);
+        let permit = if id.is_default() {
+            if *start != SessionStart::default() {
+                return Err(Error::SessionExists(id.to_string()));
+            }
+            None
+        } else {
+            // Without the lock of the table: the file system may not answer.
+            let (permit, directory) = (self.quota.take()?, cwd.clone());
+            let check = PATHS.run_with_timeout(move || (permit, directory.is_dir())).await;
+            let (permit, is_directory) =
+                check.map_err(|e| Error::Session(format!("cwd: {}: {e}", start.cwd)))?;
+            if !is_directory {
+                return Err(Invalid::request(format!("cwd is not a directory: {}", start.cwd)).into());
+            }
+            Some(permit)
+        };
+        let state = State::new(cwd, &start.env);
+        let buffer_permit = self
+            .buffers
+            .take(beyond_small(state.memory() + memory_of(start)))?;
+        let session = Session {
+            id: id.clone(),
+            start: start.clone(),
+            base: Arc::clone(&self.base),
+            state: Mutex::new(Arc::new(state)),
+            buffer_permit: Mutex::new(buffer_permit),
+            buffers: self.buffers.clone(),
+            queue: Queue::new(self.limits.max_session_queue),
+            deleted: watch::Sender::new(false),
+        };
+        // Another request may have entered it meanwhile.
+        let mut by_id = self.by_id();
+        let entered = by_id.entry(id.clone()).or_insert_with(|| Entered {
+            session: Arc::new(session),
+            _permit: permit,
+        });
+        Ok(Arc::clone(&entered.session))
     }
 
     fn by_id(&self) -> MutexGuard<'_, HashMap<SessionId, Entered>> {
@@ -183,12 +209,12 @@ impl Sessions {
     }
 }
 
-/// How much of so many bytes needs room in the buffers.
+/// The part of `bytes` that needs a buffer permit.
 fn beyond_small(bytes: usize) -> u64 {
-    bytes.saturating_sub(SMALL) as u64
+    bytes.saturating_sub(SMALL_STATE) as u64
 }
 
-/// How much memory it takes, in bytes, about.
+/// The approximate memory of `start`, in bytes.
 fn memory_of(start: &SessionStart) -> usize {
     let texts = start.env.iter().map(|(name, value)| name.len() + value.len());
     texts.sum::<usize>() + start.cwd.len()
@@ -197,7 +223,7 @@ fn memory_of(start: &SessionStart) -> usize {
 /// The directory that clients call `cwd`.
 fn directory_of(workspace: &Path, cwd: &str) -> PathBuf {
     match WorkspacePath::parse("cwd", cwd) {
-        Ok(path) => directory::of_path(workspace, &path),
+        Ok(path) => directory::resolve(workspace, &path),
         Err(_) => cwd.into(),
     }
 }
@@ -208,19 +234,35 @@ impl Session {
         &self.id
     }
 
+    /// Whether the client or a command of the session has set or unset the variable `name`.
+    pub fn sets(&self, name: &OsStr) -> bool {
+        self.state().sets(name)
+    }
+
     /// Resolves when it is deleted.
     pub fn deleted(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut deleted = self.deleted.subscribe();
         async move {
-            // An error says that the session itself is gone.
+            // Fails when the session itself was dropped.
             let _ = deleted.wait_for(|deleted| *deleted).await;
         }
     }
 
-    /// Keeps what a shell of this session left in `files`, once it has ended. Nothing is kept of one that has not said it
-    /// all. Fails, with words for a person, when it is too much to keep, or more than the buffers have room for; the session
-    /// is then as it was before.
-    pub fn keep(&self, files: ShellFiles) -> Result<(), String> {
+    /// Saves the changes that a shell of this session left in `files`, once it has ended. Saves
+    /// nothing if its dump is incomplete. Fails, with a message for a person, when a part of the
+    /// session was lost: what the shell could not restore, or all of its changes, when they exceed
+    /// the limit or the buffers are full.
+    pub async fn save(self: &Arc<Self>, files: ShellFiles) -> Result<(), String> {
+        if files.saved_bytes() <= SMALL_DUMPS {
+            return self.save_now(files);
+        }
+        let session = Arc::clone(self);
+        let saved = PROCESSES.run(move || session.save_now(files)).await;
+        saved.unwrap_or_else(|e| Err(format!("session {}: its state was not kept: {e}", self.id)))
+    }
+
+    /// As [`save`](Self::save). It takes some milliseconds for a megabyte.
+    fn save_now(&self, files: ShellFiles) -> Result<(), String> {
         let too_large = || {
             format!(
                 "session {}: its state is over {} MiB and was not kept",
@@ -228,28 +270,40 @@ impl Session {
                 MAX_STATE >> 20
             )
         };
-        let not_kept = |why: &dyn Display| format!("session {}: its state was not kept: {why}", self.id);
-        let said = files
+        let not_saved = |why: &dyn Display| format!("session {}: its state was not kept: {why}", self.id);
+        let dumps = files
             .take(MAX_DUMPS)
-            .map_err(|e| not_kept(&e))?
+            .map_err(|e| not_saved(&e))?
             .ok_or_else(too_large)?;
-        let Some((before, after)) = first_and_last(&said) else {
+        let Some((before, after)) = first_and_last(&dumps) else {
             return Ok(());
         };
         let mut state = self.state();
-        let new = state.after(&before, &after, &self.base);
+        let lost = files.restored.lost(&before);
+        let mut new = state.after(&before, &after, &self.base);
+        new.remove(&lost);
         if new.size() > MAX_STATE {
             return Err(too_large());
         }
         let needed = beyond_small(new.memory() + memory_of(&self.start));
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        self.buffers.grow(&mut room, needed).map_err(|e| not_kept(&e))?;
-        room.shrink(needed);
-        *state = new;
-        Ok(())
+        let mut buffer_permit = self.buffer_permit.lock().unwrap_or_else(PoisonError::into_inner);
+        self.buffers
+            .grow(&mut buffer_permit, needed)
+            .map_err(|e| not_saved(&e))?;
+        buffer_permit.shrink(needed);
+        *state = Arc::new(new);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let lost: Vec<_> = lost.iter().map(ToString::to_string).collect();
+        Err(format!(
+            "session {}: the shell could not restore {}",
+            self.id,
+            lost.join(", ")
+        ))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Arc<State>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,142 +1,175 @@
-//! One command, or one terminal, of a session: what to execute, where, and with which environment.
+//! Prepares one command, or one terminal, of a session: its command line, directory and
+//! environment.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
 
 use super::Session;
-use super::directory::Directory;
-use super::files::ShellFiles;
-use super::invocation::{Script, Shell, changes_shell};
-use super::script::{self, Restore};
+use super::files::{Restored, ShellFiles};
+use super::invocation::Shell;
+use super::options::{BASH_ENV, POSIX, SHELLOPTS, shell_options};
+use super::overrides::Overrides;
+use super::plan::Plan;
+use super::restore::Restore;
+use super::script::{self, Startup};
 use super::state::{Env, State};
-use crate::process::program;
+use crate::process::directory::Directory;
 
-/// The largest environment that a shell is executed with, in bytes, and its largest variable. It reads its state from a file
-/// as well, so it can do without; the kernel refuses more than about 2 MiB, and 128 KiB a variable.
+/// The largest environment that a shell is executed with, in bytes, and its largest variable. A
+/// shell reads its state from a file as well, so it can do without the rest; the kernel's limits
+/// are about 2 MiB, and 128 KiB for a variable.
 const MAX_ENV: usize = 512 * 1024;
 const MAX_VARIABLE: usize = 120 * 1024;
 
-/// What to start.
+/// A command that is ready to start.
 #[derive(Debug)]
 pub struct Prepared {
     /// The command line.
     pub argv: Vec<String>,
-    /// Where it starts. Keep it until then.
+    /// The directory to start in. It must live until then.
     pub directory: Directory,
     /// The environment, without the cookie of a command.
     pub env: Env,
-    /// What its shell must have open, if it is one that keeps the session's state.
+    /// The umask, if the session has changed it.
+    pub umask: Option<u32>,
+    /// The descriptors of a shell that saves the session's state.
     pub files: Option<ShellFiles>,
 }
 
-/// What belongs to one command alone.
-#[derive(Debug, Default)]
-pub struct OnTop {
-    /// Where it starts, if not in the session's directory.
-    pub cwd: Option<PathBuf>,
-    /// Variables on top of the session's.
-    pub env: Env,
-}
-
 impl Session {
-    /// How to run `argv` in this session as it is now. Errors are those of the kernel.
-    pub fn prepare(&self, argv: &[String], on_top: &OnTop) -> io::Result<Prepared> {
+    /// Prepares `argv` with the current state of this session. Errors are those of the kernel.
+    pub fn prepare(&self, argv: &[String], overrides: &Overrides) -> io::Result<Prepared> {
         let state = self.state().clone();
-        let (directory, mut env) = self.surroundings(&state, on_top)?;
-        let plan = Plan::of(argv, &env, &directory, &self.base, &state);
-        let Some(plan) = plan else {
+        let (directory, mut env) = self.start_environment(&state, overrides)?;
+        let Some(plan) = Plan::new(argv, &mut env, &directory, self, &state, overrides) else {
             return Ok(Prepared {
                 argv: argv.to_vec(),
                 directory,
                 env,
+                umask: state.umask(),
                 files: None,
             });
         };
-        // The session's own shell does not read this file again, as a new one does. It may never end.
-        let bash_env = OsStr::new("BASH_ENV");
-        if plan.is_own_shell
-            && !on_top.env.contains_key(bash_env)
-            && env.get(bash_env) != self.base.get(bash_env)
-        {
-            env.remove(bash_env);
+        let posix = env.get(OsStr::new(POSIX)).cloned();
+        let mut options = plan.options;
+        if plan.startup == Startup::BashEnv {
+            options.extend(shell_options(&env));
         }
+        let is_posix = posix.is_some() || options.iter().any(|option| option == "set -o posix");
         let restore = Restore {
             state: &state,
-            cwd: on_top.cwd.as_ref().unwrap_or(&state.cwd),
-            on_top: &on_top.env,
-            options: &plan.options,
+            cwd: overrides.cwd.as_ref().unwrap_or(&state.cwd),
+            overrides: &overrides.env,
+            options: &options,
+            reads_profile: plan.reads_profile && !is_posix,
+            posix: posix.as_deref(),
             traps: plan.traps,
+            bypasses_functions: plan.bypasses_functions,
+            resets_builtins: plan.resets_builtins,
         };
+        let mut env = self.fit_environment(env, overrides);
+        let commands = match plan.startup {
+            Startup::BashEnv => {
+                // With them, bash might not read the commands.
+                env.remove(OsStr::new(POSIX));
+                env.remove(OsStr::new(SHELLOPTS));
+                env.insert(BASH_ENV.into(), script::restore_path().into());
+                restore.bash_env()
+            }
+            Startup::Command { .. } => restore.commands(plan.shell),
+        };
+        let overridden_options = restore.overridden_options();
         Ok(Prepared {
             argv: plan.argv,
             directory,
-            env: self.bearable(env, on_top),
-            files: Some(ShellFiles::new(&restore.commands(plan.shell))?),
+            env,
+            umask: None,
+            files: Some(ShellFiles::new(
+                &commands,
+                Restored::new(state, overrides, overridden_options),
+            )?),
         })
     }
 
-    /// How to run `shell` as an interactive login shell in this session as it is now. One that is neither bash nor a
-    /// POSIX shell gets the directory and the environment, and changes nothing. Errors are those of the kernel.
-    pub fn interactive(&self, shell: &str, on_top: &OnTop) -> io::Result<Prepared> {
+    /// Prepares `shell` as an interactive login shell with the current state of this session. One
+    /// that is neither bash nor a POSIX shell gets the directory and the environment, and changes
+    /// nothing. Errors are those of the kernel.
+    pub fn interactive(&self, shell: &str, overrides: &Overrides) -> io::Result<Prepared> {
         let state = self.state().clone();
-        let (directory, env) = self.surroundings(&state, on_top)?;
+        let (directory, env) = self.start_environment(&state, overrides)?;
         let mut prepared = Prepared {
             argv: vec![shell.to_owned()],
             directory,
-            env: self.bearable(env, on_top),
+            env: self.fit_environment(env, overrides),
+            umask: state.umask(),
             files: None,
         };
-        let Some(kind) = Shell::of_program(shell) else {
+        let Some(kind) = Shell::from_program(shell) else {
             prepared.argv.push("-l".into());
             return Ok(prepared);
         };
+        let (mut posix, mut options) = (None, Vec::new());
+        if kind == Shell::Bash {
+            // With them, bash might not read the commands.
+            posix = prepared.env.remove(OsStr::new(POSIX));
+            options = shell_options(&prepared.env);
+            prepared.env.remove(OsStr::new(SHELLOPTS));
+        }
         let restore = Restore {
             state: &state,
-            cwd: on_top.cwd.as_ref().unwrap_or(&state.cwd),
-            on_top: &on_top.env,
-            options: &[],
+            cwd: overrides.cwd.as_ref().unwrap_or(&state.cwd),
+            overrides: &overrides.env,
+            options: &options,
+            reads_profile: true,
+            posix: posix.as_deref(),
             traps: false,
+            bypasses_functions: false,
+            resets_builtins: true,
         };
         let path = script::restore_path();
-        let words = match kind {
-            // Its own `-l` would read the profiles, and nothing that restores behind them.
+        let arguments = match kind {
+            // Its own `-l` would read the profiles, and then no commands that restore.
             Shell::Bash => ["--rcfile".to_owned(), path, "-i".to_owned()].to_vec(),
             Shell::Sh => {
                 prepared.env.insert("ENV".into(), path.into());
                 vec!["-l".to_owned(), "-i".to_owned()]
             }
         };
-        prepared.argv.extend(words);
-        prepared.files = Some(ShellFiles::new(&restore.startup(kind))?);
+        prepared.argv.extend(arguments);
+        let commands = restore.startup(kind);
+        let overridden_options = restore.overridden_options();
+        prepared.files = Some(ShellFiles::new(
+            &commands,
+            Restored::new(state, overrides, overridden_options),
+        )?);
         Ok(prepared)
     }
 
-    /// Where a command starts and what it gets, as every shell of the session has it.
-    fn surroundings(&self, state: &State, on_top: &OnTop) -> io::Result<(Directory, Env)> {
+    /// The directory and the environment of a command, as every shell of the session has them.
+    fn start_environment(&self, state: &State, overrides: &Overrides) -> io::Result<(Directory, Env)> {
         let mut env = Env::clone(&self.base);
         state.apply_to(&mut env);
-        let (directory, cwd) = match &on_top.cwd {
+        let (directory, cwd) = match &overrides.cwd {
             Some(cwd) => (Directory::existing(cwd.clone()), cwd),
             None => (Directory::at(&state.cwd)?, &state.cwd),
         };
-        // A shell that starts in this directory goes on to call it so, symbolic links and all.
+        // A shell that starts in this directory then calls it so, with its symbolic links.
         env.insert("PWD".into(), cwd.into());
-        env.extend(on_top.env.clone());
+        env.extend(overrides.env.clone());
         Ok((directory, env))
     }
 
-    /// `env` if a shell can be executed with it, or else what it needs to read its state.
-    fn bearable(&self, env: Env, on_top: &OnTop) -> Env {
+    /// Returns `env` if a shell can be executed with it, otherwise only the variables that it needs
+    /// to read its state.
+    fn fit_environment(&self, env: Env, overrides: &Overrides) -> Env {
         let length = |(name, value): (&OsString, &OsString)| name.len() + value.len() + 2;
-        let is_bearable = env.iter().all(|variable| length(variable) < MAX_VARIABLE)
+        let fits = env.iter().all(|variable| length(variable) < MAX_VARIABLE)
             && env.iter().map(length).sum::<usize>() < MAX_ENV;
-        if is_bearable {
+        if fits {
             return env;
         }
         let mut small = Env::clone(&self.base);
-        small.extend(on_top.env.clone());
+        small.extend(overrides.env.clone());
         small.extend(
             env.get_key_value(OsStr::new("PWD"))
                 .map(|(name, cwd)| (name.clone(), cwd.clone())),
@@ -145,93 +178,31 @@ impl Session {
     }
 }
 
-/// How a shell of the session runs an argv.
-struct Plan {
-    shell: Shell,
-    /// Whether it is the one that the session is, and none that the command asks for.
-    is_own_shell: bool,
-    argv: Vec<String>,
-    options: Vec<String>,
-    traps: bool,
-}
-
-impl Plan {
-    /// `None` when `argv` is a program like any other.
-    fn of(argv: &[String], env: &Env, directory: &Directory, base: &Env, state: &State) -> Option<Self> {
-        let name = argv.first()?;
-        if let Some(script) = Script::parse(argv) {
-            let traps = traps_exit(script.script, state);
-            let has_aliases = match script.shell {
-                Shell::Bash => state.has_aliases(),
-                Shell::Sh => traps,
-            };
-            let words = script::wrap(name, &script, has_aliases);
-            return Some(Self {
-                shell: script.shell,
-                is_own_shell: false,
-                argv: std::iter::once(name.clone()).chain(words).collect(),
-                traps,
-                options: script.traced,
-            });
-        }
-        let find = |name: &str, env: &Env| program::find(name, &path_of(env), directory.path());
-        let is_for_shell = changes_shell(name)
-            || state.has_function(name)
-            || (program::is_builtin(name) && find(name, env).is_none());
-        if !is_for_shell {
-            return None;
-        }
-        // A session that has lost its PATH must be able to set it again.
-        let bash = find("bash", env).or_else(|| find("bash", base));
-        let (shell, program, name) = match bash.as_ref().and_then(|bash| bash.to_str()) {
-            Some(bash) => (Shell::Bash, bash, "bash"),
-            None => (Shell::Sh, program::SH, "sh"),
-        };
-        Some(Self {
-            shell,
-            is_own_shell: true,
-            argv: std::iter::once(program.to_owned())
-                .chain(script::wrap_words(name, argv))
-                .collect(),
-            options: Vec::new(),
-            traps: traps_exit(&argv.join(" "), state),
-        })
-    }
-}
-
-/// Whether a script may set an EXIT trap, or call a function that does.
-fn traps_exit(script: &str, state: &State) -> bool {
-    let says = |word: &str| script.contains(word) || state.speaks_of(word);
-    says("trap") && (says("EXIT") || says(" 0"))
-}
-
-/// The `PATH` of an environment.
-pub fn path_of(env: &Env) -> Cow<'_, str> {
-    env.get(OsStr::new("PATH"))
-        .map(|path| path.to_string_lossy())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     use std::sync::Arc;
 
+    use command_fds::{CommandFdExt as _, FdMapping};
+    use futures_util::FutureExt as _;
     use sandbox_protocol::SessionId;
 
     use super::*;
     use crate::Config;
+    use crate::process::descriptors::Passed;
     use crate::session::Sessions;
 
     fn session() -> Arc<Session> {
         let config = Config::from_env("/usr".into(), None).unwrap();
         Sessions::new(&config, crate::quota::Buffers::default())
-            .open(&SessionId::parse("s").unwrap())
+            .open(&SessionId::parse("default").unwrap())
+            .now_or_never()
+            .unwrap()
             .unwrap()
     }
 
-    /// Runs what was prepared with `input`, and keeps what it leaves: what it writes to its standard output.
+    /// Runs `prepared` with `input`, and saves its changes. Returns its standard output.
     fn run(session: &Session, prepared: Prepared, input: &str) -> String {
         let mut command = Command::new(&prepared.argv[0]);
         command
@@ -243,13 +214,19 @@ mod tests {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         if let Some(files) = &prepared.files {
-            files.pass_to(&mut command);
+            let mapping = |(descriptor, child_fd): Passed<'_>| FdMapping {
+                parent_fd: descriptor.try_clone_to_owned().unwrap(),
+                child_fd,
+            };
+            command
+                .fd_mappings(files.descriptors().map(mapping).into())
+                .unwrap();
         }
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         if let Some(files) = prepared.files {
-            session.keep(files).unwrap();
+            session.save_now(files).unwrap();
         }
         String::from_utf8(output.stdout).unwrap()
     }
@@ -260,24 +237,32 @@ mod tests {
             let session = session();
             let script = |script: &str| ["bash", "-c", script].map(str::to_owned);
             let setup = script("export A=1; f() { echo f; }; alias hi='echo hello'; cd lib");
-            run(&session, session.prepare(&setup, &OnTop::default()).unwrap(), "");
-            let on_top = OnTop {
+            run(
+                &session,
+                session.prepare(&setup, &Overrides::default()).unwrap(),
+                "",
+            );
+            let overrides = Overrides {
                 env: Env::from([("TERM".into(), "own".into())]),
-                ..OnTop::default()
+                ..Overrides::default()
             };
-            let terminal = session.interactive(shell, &on_top).unwrap();
+            let terminal = session.interactive(shell, &overrides).unwrap();
             // Meanwhile a command changes something else.
             let meanwhile = script("export C=3");
             run(
                 &session,
-                session.prepare(&meanwhile, &OnTop::default()).unwrap(),
+                session.prepare(&meanwhile, &Overrides::default()).unwrap(),
                 "",
             );
             let typed = "echo $A $TERM; pwd\nexport B=2\ncd /\nexit 4\n";
             assert_eq!(run(&session, terminal, typed), "1 own\n/usr/lib\n", "{shell}");
-            let look =
+            let inspect =
                 script("f; hi; echo $A $B $C; echo ${ENV-none}; pwd; [ \"$TERM\" = own ] || echo not own");
-            let seen = run(&session, session.prepare(&look, &OnTop::default()).unwrap(), "");
+            let seen = run(
+                &session,
+                session.prepare(&inspect, &Overrides::default()).unwrap(),
+                "",
+            );
             assert_eq!(seen, "f\nhello\n1 2 3\nnone\n/\nnot own\n", "{shell}");
         }
     }

@@ -17,7 +17,7 @@ use crate::{Error, body, config};
 ///
 /// | request | answer |
 /// | --- | --- |
-/// | `POST` a [`CreateSession`] | 200 [`SessionCreated`], also when there is such a session; 409 when it was made from something else |
+/// | `POST` a [`CreateSession`] | 200 [`SessionCreated`], also when it exists; 409 when made from other parameters |
 /// | `DELETE` | 200 [`SessionDeleted`] when its running command has ended; 404; 502 for the default session |
 pub fn router<S: Clone + Send + Sync + 'static>(sessions: Arc<Sessions>) -> Router<S> {
     Router::new()
@@ -31,13 +31,13 @@ async fn create_session(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SessionCreated>, Error> {
-    let (body, _room) = body::read(&headers, body, MAX_BODY, &sessions.buffers).await?;
+    let (body, _buffer_permit) = body::read(&headers, body, MAX_BODY, &sessions.buffers).await?;
     let request = CreateSession::parse(&body)?;
     let id = match request.id {
         Some(id) => id,
         None => SessionId::parse(&config::random_id().map_err(|e| Error::Session(e.to_string()))?)?,
     };
-    sessions.create(&id, &request.start)?;
+    sessions.create(&id, &request.start).await?;
     Ok(Json(SessionCreated { id: id.to_string() }))
 }
 

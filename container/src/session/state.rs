@@ -1,24 +1,32 @@
-//! What a session keeps between commands. Pure: text in, text out.
+//! The state that a session saves between commands. Pure: text in, text out.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::dump::Dump;
-use super::words;
+use super::syntax;
 
-/// The most that a session keeps, in bytes of the commands that restore it.
+mod commands;
+mod lost;
+mod tables;
+
+pub use lost::Part;
+use tables::apply_changes;
+
+/// The maximum size of a session's state, in bytes of the commands that restore it.
 pub const MAX_STATE: usize = 4 * 1024 * 1024;
 
-/// What an entry of a table takes besides its texts, in bytes, about: a session may have a hundred thousand tiny ones.
-const ENTRY: usize = 128;
+/// The approximate memory of a table's entry besides its strings, in bytes: a session may have a
+/// hundred thousand small ones.
+const ENTRY_OVERHEAD: usize = 128;
 
-/// Environment by name.
+/// An environment, by name.
 pub type Env = BTreeMap<OsString, OsString>;
 
-/// Variables that a shell sets by itself, or that mean something to one command only.
-const NOT_KEPT: [&str; 28] = [
+/// Variables that a shell sets, or that are for one command only.
+const UNSAVED_VARIABLES: [&str; 29] = [
     "_",
     "COLUMNS",
     "COMP_WORDBREAKS",
@@ -39,6 +47,7 @@ const NOT_KEPT: [&str; 28] = [
     "RANDOM",
     "SANDBOX_EXEC_ID",
     "SANDBOX_STATUS",
+    "SANDBOX_TRAP",
     "SECONDS",
     "SHELLOPTS",
     "SHLVL",
@@ -49,8 +58,9 @@ const NOT_KEPT: [&str; 28] = [
     "READLINE_POINT",
 ];
 
-/// Options with which a shell would run nothing, or that cannot be set.
-const OPTIONS_NOT_KEPT: [&str; 5] = [
+/// Options with which a shell would run nothing or start a debugger, or that cannot be set.
+const UNSAVED_OPTIONS: [&str; 6] = [
+    "extdebug",
     "login_shell",
     "noexec",
     "onecmd",
@@ -64,28 +74,38 @@ pub struct State {
     /// The working directory, as the shell calls it.
     pub cwd: PathBuf,
     variables: BTreeMap<Vec<u8>, Variable>,
-    /// The commands that define the functions, once there were any.
-    pub functions: Option<Vec<u8>>,
-    /// The commands that define the aliases, once there were any.
-    pub aliases: Option<Vec<u8>>,
+    /// The umask, if it was changed.
+    umask: Option<u32>,
+    functions: BTreeMap<Vec<u8>, Function>,
+    /// The values of aliases, quoted.
+    aliases: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The options that were changed, each with the command that sets it.
     options: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// A variable that differs from what every command starts with.
+/// A function of bash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Function {
+    body: Vec<u8>,
+    /// Its attributes, as letters; `x` is exported.
+    flags: Vec<u8>,
+}
+
+/// A variable that differs from the environment that every command starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Variable {
     Unset,
     Set {
         /// The command that declares it to bash.
         declaration: Vec<u8>,
-        /// What commands get.
+        /// The value in the environment of commands.
         exported: Option<OsString>,
     },
 }
 
 impl State {
-    /// The state of a session that starts in `cwd` with `env` on top of what every command gets.
+    /// The state of a session that starts in `cwd` with `env` added to the environment of every
+    /// command.
     pub fn new(cwd: PathBuf, env: &BTreeMap<String, String>) -> Self {
         let variable = |(name, value): (&String, &String)| {
             let exported = Variable::exported(name.as_bytes(), value.into());
@@ -94,13 +114,15 @@ impl State {
         Self {
             cwd,
             variables: env.iter().map(variable).collect(),
-            functions: None,
-            aliases: None,
+            umask: None,
+            functions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             options: BTreeMap::new(),
         }
     }
 
-    /// Changes `env`, which every command starts with, into the environment of this session's.
+    /// Changes `env`, with which every command starts, into the environment of this session's
+    /// commands.
     pub fn apply_to(&self, env: &mut Env) {
         for (name, variable) in &self.variables {
             let name = OsStr::from_bytes(name);
@@ -116,86 +138,56 @@ impl State {
                 }
             }
         }
-    }
-
-    /// The commands that set the variables in bash, those named in `on_top` aside.
-    pub fn variables_for_bash(&self, on_top: &Env) -> Vec<u8> {
-        self.commands(on_top, |declaration, _, _| declaration.to_vec(), "unset -v ")
-    }
-
-    /// The commands that set the exported variables in any shell, those named in `on_top` aside.
-    pub fn variables_for_sh(&self, on_top: &Env) -> Vec<u8> {
-        let export = |_: &[u8], name: &[u8], value: Option<&OsString>| {
-            value.map_or_else(Vec::new, |value| {
-                [b"export ", name, b"=", &words::quote(value.as_bytes())].concat()
-            })
-        };
-        self.commands(on_top, export, "unset ")
-    }
-
-    fn commands(
-        &self,
-        on_top: &Env,
-        set: impl Fn(&[u8], &[u8], Option<&OsString>) -> Vec<u8>,
-        unset: &str,
-    ) -> Vec<u8> {
-        let mut commands = Vec::new();
-        let variables = self
-            .variables
+        let exported = self
+            .functions
             .iter()
-            .filter(|(name, _)| words::is_name(name) && !on_top.contains_key(OsStr::from_bytes(name)));
-        for (name, variable) in variables {
-            match variable {
-                Variable::Set {
-                    declaration,
-                    exported,
-                } => commands.extend_from_slice(&set(declaration, name, exported.as_ref())),
-                Variable::Unset => {
-                    commands.extend_from_slice(unset.as_bytes());
-                    commands.extend_from_slice(name);
-                }
-            }
-            commands.push(b'\n');
+            .filter(|(_, function)| function.flags.contains(&b'x'));
+        for (name, function) in exported {
+            // In the form in which bash exports functions.
+            let variable = OsString::from_vec([b"BASH_FUNC_", &**name, b"%%"].concat());
+            env.insert(variable, OsString::from_vec([b"() ", &*function.body].concat()));
         }
-        commands
+    }
+
+    /// The umask, if it was changed.
+    pub fn umask(&self) -> Option<u32> {
+        self.umask
+    }
+
+    /// Whether this state sets or unsets the variable `name`.
+    pub fn sets(&self, name: &OsStr) -> bool {
+        self.variables.contains_key(name.as_bytes())
     }
 
     /// Whether there are aliases to restore.
     pub fn has_aliases(&self) -> bool {
-        self.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty())
+        !self.aliases.is_empty()
+    }
+
+    /// Whether its shells are in posix mode.
+    pub fn is_posix(&self) -> bool {
+        let variable = self.variables.get(&b"POSIXLY_CORRECT"[..]);
+        self.options
+            .get(&b"posix"[..])
+            .is_some_and(|command| command == b"set -o posix")
+            || matches!(variable, Some(Variable::Set { .. }))
     }
 
     /// Whether there is a function called `name`.
     pub fn has_function(&self, name: &str) -> bool {
-        let first_line = format!("{name} () ");
-        let functions = self.functions.as_deref().unwrap_or_default();
-        !name.is_empty()
-            && functions
-                .split(|byte| *byte == b'\n')
-                .any(|line| line == first_line.as_bytes())
+        self.functions.contains_key(name.as_bytes())
     }
 
-    /// Whether a function mentions `word`.
-    pub fn speaks_of(&self, word: &str) -> bool {
-        let functions = self.functions.as_deref().unwrap_or_default();
-        functions
-            .windows(word.len())
-            .any(|window| window == word.as_bytes())
+    /// Whether a function or an alias mentions `text`.
+    pub fn mentions(&self, text: &str) -> bool {
+        let functions = self.functions.values().map(|function| &function.body);
+        let mut bodies = functions.chain(self.aliases.values());
+        bodies.any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
-    /// The commands that set the options in bash.
-    pub fn options_for_bash(&self) -> Vec<u8> {
-        let mut commands = Vec::new();
-        for command in self.options.values() {
-            commands.extend_from_slice(command);
-            commands.push(b'\n');
-        }
-        commands
-    }
-
-    /// This state after a script that found its shell as `before` says and left it as `after` says. `base` is what every
-    /// command starts with. Only what the script changed counts: neither what a login profile did, nor what was set on top
-    /// for that command alone.
+    /// This state after a script, with the dumps `before` and `after` it. `base` is the environment
+    /// that every command starts with. Only the changes of the script count: neither those of a
+    /// login profile, nor those for that command alone.
     pub fn after(&self, before: &Dump<'_>, after: &Dump<'_>, base: &Env) -> Self {
         let mut state = self.clone();
         if after.cwd.starts_with(b"/") && after.cwd != before.cwd {
@@ -203,25 +195,26 @@ impl State {
         }
         for (name, statement) in &after.variables {
             let was = before.variables.get(name);
-            if was == Some(statement) || !is_kept(name, after) {
+            if was == Some(statement) || !is_saved(name, after) {
                 continue;
             }
-            // Inside functions, nobody can tell the local variables of the outer ones from global ones.
+            // Inside functions, the local variables of the outer ones cannot be told from global
+            // ones.
             if after.depth > 1 && !statement.is_exported() {
                 continue;
             }
             let variable = match statement.exported() {
-                // It is told to bash in bash's own words, or else in such as bash knows.
+                // Any other shell prints it in its own form.
                 Some(value) if !after.is_bash() => Variable::exported(name, value),
                 exported => Variable::Set {
-                    declaration: statement.text.to_vec(),
+                    declaration: statement.declaration(),
                     exported,
                 },
             };
             state.variables.insert(name.to_vec(), variable);
         }
         for name in before.variables.keys() {
-            if !after.variables.contains_key(name) && is_kept(name, after) {
+            if !after.variables.contains_key(name) && is_saved(name, after) {
                 let is_known = state.variables.remove(*name).is_some();
                 if !is_known || base.contains_key(OsStr::from_bytes(name)) {
                     state.variables.insert(name.to_vec(), Variable::Unset);
@@ -229,54 +222,51 @@ impl State {
             }
         }
         for (name, command) in &after.options {
-            if before.options.get(name) != Some(command) && !is_one_of(&OPTIONS_NOT_KEPT, name) {
+            if before.options.get(name) != Some(command) && !is_one_of(&UNSAVED_OPTIONS, name) {
                 state.options.insert(name.to_vec(), command.to_vec());
             }
         }
-        if after.functions != before.functions {
-            state.functions = Some(after.functions.to_vec());
+        if after.umask != before.umask {
+            let octal = str::from_utf8(after.umask).ok();
+            state.umask = octal.and_then(|octal| u32::from_str_radix(octal, 8).ok());
         }
-        if after.aliases != before.aliases {
-            state.aliases = Some(after.aliases.to_vec());
+        if let (Some(before), Some(after)) = (&before.functions, &after.functions) {
+            apply_changes(&mut state.functions, before, after);
         }
+        apply_changes(&mut state.aliases, &before.aliases, &after.aliases);
         state
     }
 
-    /// How much a shell is told of it, in bytes.
+    /// The size of the text that a shell reads to restore it, in bytes.
     pub fn size(&self) -> usize {
         let variables = self.variables.iter().map(|(name, variable)| match variable {
             Variable::Set { declaration, .. } => declaration.len(),
             Variable::Unset => name.len(),
         });
-        let texts = [&self.functions, &self.aliases].map(|text| text.as_ref().map_or(0, Vec::len));
-        variables.sum::<usize>()
-            + texts.iter().sum::<usize>()
-            + self.options_for_bash().len()
-            + self.cwd.as_os_str().len()
+        let functions = self
+            .functions
+            .iter()
+            .map(|(name, function)| name.len() + function.body.len());
+        let others = self.aliases.iter().chain(&self.options);
+        let others = others.map(|(name, text)| name.len() + text.len());
+        variables.chain(functions).chain(others).sum::<usize>() + self.cwd.as_os_str().len()
     }
 
-    /// How much memory it takes, in bytes, about.
+    /// Its approximate memory, in bytes.
     pub fn memory(&self) -> usize {
-        let variables = self.variables.iter().map(|(name, variable)| {
-            let value = match variable {
-                Variable::Set {
-                    declaration,
-                    exported,
-                } => declaration.len() + exported.as_ref().map_or(0, |value| value.len()),
-                Variable::Unset => 0,
-            };
-            ENTRY + name.len() + value
+        let exported = self.variables.values().map(|variable| match variable {
+            Variable::Set { exported, .. } => exported.as_ref().map_or(0, |value| value.len()),
+            Variable::Unset => 0,
         });
-        let options = self.options.iter();
-        let options = options.map(|(name, command)| ENTRY + name.len() + command.len());
-        let texts = [&self.functions, &self.aliases].map(|text| text.as_ref().map_or(0, Vec::len));
-        variables.chain(options).chain(texts).sum::<usize>() + self.cwd.as_os_str().len()
+        let names = self.variables.keys().map(Vec::len);
+        let entries = self.variables.len() + self.functions.len() + self.aliases.len() + self.options.len();
+        exported.chain(names).sum::<usize>() + ENTRY_OVERHEAD * entries + self.size()
     }
 }
 
 impl Variable {
     fn exported(name: &[u8], value: OsString) -> Self {
-        let quoted = words::quote(value.as_bytes());
+        let quoted = syntax::quote(value.as_bytes());
         Self::Set {
             declaration: [b"declare -x ", name, b"=", &quoted].concat(),
             exported: Some(value),
@@ -284,9 +274,14 @@ impl Variable {
     }
 }
 
-fn is_kept(name: &[u8], after: &Dump<'_>) -> bool {
+fn is_saved(name: &[u8], after: &Dump<'_>) -> bool {
+    !is_of_shell(name) && !after.locals.contains(name)
+}
+
+/// Whether the variable `name` is a shell's own, or for one command only.
+fn is_of_shell(name: &[u8]) -> bool {
     let is_bash_own = name.starts_with(b"BASH") && !is_one_of(&["BASH_COMPAT", "BASH_ENV"], name);
-    !is_bash_own && !is_one_of(&NOT_KEPT, name) && !after.locals.contains(name)
+    is_bash_own || is_one_of(&UNSAVED_VARIABLES, name)
 }
 
 fn is_one_of(names: &[&str], name: &[u8]) -> bool {

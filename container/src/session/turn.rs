@@ -1,4 +1,4 @@
-//! The order of a session's commands: one after another, as they came.
+//! The queue of a session's commands, which run one after another.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use sandbox_protocol::limits::Limit;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::Session;
 use super::files::ShellFiles;
@@ -18,42 +18,63 @@ use crate::quota::{Permit, Quota};
 #[derive(Debug)]
 pub struct Queue {
     turn: Arc<Mutex<()>>,
-    room: Quota,
+    quota: Quota,
+    /// The number of commands that wait for their turn.
+    waiting: Arc<watch::Sender<usize>>,
 }
 
 impl Queue {
-    /// An empty queue, for as many commands as `limit` says.
+    /// An empty queue, for at most `limit` commands.
     pub fn new(limit: Limit) -> Self {
         Self {
             turn: Arc::default(),
-            room: Quota::new("commands of a session", limit),
+            quota: Quota::new("commands of a session", limit),
+            waiting: Arc::new(watch::Sender::new(0)),
         }
     }
 
-    /// Returns when nothing runs, and nothing waits that came before.
+    /// Returns when no command runs or waits that came before.
     pub async fn wait_until_idle(&self) {
         drop(self.turn.lock().await);
     }
 }
 
-/// A place in a queue. Whoever drops it has left.
-pub struct Place {
+/// A position in a queue. Dropping it leaves the queue.
+pub struct QueuePosition {
     counted: Counted,
     turn: Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>,
-    /// It came at once.
-    has_come: Option<OwnedMutexGuard<()>>,
+    /// The lock, if the turn came at once.
+    immediate: Option<OwnedMutexGuard<()>>,
+    /// Counts it while it waits.
+    waiting: Option<Waiting>,
 }
 
-/// A command of a session whose turn it is. The next one's comes when this is dropped.
+/// Counts a command that waits for its turn.
+struct Waiting(Arc<watch::Sender<usize>>);
+
+impl Waiting {
+    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// The turn of a command of a session. The next command's turn comes when this is dropped.
 #[derive(Debug)]
 pub struct Turn {
     counted: Counted,
     _turn: OwnedMutexGuard<()>,
-    /// What its shell has open, if it is one that keeps the session's state.
+    /// The descriptors of a shell that saves the session's state.
     pub files: Option<ShellFiles>,
 }
 
-/// Counts as one in the queue of a session.
+/// Counts as one entry in the queue of a session.
 #[derive(Debug)]
 struct Counted {
     session: Arc<Session>,
@@ -61,31 +82,39 @@ struct Counted {
 }
 
 impl Session {
-    /// A place at the end of the queue. Fails when too many wait.
-    pub async fn enqueue(self: &Arc<Self>) -> Result<Place, Error> {
+    /// Enters the queue at its end. Fails when too many wait.
+    pub async fn enqueue(self: &Arc<Self>) -> Result<QueuePosition, Error> {
         let counted = Counted {
-            _permit: self.queue.room.take()?,
+            _permit: self.queue.quota.take()?,
             session: Arc::clone(self),
         };
         let mut turn: Pin<Box<dyn Future<Output = _> + Send>> =
             Box::pin(Arc::clone(&self.queue.turn).lock_owned());
-        // Asked for here, so that the order is that of the requests.
-        let has_come = poll_fn(|context| {
+        // Polled here, so that the order is that of the requests.
+        let immediate = poll_fn(|context| {
             Poll::Ready(match turn.as_mut().poll(context) {
                 Poll::Ready(turn) => Some(turn),
                 Poll::Pending => None,
             })
         });
-        let has_come = has_come.await;
-        Ok(Place {
+        let immediate = immediate.await;
+        Ok(QueuePosition {
             counted,
             turn,
-            has_come,
+            waiting: immediate.is_none().then(|| Waiting::new(&self.queue.waiting)),
+            immediate,
         })
+    }
+
+    /// Resolves when a command waits for its turn.
+    pub async fn wait_until_contended(&self) {
+        let mut waiting = self.queue.waiting.subscribe();
+        // Cannot fail: the sender lives as long as the session.
+        let _ = waiting.wait_for(|count| *count > 0).await;
     }
 }
 
-impl Place {
+impl QueuePosition {
     /// The session.
     pub fn session(&self) -> &Arc<Session> {
         &self.counted.session
@@ -93,10 +122,11 @@ impl Place {
 
     /// Waits until all commands before this one have ended.
     pub async fn turn(self) -> Turn {
-        let turn = match self.has_come {
+        let turn = match self.immediate {
             Some(turn) => turn,
             None => self.turn.await,
         };
+        drop(self.waiting);
         Turn {
             counted: self.counted,
             _turn: turn,
@@ -105,9 +135,9 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for QueuePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(self.session()).finish()
+        f.debug_tuple("QueuePosition").field(self.session()).finish()
     }
 }
 
@@ -117,11 +147,11 @@ impl Turn {
         &self.counted.session
     }
 
-    /// The command has ended by itself: keeps what it did to the session, and lets the next one start. Fails, with words
-    /// for a person, when that is too much to keep.
-    pub fn keep(mut self) -> Result<(), String> {
+    /// Saves the changes of a command that has exited, and lets the next one start. Fails, with a
+    /// message for a person, when they cannot be saved.
+    pub async fn save(mut self) -> Result<(), String> {
         match self.files.take() {
-            Some(files) => self.session().keep(files),
+            Some(files) => self.session().save(files).await,
             None => Ok(()),
         }
     }

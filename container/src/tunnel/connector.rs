@@ -6,7 +6,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,49 +16,50 @@ use sandbox_protocol::{Port, Tunnel};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::log::Log;
 use super::{metrics, program};
-use crate::pid1::Children;
-use crate::process::spawn::{Child, Role, Start};
+use crate::process::children::Children;
+use crate::process::directory::Directory;
+use crate::process::spawn::{Child, Start};
 use crate::process::tree::{COOKIE, Tree};
 use crate::quota::Permit;
+use crate::threads::PROCESSES;
 
-/// How long a tunnel may take to open. Usually it is a few seconds; where a network lets no QUIC through, `cloudflared`
-/// first finds that out.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a tunnel may take to open. Usually it is a few seconds; where a network lets no QUIC
+/// through, `cloudflared` first finds that out.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often it is asked meanwhile.
-const ASK: Duration = Duration::from_millis(100);
+/// How often `cloudflared` is asked meanwhile.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long `cloudflared` has between SIGTERM and SIGKILL, to finish what visitors are being sent.
+/// How long `cloudflared` has between SIGTERM and SIGKILL, to finish its responses.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long the last words of one that ended are waited for.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long to wait for the rest of the output of one that ended.
+const LOG_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Where a tunnel stands. It only ever moves on in this order.
+/// The state of a tunnel. It only moves forward in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
     /// `cloudflared` runs and is not connected yet.
     Starting,
-    /// Visitors come through.
+    /// Visitors can use it.
     Open {
-        /// What the client is told.
+        /// The tunnel as clients see it.
         tunnel: Tunnel,
-        /// Where `cloudflared` says what came through.
+        /// The address of `cloudflared`'s metrics.
         metrics: SocketAddr,
     },
-    /// `cloudflared` has ended, and why.
-    Over(String),
+    /// `cloudflared` has ended; the reason.
+    Closed(String),
 }
 
 impl Phase {
     /// Whether the tunnel is gone.
-    pub fn is_over(&self) -> bool {
-        matches!(self, Self::Over(_))
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
     }
 }
 
@@ -69,17 +70,17 @@ pub struct Plan<'a> {
     pub file: PathBuf,
     /// The environment of the image.
     pub base_env: &'a BTreeMap<OsString, OsString>,
-    /// What its processes are marked with.
+    /// The mark of its processes.
     pub cookie: String,
-    /// Where it leads.
+    /// The port that it leads to.
     pub port: Port,
-    /// The tunnel at Cloudflare; `None` makes a quick one.
+    /// The tunnel at Cloudflare; `None` opens a quick one.
     pub named: Option<NamedTunnel>,
 }
 
 impl Plan<'_> {
-    /// Starts `cloudflared` and the task that owns it, with its place among the tunnels. Gives where it stands, and what
-    /// closes it by being dropped.
+    /// Starts `cloudflared` and the task that owns it, with a permit from the quota of tunnels.
+    /// Returns the tunnel's phase, and a sender that closes the tunnel when dropped.
     pub fn start(
         self,
         children: Arc<Children>,
@@ -89,19 +90,13 @@ impl Plan<'_> {
         let mut env = program::env(self.base_env, token);
         env.insert(COOKIE.into(), self.cookie.clone().into());
         let quick = self.named.is_none().then_some(self.port);
-        let start = Start {
-            program: &program::command(self.file, quick),
-            cwd: Path::new("/"),
-            env: &env,
-            role: Role::Helper,
-            piped_stdin: false,
-            files: None,
-        };
-        let started = start.spawn(children)?;
+        let program = program::command(self.file, quick);
+        let cwd = Directory::existing("/".into());
+        let started = Start::helper(&program, &cwd, &env).spawn_with_pipes(false, children)?;
         let (phase, phases) = watch::channel(Phase::Starting);
         let (close, closed) = oneshot::channel();
         let connector = Connector {
-            tree: Tree::of_command(started.child.pid(), &self.cookie, None),
+            tree: Tree::for_command(started.child.pid(), &self.cookie, None),
             child: started.child,
             outputs: [
                 Some(pipe::Receiver::from_owned_fd(started.stdout)?),
@@ -123,7 +118,7 @@ impl Plan<'_> {
 struct Connector {
     child: Child,
     tree: Tree,
-    /// What it writes; `None` at the end.
+    /// Its output; `None` at the end.
     outputs: [Option<pipe::Receiver>; 2],
     log: Log,
     port: Port,
@@ -132,7 +127,7 @@ struct Connector {
     permit: Permit,
 }
 
-/// Why a tunnel is over.
+/// Why a tunnel is closed.
 enum End {
     Closed,
     TooLate,
@@ -143,10 +138,10 @@ impl Connector {
     async fn run(mut self, closed: oneshot::Receiver<()>) {
         let end = self.until_end(closed).await;
         let tree = self.tree.clone();
-        // It fails only when the runtime stops.
-        let _ = spawn_blocking(move || tree.end(GRACE)).await;
+        // It fails only when it panics.
+        let _ = PROCESSES.run(move || tree.end(GRACE)).await;
         self.child.ended().await;
-        let _ = timeout(LAST_WORDS, async {
+        let _ = timeout(LOG_TIMEOUT, async {
             while self.outputs.iter().any(Option::is_some) {
                 read(&mut self.outputs, &mut self.log).await;
             }
@@ -154,30 +149,30 @@ impl Connector {
         .await;
         let was_open = matches!(*self.phase.borrow(), Phase::Open { .. });
         let token = self.named.as_ref().map(|named| named.token.as_str());
-        let said = self.log.words(token);
+        let output = self.log.last_lines(token);
         let status = self.child.collect().map_or("status lost".to_owned(), ended);
-        let words = match end {
+        let reason = match end {
             End::Closed => "it was closed".to_owned(),
             End::TooLate => format!(
-                "cloudflared was not connected after {} s: {said}",
-                PATIENCE.as_secs()
+                "cloudflared was not connected after {} s: {output}",
+                OPEN_TIMEOUT.as_secs()
             ),
-            End::Ended => format!("cloudflared ended ({status}): {said}"),
+            End::Ended => format!("cloudflared ended ({status}): {output}"),
         };
         let port = self.port.get();
         match end {
             End::Closed => tracing::info!(port, "tunnel closed"),
-            _ if was_open => tracing::warn!(port, why = words, "tunnel lost"),
-            _ => tracing::warn!(port, why = words, "tunnel not opened"),
+            _ if was_open => tracing::warn!(port, why = reason, "tunnel lost"),
+            _ => tracing::warn!(port, why = reason, "tunnel not opened"),
         }
         drop(self.permit);
-        self.phase.send_replace(Phase::Over(words));
+        self.phase.send_replace(Phase::Closed(reason));
     }
 
     async fn until_end(&mut self, mut closed: oneshot::Receiver<()>) -> End {
-        let deadline = Instant::now() + PATIENCE;
-        let mut ask = interval(ASK);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = Instant::now() + OPEN_TIMEOUT;
+        let mut ticks = interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_open = false;
         loop {
             tokio::select! {
@@ -185,8 +180,8 @@ impl Connector {
                 _ = &mut closed => return End::Closed,
                 () = self.child.ended() => return End::Ended,
                 () = read(&mut self.outputs, &mut self.log) => {}
-                _ = ask.tick(), if !is_open => {
-                    if let Some(phase) = self.look().await {
+                _ = ticks.tick(), if !is_open => {
+                    if let Some(phase) = self.poll().await {
                         self.phase.send_replace(phase);
                         is_open = true;
                         tracing::info!(port = self.port.get(), "tunnel open");
@@ -198,8 +193,8 @@ impl Connector {
         }
     }
 
-    /// The open tunnel, once it is.
-    async fn look(&self) -> Option<Phase> {
+    /// The phase of the open tunnel; `None` while it is not open.
+    async fn poll(&self) -> Option<Phase> {
         let metrics = self.log.metrics?;
         let (id, hostname, name) = match &self.named {
             Some(named) => (named.id.clone(), named.hostname.clone(), Some(named.name.clone())),
@@ -219,7 +214,8 @@ impl Connector {
     }
 }
 
-/// Reads what `cloudflared` writes next. Never returns once it writes no more. May be dropped at any time.
+/// Reads the next output of `cloudflared`. Never returns after the end of the output. May be
+/// dropped at any time.
 async fn read(outputs: &mut [Option<pipe::Receiver>; 2], log: &mut Log) {
     let [stdout, stderr] = outputs;
     let bytes = tokio::select! {
@@ -240,7 +236,7 @@ async fn next(output: &mut Option<pipe::Receiver>) -> Vec<u8> {
     bytes
 }
 
-/// An id that no other quick tunnel has, as far as anybody will notice.
+/// An id that is very likely unique among quick tunnels.
 fn quick_id() -> Option<String> {
     let random = crate::config::random_id().ok()?;
     Some(format!("quick-{}", random.get(..8)?))

@@ -1,9 +1,10 @@
-//! What `cloudflared` says while it runs: where its metrics are, which address it was given, and why it failed. Pure.
+//! Reads the output of `cloudflared`: where its metrics are, which address it was given, and why it
+//! failed. No I/O.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// The longest line that is looked at, in bytes. The rest of a longer one is left out.
+/// The most bytes of a line that are read. The rest of a longer one is dropped.
 const MAX_LINE: usize = 1024;
 
 /// How many of the last lines explain a failure.
@@ -12,24 +13,24 @@ const LAST_LINES: usize = 5;
 /// The domain of quick tunnels.
 const QUICK_DOMAIN: &str = ".trycloudflare.com";
 
-/// The output of a `cloudflared`, as far as it matters.
+/// The relevant facts of a `cloudflared`'s output.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// Where its metrics are served.
+    /// The address of its metrics.
     pub metrics: Option<SocketAddr>,
-    /// The host that a quick tunnel was given.
+    /// The host name that a quick tunnel was given.
     pub host: Option<String>,
     line: Vec<u8>,
     last: VecDeque<String>,
 }
 
 impl Log {
-    /// Takes what was written next.
+    /// Adds the next bytes of the output.
     pub fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
-            let room = MAX_LINE - self.line.len();
-            self.line.extend(text.iter().take(room));
+            let free = MAX_LINE - self.line.len();
+            self.line.extend(text.iter().take(free));
             if piece.len() > text.len() {
                 self.end_line();
             }
@@ -37,12 +38,12 @@ impl Log {
     }
 
     /// The last lines, for a person, without `secret`.
-    pub fn words(mut self, secret: Option<&str>) -> String {
+    pub fn last_lines(mut self, secret: Option<&str>) -> String {
         self.end_line();
-        let words = self.last.make_contiguous().join(" | ");
+        let text = self.last.make_contiguous().join(" | ");
         match secret.filter(|secret| !secret.is_empty()) {
-            Some(secret) => words.replace(secret, "…"),
-            None => words,
+            Some(secret) => text.replace(secret, "…"),
+            None => text,
         }
     }
 
@@ -71,8 +72,8 @@ fn metrics_address(line: &str) -> Option<SocketAddr> {
     rest.split(['/', ' ']).next()?.parse().ok()
 }
 
-/// The host in `… |  https://four-random-words-here.trycloudflare.com  |`. The address of the service that hands them
-/// out, which a failure names, is none.
+/// The host in `… |  https://four-random-words-here.trycloudflare.com  |`. The address of the
+/// service that assigns them, which a failure names, is not one.
 fn quick_host(line: &str) -> Option<String> {
     line.split("https://").skip(1).find_map(|rest| {
         let is_host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
@@ -137,12 +138,9 @@ mod tests {
         }
         log.push(&b"x".repeat(1 << 20));
         log.push(b"y\nerror: token s3cret is bad");
-        let words = log.words(Some("s3cret"));
-        assert!(
-            words.starts_with("line 997 | line 998 | line 999 | xxx"),
-            "{words}"
-        );
-        assert!(words.ends_with("x | error: token … is bad"), "{words}");
-        assert!(words.len() < 2 * MAX_LINE);
+        let text = log.last_lines(Some("s3cret"));
+        assert!(text.starts_with("line 997 | line 998 | line 999 | xxx"), "{text}");
+        assert!(text.ends_with("x | error: token … is bad"), "{text}");
+        assert!(text.len() < 2 * MAX_LINE);
     }
 }

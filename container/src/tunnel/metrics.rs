@@ -1,4 +1,4 @@
-//! What a `cloudflared` says about itself over HTTP on this machine.
+//! The readiness and the metrics of a `cloudflared`, over local HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most that is read of an answer, in bytes. The metrics are some 20 KiB.
+/// The most bytes that are read of an answer. The metrics are about 20 KiB.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// Counts the requests that came through a tunnel.
+/// The metric that counts the requests through a tunnel.
 const TOTAL: &str = "cloudflared_tunnel_total_requests";
 
-/// How many requests are being answered, WebSockets included.
+/// The metric for the requests that are being answered, WebSockets included.
 const CONCURRENT: &str = "cloudflared_tunnel_concurrent_requests_per_tunnel";
 
-/// What came through a tunnel until now.
+/// The traffic through a tunnel so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Requests since it was opened.
@@ -39,13 +39,14 @@ pub async fn is_ready(address: SocketAddr) -> bool {
     })
 }
 
-/// What came through; `None` when `cloudflared` does not say.
+/// The traffic so far; `None` when `cloudflared` does not answer.
 pub async fn traffic(address: SocketAddr) -> Option<Traffic> {
     let answer = get(address, "/metrics").await.ok()?;
     Some(parse(&answer))
 }
 
-/// The whole answer to a `GET`, head included. In HTTP/1.0 it ends with the connection and is in one piece.
+/// The whole answer to a `GET`, head included. In HTTP/1.0 it ends with the connection and has no
+/// chunks.
 async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let asked = async {
         let mut connection = TcpStream::connect(address).await?;
@@ -55,7 +56,7 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
         connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    timeout(PATIENCE, asked).await?
+    timeout(ANSWER_TIMEOUT, asked).await?
 }
 
 /// Reads Prometheus' text format.

@@ -2,13 +2,13 @@
 //!
 //! # Theory of operation
 //!
-//! One `cloudflared` runs for each tunnel. From its start a [`connector`] owns it, a task that reads what it says ([`log`]),
-//! asks it whether it is connected ([`metrics`]), and ends it when the tunnel is closed. Everybody else sees the
-//! connector's [`Phase`]. A caller that goes away changes nothing: the tunnel opens all the same, and the next caller
-//! is given it.
+//! One `cloudflared` runs for each tunnel. From its start a [`connector`] owns it, a task that
+//! reads its output ([`log`]), asks it whether it is connected ([`metrics`]), and ends it when the
+//! tunnel is closed. All others see the connector's [`Phase`]. A caller that leaves changes
+//! nothing: the tunnel opens all the same, and the next caller gets it.
 //!
-//! `cloudflared` runs as the user of `sandboxd`, never as the commands', who could otherwise read the token of a named
-//! tunnel in its environment.
+//! `cloudflared` runs as the user of `sandboxd`, never as the commands' user, whose processes could
+//! otherwise read the token of a named tunnel in its environment.
 
 pub mod connector;
 pub mod log;
@@ -35,38 +35,42 @@ use tokio::sync::{oneshot, watch};
 
 use self::connector::{Phase, Plan};
 use self::metrics::Traffic;
-use crate::pid1::Children;
+use crate::process::children::Children;
 use crate::quota::{Buffers, Quota};
+use crate::threads::PATHS;
 use crate::{Config, Error, body};
 
 /// The tunnels of a sandbox.
 #[derive(Debug)]
 pub struct Tunnels {
-    /// What `cloudflared` is started with.
+    /// The environment of `cloudflared`.
     env: BTreeMap<OsString, OsString>,
     cloudflared: Option<PathBuf>,
-    /// What the cookies of its processes begin with.
+    /// The prefix of the cookies of its processes.
     instance: String,
     last: AtomicU64,
     children: Arc<Children>,
     buffers: Buffers,
-    room: Quota,
+    quota: Quota,
+    /// Held while a tunnel is started.
+    starting: Mutex<()>,
     open: Mutex<HashMap<Port, Handle>>,
 }
 
-/// A connector, as others see it. It closes the tunnel when it is dropped.
+/// A handle to a connector. It closes the tunnel when it is dropped.
 #[derive(Debug)]
 struct Handle {
     name: Option<TunnelName>,
     phase: watch::Receiver<Phase>,
-    /// Its end closes the tunnel.
+    /// Dropping it closes the tunnel.
     _close: oneshot::Sender<()>,
-    /// What had come through when somebody last asked.
+    /// The number of requests at the last check.
     seen: u64,
 }
 
 impl Tunnels {
-    /// No tunnels yet. Their processes will be entered in `children`; what asks for them takes room in `buffers`.
+    /// No tunnels yet. Their processes will be registered in `children`; the bodies of requests are
+    /// held in `buffers`.
     pub fn new(config: &Config, children: Arc<Children>, buffers: Buffers) -> Self {
         Self {
             env: config.user.env.clone(),
@@ -75,7 +79,8 @@ impl Tunnels {
             last: AtomicU64::new(0),
             children,
             buffers,
-            room: Quota::new("tunnels", config.limits.max_tunnels),
+            quota: Quota::new("tunnels", config.limits.max_tunnels),
+            starting: Mutex::default(),
             open: Mutex::default(),
         }
     }
@@ -83,28 +88,48 @@ impl Tunnels {
     /// The tunnel that leads to `port`, once it is open, if there is one.
     async fn find(&self, port: Port) -> Option<Tunnel> {
         let phase = self.handles().get(&port)?.phase.clone();
-        settled(phase).await.ok()
+        opened(phase).await.ok()
     }
 
-    /// Opens a tunnel to `port`, unless one is open. Fails when that one has another name, or when it cannot be opened.
-    async fn open(&self, port: Port, named: Option<NamedTunnel>) -> Result<Tunnel, Error> {
-        let phase = self.begin(port, named)?;
-        settled(phase).await.map_err(Error::Tunnel)
-    }
-
-    fn begin(&self, port: Port, named: Option<NamedTunnel>) -> Result<watch::Receiver<Phase>, Error> {
+    /// Opens a tunnel to `port`, unless one is open. Fails when that one has another name, or when
+    /// it cannot be opened.
+    async fn open(self: &Arc<Self>, port: Port, named: Option<NamedTunnel>) -> Result<Tunnel, Error> {
         let name = named.as_ref().map(|named| &named.name);
+        let phase = match self.existing(port, name)? {
+            Some(phase) => phase,
+            None => {
+                let tunnels = Arc::clone(self);
+                let started = PATHS.run(move || tunnels.start(port, named)).await;
+                started.unwrap_or_else(|e| Err(Error::Tunnel(e.to_string())))?
+            }
+        };
+        opened(phase).await.map_err(Error::Tunnel)
+    }
+
+    /// The tunnel that leads to `port`, if there is one. Fails when it has another name.
+    fn existing(
+        &self,
+        port: Port,
+        name: Option<&TunnelName>,
+    ) -> Result<Option<watch::Receiver<Phase>>, Error> {
         let mut handles = self.handles();
-        handles.retain(|_, handle| !handle.phase.borrow().is_over());
-        if let Some(handle) = handles.get(&port) {
-            return if handle.name.as_ref() == name {
-                Ok(handle.phase.clone())
-            } else {
-                Err(Error::Tunnel(conflict(port, handle.name.as_ref())))
-            };
+        handles.retain(|_, handle| !handle.phase.borrow().is_closed());
+        match handles.get(&port) {
+            Some(handle) if handle.name.as_ref() == name => Ok(Some(handle.phase.clone())),
+            Some(handle) => Err(Error::Tunnel(conflict(port, handle.name.as_ref()))),
+            None => Ok(None),
         }
-        let permit = self.room.take()?;
-        let (name, number) = (name.cloned(), self.last.fetch_add(1, Relaxed) + 1);
+    }
+
+    /// Starts a tunnel to `port`, unless one was started meanwhile. Blocks, and blocks other calls.
+    fn start(&self, port: Port, named: Option<NamedTunnel>) -> Result<watch::Receiver<Phase>, Error> {
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = named.as_ref().map(|named| named.name.clone());
+        if let Some(phase) = self.existing(port, name.as_ref())? {
+            return Ok(phase);
+        }
+        let permit = self.quota.take()?;
+        let number = self.last.fetch_add(1, Relaxed) + 1;
         let plan = Plan {
             file: program::find(self.cloudflared.as_deref()).map_err(Error::Tunnel)?,
             base_env: &self.env,
@@ -121,7 +146,7 @@ impl Tunnels {
             _close: close,
             seen: 0,
         };
-        handles.insert(port, handle);
+        self.handles().insert(port, handle);
         Ok(phase)
     }
 
@@ -133,12 +158,12 @@ impl Tunnels {
         }) = handle
         {
             drop(_close);
-            // An error says that the connector is gone.
-            let _ = phase.wait_for(Phase::is_over).await;
+            // Fails when the connector is gone.
+            let _ = phase.wait_for(Phase::is_closed).await;
         }
     }
 
-    /// Whether a request has come through a tunnel since this was asked last, or is being answered.
+    /// Whether a request has come through a tunnel since the last call, or is being answered.
     pub async fn had_visitors(&self) -> bool {
         let open: Vec<_> = self
             .handles()
@@ -150,14 +175,14 @@ impl Tunnels {
             .collect();
         let asked = open.into_iter().map(async |(port, id, metrics)| {
             let traffic = metrics::traffic(metrics).await;
-            traffic.is_some_and(|traffic| self.is_news(port, &id, traffic))
+            traffic.is_some_and(|traffic| self.has_new_traffic(port, &id, traffic))
         });
         join_all(asked).await.contains(&true)
     }
 
-    fn is_news(&self, port: Port, id: &str, traffic: Traffic) -> bool {
+    fn has_new_traffic(&self, port: Port, id: &str, traffic: Traffic) -> bool {
         let mut handles = self.handles();
-        // Meanwhile the port may have got another tunnel.
+        // The port may have got another tunnel meanwhile.
         let same = |handle: &&mut Handle| matches!(&*handle.phase.borrow(), Phase::Open { tunnel, .. } if tunnel.id == id);
         let Some(handle) = handles.get_mut(&port).filter(same) else {
             return true;
@@ -173,12 +198,12 @@ impl Tunnels {
 }
 
 /// Waits until a tunnel is open; the error says why it is not.
-async fn settled(mut phase: watch::Receiver<Phase>) -> Result<Tunnel, String> {
-    let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
-    match settled.as_deref() {
+async fn opened(mut phase: watch::Receiver<Phase>) -> Result<Tunnel, String> {
+    let phase = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+    match phase.as_deref() {
         Ok(Phase::Open { tunnel, .. }) => Ok(tunnel.clone()),
-        Ok(Phase::Over(words)) => Err(words.clone()),
-        // The connector always says how it ended, unless the runtime stops.
+        Ok(Phase::Closed(reason)) => Err(reason.clone()),
+        // The connector always reports its end, unless the runtime stops.
         Ok(Phase::Starting) | Err(_) => Err("the sandbox is shutting down".into()),
     }
 }
@@ -193,7 +218,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(tunnels: Arc<Tunnels>) -> Router
         .with_state(tunnels)
 }
 
-/// What a caller that has to prepare a named tunnel asks first.
+/// The query of a caller that is about to prepare a named tunnel.
 #[derive(Deserialize)]
 struct Wanted {
     name: TunnelName,
@@ -210,7 +235,11 @@ async fn find(
         Some(tunnel) if tunnel.name.as_ref() == Some(&wanted.name) => Ok(Json(tunnel).into_response()),
         Some(tunnel) => Err(Error::Tunnel(conflict(port, tunnel.name.as_ref()))),
         None => {
-            program::find(tunnels.cloudflared.as_deref()).map_err(Error::Tunnel)?;
+            let configured = tunnels.cloudflared.clone();
+            let found = PATHS.run(move || program::find(configured.as_deref())).await;
+            found
+                .unwrap_or_else(|e| Err(e.to_string()))
+                .map_err(Error::Tunnel)?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
     }
@@ -223,7 +252,7 @@ async fn open(
     body: Body,
 ) -> Result<Json<Tunnel>, Error> {
     let port = Port::parse(&port)?;
-    let (body, _room) = body::read(&headers, body, MAX_BODY, &tunnels.buffers).await?;
+    let (body, _permit) = body::read(&headers, body, MAX_BODY, &tunnels.buffers).await?;
     let open: OpenTunnel =
         serde_json::from_slice(&body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
     Ok(Json(tunnels.open(port, open.named).await?))

@@ -1,4 +1,4 @@
-//! Which program connects tunnels, and how it is called.
+//! The program that connects tunnels, and its command line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,33 +10,34 @@ use sandbox_protocol::sandboxd::CLOUDFLARED_ENV;
 use crate::process::program::Program;
 use crate::user::SYSTEM_PATH;
 
-/// The variable that `cloudflared` takes the token of a named tunnel from. Unlike a command line, only the process's
-/// own user can read it: root, where commands are not.
+/// The variable that `cloudflared` reads the token of a named tunnel from. Unlike a command line,
+/// it can be read only by the process's own user: root, where commands are not.
 const TOKEN: &str = "TUNNEL_TOKEN";
 
-/// A home directory that nobody can put a configuration into, because it does not exist.
+/// A home directory without a configuration: it does not exist.
 const HOME: &str = "/nonexistent";
 
-/// What to do about a sandbox without `cloudflared`.
+/// The error for a sandbox without `cloudflared`.
 const MISSING: &str = "\
 cloudflared is not installed in the sandbox. Add it to the last stage of the Dockerfile with `COPY \
 --from=cloudflare/cloudflared:latest /usr/local/bin/cloudflared /usr/local/bin/` and deploy; under `npm start`, put it \
 into /usr/local/bin of this machine";
 
-/// Where `cloudflared` is, or what to do about that it is not. It runs as sandboxd's user, so it is not looked for in the
-/// image's own `PATH`, which begins with a directory that commands can write to.
+/// The path of `cloudflared`, or an error that says how to install it. It runs as sandboxd's user,
+/// so it is not looked for in the image's own `PATH`, which begins with a directory that commands
+/// can write to.
 pub fn find(configured: Option<&Path>) -> Result<PathBuf, String> {
     let name = configured.map_or_else(|| "cloudflared".into(), Path::to_string_lossy);
     let found =
         Program::resolve(&[name.into_owned()], SYSTEM_PATH, Path::new("/")).map(|program| program.path);
-    found.map_err(|refusal| match configured {
-        Some(_) => format!("{CLOUDFLARED_ENV} names no program: {}", refusal.words),
+    found.map_err(|error| match configured {
+        Some(_) => format!("{CLOUDFLARED_ENV} names no program: {}", error.message),
         None => MISSING.to_owned(),
     })
 }
 
-/// The command line that opens a quick tunnel to `port`, or runs the named one of the token in its environment. Metrics
-/// are served on a free port, which is announced.
+/// The command line that opens a quick tunnel to `port`, or runs the named one of the token in its
+/// environment. Metrics are served on a free port, which is announced.
 pub fn command(file: PathBuf, quick: Option<Port>) -> Program<'static> {
     let mut argv = vec![
         "cloudflared",
@@ -49,15 +50,15 @@ pub fn command(file: PathBuf, quick: Option<Port>) -> Program<'static> {
     .map(Into::into)
     .collect::<Vec<_>>();
     match quick {
-        // By this name a server is found on whichever loopback address it listens.
+        // This name reaches a server on any loopback address.
         Some(port) => argv.extend(["--url".into(), format!("http://localhost:{port}").into()]),
         None => argv.push("run".into()),
     }
     Program { path: file, argv }
 }
 
-/// The environment of `cloudflared`: what the image sets, so that an operator can set `TUNNEL_…` variables there, but
-/// nothing that belongs to the commands' user.
+/// The environment of `cloudflared`: the image's variables, so that an operator can set `TUNNEL_…`
+/// variables there, but none that belong to the commands' user.
 pub fn env(base: &BTreeMap<OsString, OsString>, token: Option<&str>) -> BTreeMap<OsString, OsString> {
     let mut env = base.clone();
     for name in ["USER", "LOGNAME", TOKEN] {
@@ -111,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn a_missing_program_is_an_error() {
         for (file, why) in [
             ("/nowhere/c", "No such file or directory"),
             ("/etc", "Is a directory"),
         ] {
-            let words = find(Some(Path::new(file))).unwrap_err();
+            let error = find(Some(Path::new(file))).unwrap_err();
             assert_eq!(
-                words,
+                error,
                 format!("SANDBOX_CLOUDFLARED names no program: {file}: {why}")
             );
         }

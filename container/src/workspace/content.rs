@@ -1,29 +1,29 @@
-//! The bytes of a member as those of a file.
+//! The bytes of files: the data of a member written, and files read.
 
 use std::fs::File;
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
-use rustix::fs::ftruncate;
+use rustix::fs::{SeekFrom, ftruncate, seek};
 use rustix::io::{Errno, pwrite};
 
 use super::ZEROS;
-use super::reader::{Kind, Members, truncated};
-use super::unpack::Failure;
+use super::error::{Failure, truncated};
+use super::reader::{Kind, Members};
 
-/// Writes the data of the current member, of `kind`, to `file`, which is empty. Long zeros become holes, so that a sparse
-/// file is one again that was not one in the archive.
+/// Writes the data of the current member, of `kind`, to `file`, which is empty. Long zeros become
+/// holes, so that a sparse file is sparse again even if the archive does not mark it so.
 pub(super) fn write<R: BufRead>(file: &File, kind: &Kind, members: &mut Members<R>) -> Result<(), Failure> {
     let (written, size) = match kind {
         Kind::Sparse { segments, size } => {
             let mut written = 0;
             for segment in segments {
-                written = copy(file, segment.offset, segment.length, members)?.max(written);
+                written = copy_data(file, segment.offset, segment.length, members)?.max(written);
             }
             (written, *size)
         }
         _ => {
             let size = members.left();
-            (copy(file, 0, size, members)?, size)
+            (copy_data(file, 0, size, members)?, size)
         }
     };
     // A hole at the end.
@@ -33,8 +33,9 @@ pub(super) fn write<R: BufRead>(file: &File, kind: &Kind, members: &mut Members<
     Ok(())
 }
 
-/// Copies the next `length` bytes of the member to `offset`; gives where the last write ended, 0 without one.
-fn copy<R: BufRead>(
+/// Copies the next `length` bytes of the member to `offset`; returns the end of the last write, 0
+/// without one.
+fn copy_data<R: BufRead>(
     file: &File,
     mut offset: u64,
     mut length: u64,
@@ -60,7 +61,7 @@ fn copy<R: BufRead>(
     Ok(written)
 }
 
-/// Whether a block, which may be as short as a body's sender made it, is all zeros.
+/// Whether a block, of any length that the sender of the body chose, is all zeros.
 fn is_hole(block: &[u8]) -> bool {
     block
         .chunks(ZEROS.len())
@@ -80,4 +81,43 @@ fn write_at(file: &File, mut offset: u64, mut block: &[u8]) -> Result<(), Errno>
         }
     }
     Ok(())
+}
+
+/// Appends at most `size` bytes to `buffer`, which has the spare capacity.
+pub(super) fn read_small(file: &File, size: u64, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    let size = usize::try_from(size).unwrap_or(buffer.capacity());
+    while buffer.len() < size {
+        match rustix::io::read(file, rustix::buffer::spare_capacity(buffer)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    buffer.truncate(size);
+    Ok(())
+}
+
+/// The next range of data in a file, from `at` on and before `size`.
+pub(super) fn next_data(file: &File, at: u64, size: u64) -> Option<(u64, u64)> {
+    let start = match seek(file, SeekFrom::Data(at)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return None,
+        // The file system has no holes.
+        Err(_) => return (at < size).then_some((at, size)),
+    };
+    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
+    (start < end).then_some((start, end))
+}
+
+/// Copies the data of a file to an empty one. Its holes stay holes.
+pub(super) fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
+    let size = from.metadata()?.len();
+    let mut at = 0;
+    while let Some((start, end)) = next_data(from, at, size) {
+        seek(from, SeekFrom::Start(start))?;
+        seek(to, SeekFrom::Start(start))?;
+        io::copy(&mut io::Read::take(&mut from, end - start), &mut to)?;
+        at = end;
+    }
+    to.set_len(size)
 }

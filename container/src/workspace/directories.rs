@@ -1,7 +1,7 @@
-//! What an archive says of its directories, kept until all is in its place: what is put into a directory changes its
-//! time, and may need a mode that it will not have.
+//! The modes and times of an archive's directories, stored until all members are unpacked: each new
+//! entry changes the time of its directory, and may need a mode that the directory will not have.
 //!
-//! Kept in a file, as an archive may have more directories than memory has room for.
+//! Stored in a file, as an archive may have more directories than fit into memory.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -10,26 +10,26 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, openat};
 use rustix::io::Errno;
 
-use super::descent::{Descent, pin};
 use super::reader::Member;
+use crate::beneath::{Descent, components, pin_directory};
 
 /// The bits of a mode that a directory may get.
 const MODE: u32 = 0o1777;
 
-/// Written to the end first, then read from the beginning.
+/// The records of directories: all written first, then read from the beginning.
 pub(super) struct Directories {
     file: BufWriter<File>,
 }
 
 impl Directories {
-    /// Keeps its records in `file`, which is empty and can be read, too.
+    /// Stores its records in `file`, which is empty, readable and writable.
     pub(super) fn new(file: File) -> Self {
         Self {
             file: BufWriter::new(file),
         }
     }
 
-    /// Notes what `member` says of the directory with these names.
+    /// Records the mode and time that `member` has for the directory with these names.
     pub(super) fn note(&mut self, names: &[&[u8]], member: &Member) -> Result<(), Errno> {
         let path = names.join(&b'/');
         let length = u32::try_from(path.len()).map_err(|_| Errno::NAMETOOLONG)?;
@@ -44,8 +44,8 @@ impl Directories {
         write().map_err(|e: io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO))
     }
 
-    /// Gives the directories below `root` their modes and times, in the order of the archive. What a command has put
-    /// in the place of one meanwhile is left as it is.
+    /// Gives the directories below `root` their modes and times, in the order of the archive. Does
+    /// not touch what a command has replaced a directory with meanwhile.
     pub(super) fn apply(self, root: OwnedFd) -> io::Result<()> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
@@ -56,19 +56,18 @@ impl Directories {
             let nanoseconds = u32::from_ne_bytes(read(&mut records)?);
             let mut path = vec![0; u32::from_ne_bytes(read(&mut records)?) as usize];
             records.read_exact(&mut path)?;
-            let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-            let names: Vec<_> = names.collect();
-            let Ok(directory) = tree.go(&names, pin) else {
+            let names: Vec<_> = components(&path).collect();
+            let Ok(directory) = tree.go(&names, pin_directory) else {
                 continue;
             };
             let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let settle = || {
+            let apply = || {
                 let directory = openat(directory, ".", open, Mode::empty())?;
                 futimens(&directory, &modified((seconds, nanoseconds)))?;
                 fchmod(&directory, Mode::from_raw_mode(mode))
             };
-            // One of another owner, if the server is not root.
-            let _: Result<(), Errno> = settle();
+            // Fails for a directory of another owner, if the server is not root.
+            let _: Result<(), Errno> = apply();
         }
         Ok(())
     }
@@ -89,7 +88,7 @@ fn read<const N: usize>(records: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(field)
 }
 
-/// A time of modification as the kernel takes it; the time of the last access stays.
+/// A time of modification in the kernel's form; the time of the last access stays.
 pub(super) fn modified((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     Timestamps {
         last_access: Timespec {

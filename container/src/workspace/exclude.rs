@@ -1,15 +1,26 @@
-//! What is left out of an archive: the patterns of `tar --exclude ./PATTERN`, matched as GNU tar matches them.
+//! Patterns for files to leave out of an archive: those of `tar --exclude ./PATTERN`, matched as
+//! GNU tar matches them.
 //!
-//! A pattern is matched against a whole name like `./a/b`; what is below a name that matches is left out with it. `*`
-//! and `?` match slashes too, and a backslash takes a character for itself. (A pattern that begins with `./` can match
-//! nowhere but at the beginning, so tar's matching after every slash makes no difference.)
+//! A pattern is matched against a whole name like `./a/b`; everything below a name that matches is
+//! left out with it. `*` and `?` match slashes too, and a backslash escapes a character. (A pattern
+//! that begins with `./` can match only at the beginning, so tar's matching after every slash makes
+//! no difference.) One rule is git's: a pattern that ends with a slash, which matches nothing in
+//! tar, matches directories only.
 
 use std::collections::HashSet;
 
 /// The patterns of one request.
 #[derive(Debug, Default)]
 pub(super) struct Excludes {
-    /// Those without wildcards, which are usual: looked up, so that their number does not matter.
+    any: Patterns,
+    /// The patterns that ended with a slash, without it.
+    directories: Patterns,
+}
+
+#[derive(Debug, Default)]
+struct Patterns {
+    /// The patterns without wildcards, which are usual: looked up, so that their number does not
+    /// matter.
     names: HashSet<Vec<u8>>,
     patterns: Vec<Vec<Token>>,
 }
@@ -29,7 +40,7 @@ enum Token {
     },
 }
 
-/// What a set holds.
+/// An element of a set.
 #[derive(Debug)]
 enum Member {
     Range(char, char),
@@ -41,7 +52,15 @@ impl Excludes {
     pub(super) fn new(patterns: &[String]) -> Self {
         let mut excludes = Self::default();
         for pattern in patterns {
-            let tokens = parse(pattern);
+            let mut tokens = parse(pattern);
+            let length = tokens.len();
+            while let Some(Token::Byte(b'/')) = tokens.last() {
+                tokens.pop();
+            }
+            let excludes = match tokens.len() == length {
+                true => &mut excludes.any,
+                false => &mut excludes.directories,
+            };
             let literal = |token: &Token| match token {
                 Token::Byte(byte) => Some(*byte),
                 _ => None,
@@ -54,8 +73,19 @@ impl Excludes {
         excludes
     }
 
-    /// Whether `name`, without its leading `./`, is left out.
+    /// Whether `name`, without its leading `./`, is left out whatever its kind.
     pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.any.contains(name)
+    }
+
+    /// Whether `name`, without `./` and the slash at its end, is left out as it is a directory.
+    pub(super) fn contains_directory(&self, name: &[u8]) -> bool {
+        self.directories.contains(name)
+    }
+}
+
+impl Patterns {
+    fn contains(&self, name: &[u8]) -> bool {
         self.names.contains(name) || self.patterns.iter().any(|pattern| matches(pattern, name))
     }
 }
@@ -81,7 +111,8 @@ fn parse(pattern: &str) -> Vec<Token> {
         }
         let mut literal = c;
         if c == '\\' {
-            // At the end of a pattern there is nothing to take: such a pattern matches nothing, as NUL is in no name.
+            // At the end of a pattern there is nothing to escape: the pattern matches nothing, as
+            // no name contains NUL.
             literal = rest.chars().next().unwrap_or('\0');
             rest = rest.get(literal.len_utf8()..).unwrap_or_default();
         }
@@ -91,7 +122,7 @@ fn parse(pattern: &str) -> Vec<Token> {
     tokens
 }
 
-/// Parses what follows a `[`; `None` when no `]` ends it: then the `[` is one.
+/// Parses the text after a `[`; `None` when no `]` ends it: then the `[` is a literal.
 fn parse_set(text: &str) -> Option<(Token, &str)> {
     let (negated, mut rest) = match text.strip_prefix(['!', '^']) {
         Some(rest) => (true, rest),
@@ -145,8 +176,8 @@ fn class(name: &str) -> Option<fn(&char) -> bool> {
     })
 }
 
-/// Whether the whole of `name` matches. Where it fails after a `*`, that `*` takes one byte more; only the last one
-/// needs to be tried, so the time is at most the product of both lengths.
+/// Whether the whole of `name` matches. When the match fails after a `*`, that `*` takes one more
+/// byte; only the last `*` needs to be retried, so the time is at most the product of both lengths.
 fn matches(pattern: &[Token], name: &[u8]) -> bool {
     let (mut tokens, mut left) = (pattern, name);
     let mut star = None;
@@ -178,7 +209,7 @@ fn matches(pattern: &[Token], name: &[u8]) -> bool {
 }
 
 impl Token {
-    /// What is left of `text` without what this matches at its beginning.
+    /// The rest of `text` after the part that this token matches.
     fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         if let Self::Byte(byte) = self {
             return text.strip_prefix(&[*byte]);
@@ -201,7 +232,8 @@ impl Member {
     }
 }
 
-/// The first character; a byte that begins none is one of its own, that no set names.
+/// The first character, and the rest; a byte that begins no character counts as one that is in no
+/// set.
 fn first_character(text: &[u8]) -> Option<(char, &[u8])> {
     let first = text.utf8_chunks().next()?;
     let (c, length) = match first.valid().chars().next() {
@@ -263,6 +295,16 @@ mod tests {
         ] {
             assert_eq!(excluded(pattern, &names), expected, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_for_directories() {
+        let excludes = Excludes::new(&["a/".to_owned(), "b*//".to_owned(), "c\\/".to_owned()]);
+        for name in ["a", "b1", "b/c", "c"] {
+            assert!(excludes.contains_directory(name.as_bytes()), "{name}");
+            assert!(!excludes.contains(name.as_bytes()), "{name}");
+        }
+        assert!(!excludes.contains_directory(b"d"));
     }
 
     #[test]

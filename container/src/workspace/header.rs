@@ -1,6 +1,7 @@
-//! The headers that members of an archive are written with: ustar, and before it a PAX header for what does not fit.
+//! Writes the headers of an archive's members: ustar, and before it a PAX header for values that do
+//! not fit.
 //!
-//! PAX and not GNU's long names, as clients refuse what they do not know of those.
+//! PAX and not GNU's long names, as clients refuse those that they do not know.
 
 use tar::{EntryType, Header};
 
@@ -9,13 +10,13 @@ use super::BLOCK;
 /// The longest name in a ustar header without a split at a slash.
 const NAME: usize = 100;
 
-/// The longest part of a name before such a split.
+/// The longest part of a name before the slash of a split.
 const PREFIX: usize = 155;
 
-/// What is said of a member.
+/// The metadata of a member.
 #[derive(Debug)]
 pub(super) struct Member<'m> {
-    /// Begins with `./`; that of a directory ends with `/`.
+    /// Begins with `./`; a directory's name ends with `/`.
     pub name: &'m [u8],
     pub kind: EntryType,
     /// The target of a symbolic link.
@@ -23,8 +24,8 @@ pub(super) struct Member<'m> {
     /// The bytes that follow, without their padding.
     pub size: u64,
     pub mode: u32,
-    /// Seconds since 1970.
-    pub mtime: i64,
+    /// Seconds since 1970, and nanoseconds to add.
+    pub mtime: (i64, u32),
     pub uid: u32,
     pub gid: u32,
 }
@@ -40,12 +41,14 @@ impl Member<'_> {
         if !fill(&mut header.as_old_mut().linkname, self.target) {
             record(&mut records, "linkpath", self.target);
         }
-        match u64::try_from(self.mtime) {
-            Ok(mtime) => header.set_mtime(mtime),
-            Err(_) => record(&mut records, "mtime", self.mtime.to_string().as_bytes()),
+        let seconds = u64::try_from(self.mtime.0);
+        header.set_mtime(seconds.unwrap_or(0));
+        // Build tools compare times to the nanosecond.
+        if seconds.is_err() || self.mtime.1 != 0 {
+            record(&mut records, "mtime", decimal(self.mtime).as_bytes());
         }
         if std::str::from_utf8(&records).is_err() {
-            // Records are UTF-8, unless the first one says that they are not.
+            // Records are UTF-8, unless the first one declares them binary.
             let mut binary = Vec::new();
             record(&mut binary, "hdrcharset", b"BINARY");
             records.splice(..0, binary);
@@ -71,7 +74,8 @@ impl Member<'_> {
     }
 }
 
-/// Whether `name` fits; else its beginning is there, for who does not know PAX.
+/// Sets the name; returns whether it fits. If not, the header has its beginning, for readers
+/// without PAX.
 fn set_name(header: &mut Header, name: &[u8]) -> bool {
     let Some(ustar) = header.as_ustar_mut() else {
         return false;
@@ -92,15 +96,16 @@ fn set_name(header: &mut Header, name: &[u8]) -> bool {
     }
 }
 
-/// Whether `text` fits into a field, whose beginning it is then.
+/// Fills a field with `text`, cut to its length; returns whether it fits.
 fn fill(field: &mut [u8], text: &[u8]) -> bool {
-    for (room, byte) in field.iter_mut().zip(text) {
-        *room = *byte;
+    for (slot, byte) in field.iter_mut().zip(text) {
+        *slot = *byte;
     }
     text.len() <= field.len()
 }
 
-/// A PAX record: its own length in decimal, the length's digits included, a space, `key=value`, a line feed.
+/// A PAX record: its own length in decimal, the length's digits included, a space, `key=value`, a
+/// line feed.
 pub(super) fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
@@ -110,6 +115,16 @@ pub(super) fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     records.extend_from_slice(format!("{length} {key}=").as_bytes());
     records.extend_from_slice(value);
     records.push(b'\n');
+}
+
+/// A time in PAX form: `SECONDS` or `SECONDS.FRACTION`, negative before 1970.
+fn decimal((seconds, nanoseconds): (i64, u32)) -> String {
+    match (seconds, nanoseconds) {
+        (_, 0) => seconds.to_string(),
+        (0.., _) => format!("{seconds}.{nanoseconds:09}"),
+        // -2 seconds plus 0.75 is -1.25.
+        _ => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds),
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +144,7 @@ mod tests {
             target,
             size: 0,
             mode: 0o640,
-            mtime,
+            mtime: (mtime, 0),
             uid: 3_000_000,
             gid: 7,
         }
@@ -152,7 +167,7 @@ mod tests {
             assert_eq!(wire.len() % BLOCK, 0);
             assert_eq!(wire.len() > BLOCK, !fits(&name), "{name:?}");
             if !name.contains(&b'\n') {
-                // This crate's reader splits records at line feeds.
+                // The tar crate's reader splits records at line feeds.
                 let mut archive = tar::Archive::new(wire.as_slice());
                 let entry = archive.entries().unwrap().next().unwrap().unwrap();
                 assert_eq!(entry.path_bytes(), name.as_slice());
@@ -163,6 +178,20 @@ mod tests {
 
     fn fits(name: &[u8]) -> bool {
         set_name(&mut Header::new_ustar(), name)
+    }
+
+    #[test]
+    fn times_to_the_nanosecond() {
+        for (time, expected) in [
+            ((0, 0), "0"),
+            ((-7, 0), "-7"),
+            ((1_700_000_000, 123_456_789), "1700000000.123456789"),
+            ((0, 1), "0.000000001"),
+            ((-1, 500_000_000), "-0.500000000"),
+            ((-2, 750_000_000), "-1.250000000"),
+        ] {
+            assert_eq!(decimal(time), expected);
+        }
     }
 
     #[test]

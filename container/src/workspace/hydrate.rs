@@ -1,4 +1,4 @@
-//! `hydrate`: an archive over the workspace.
+//! `hydrate`: unpacks an archive over the workspace.
 
 use std::io::{self, BufRead};
 use std::os::fd::AsFd as _;
@@ -14,18 +14,20 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Archives;
 use super::directories::Directories;
+use super::error::damaged;
 use super::input::{self, Block, Received};
 use super::merge::Merge;
-use super::reader::{Members, damaged};
+use super::reader::Members;
 use super::staging::Staging;
 use super::unpack::Unpacker;
 use crate::body::{PIECE, Upload};
 use crate::error::Error;
 use crate::memory;
 
-/// How many pieces of a body may wait.
+/// The most pieces of a body that may wait.
 const WAITING: usize = 2;
-/// How many bytes of a body are held: besides those that wait a piece that is received and one that is unpacked.
+/// The most bytes of a body that are held: the waiting pieces, one being received and one being
+/// unpacked.
 const HELD: usize = (WAITING + 2) * PIECE;
 
 /// Answers `POST` with `{"ok":true}` once all of the archive is in the workspace.
@@ -50,31 +52,32 @@ struct Release;
 
 impl Drop for Release {
     fn drop(&mut self) {
-        memory::release_soon();
+        memory::release_later();
     }
 }
 
-/// Hands the body to a thread that unpacks it. Whatever ends this early, a client that left included, ends the thread,
-/// as its input then breaks off.
+/// Sends the body to a thread that unpacks it. When this ends early, for example because the client
+/// left, the thread ends too, as its input breaks off.
 async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Upload) -> Result<(), Error> {
     upload.announced(headers)?;
     let permit = archives.under_way.take()?;
     let (sender, blocks) = mpsc::channel(WAITING);
     let (done, mut outcome) = oneshot::channel();
-    // A thread of its own: a client that stalls would hold one of the pool that all other requests share.
+    // A thread of its own: a client that stalls would hold a thread of the pool that all other
+    // requests share.
     std::thread::Builder::new()
         .name("hydrate".into())
         .spawn(move || {
             let unpacked = archives.unpack(Received::new(blocks));
             drop(permit);
-            // Fails when the client left: then nobody waits for it.
+            // Fails when the client left.
             let _ = done.send(unpacked);
         })
         .map_err(Error::Write)?;
     let lost = |_| Error::Write(io::Error::other("the thread that unpacks is lost"));
     loop {
         let received = tokio::select! {
-            // It has refused the archive.
+            // The thread has refused the archive.
             ended = &mut outcome => return ended.map_err(lost)?,
             received = upload.next_piece() => received,
         };
@@ -82,14 +85,15 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
             Ok(Some(bytes)) => Block::Bytes(bytes),
             Ok(None) => Block::End,
             Err(e) => {
-                // First what was unpacked, so that it is gone before the client hears of the error.
+                // Drop the unpacked files first, so that they are gone before the client gets the
+                // error.
                 drop(sender);
                 let _ = outcome.await;
                 return Err(e);
             }
         };
         let is_last = matches!(block, Block::End);
-        // Fails when the thread has ended, which then has the reason.
+        // Fails when the thread has ended; its result has the reason.
         if sender.send(block).await.is_err() || is_last {
             return outcome.await.map_err(lost)?;
         }
@@ -97,17 +101,18 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
 }
 
 impl Archives {
-    /// Unpacks `archive` beside the workspace, all of it, then moves that in. It blocks.
+    /// Unpacks the whole `archive` beside the workspace, then moves the tree in. It blocks.
     ///
-    /// Errors: 400 for what is no archive or does not belong into a workspace, 507 and 502 when it cannot be written. Until
-    /// it is moved in, an error leaves the workspace as it was.
+    /// Errors: 400 for a malformed archive and for members that a workspace cannot have, 507 and
+    /// 502 when the tree cannot be written. An error before the move leaves the workspace as it
+    /// was.
     pub fn unpack(&self, archive: impl BufRead + 'static) -> Result<(), Error> {
         let unreadable = |e: io::Error| damaged(&e.to_string());
         let Some(archive) = input::unpacked(archive).map_err(unreadable)? else {
             return Err(Invalid::request("Empty tar payload").into());
         };
         let write = |errno: rustix::io::Errno| Error::Write(errno.into());
-        let staging = Staging::create(&self.place).map_err(write)?;
+        let staging = Staging::create(&self.staging_parent).map_err(write)?;
         let tree = staging.tree().map_err(write)?;
         let directories = Directories::new(staging.file().map_err(write)?);
         let mut members = Members::new(archive);
@@ -115,12 +120,16 @@ impl Archives {
         let directories = unpacker.unpack(&mut members)?;
         members.finish()?;
 
-        // One at a time: two archives with the same names end up as one after the other, not as a mixture.
+        // One at a time: two archives with the same names are applied one after the other, not
+        // mixed.
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tree, workspace) = (tree.as_fd(), self.place.workspace());
-        Merge::new(self.owner).check(tree, workspace)?;
-        Merge::new(self.owner).run(tree, workspace)?;
-        let workspace = workspace.try_clone_to_owned().map_err(Error::Write)?;
-        directories.apply(workspace).map_err(Error::Write)
+        let workspace = || {
+            self.staging_parent
+                .workspace()
+                .try_clone_to_owned()
+                .map_err(Error::Write)
+        };
+        Merge::new(tree, workspace()?, self.owner).run()?;
+        directories.apply(workspace()?).map_err(Error::Write)
     }
 }

@@ -1,106 +1,220 @@
-//! An unpacked tree becomes part of the workspace: what `tar -x` would have replaced is replaced, all else stays.
+//! Merges an unpacked tree into the workspace: replaces what `tar -x` would have replaced, and
+//! leaves all else.
 //!
-//! A tree that the workspace has nothing of is moved in with one rename. Where both have a directory it stays the one
-//! it is, and its members are moved one by one. No link is followed: one that is in the way of a directory is replaced,
-//! as a file is.
+//! A tree whose name the workspace does not have is moved in with one rename. Where both have a
+//! directory, that of the workspace stays and the members are moved one by one. No link is
+//! followed: a link in the way of a directory is replaced, as a file is.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, Uid, seek};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::fs::{
     chownat, fchmod, fstat, futimens, openat, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use sandbox_protocol::Invalid;
 
-use super::descent::{list, pin};
+use super::content;
+use super::error::{printable, write_error};
 use super::unpack::make_directory;
-use super::{failure, shown};
+use crate::beneath::{Descent, OPEN, components, give, list, pin_directory};
 use crate::error::Error;
-use crate::files::{give, temporary_name};
+use crate::files::temporary_name;
 
-/// Moves one tree into another.
+/// Moves one tree into another, both of any depth: it does not recurse, and the number of
+/// descriptors is bounded.
 pub(super) struct Merge {
+    staged: Descent,
+    target: Descent,
     owner: Option<(Uid, Gid)>,
-    /// The name of what is being looked at, for errors.
+    /// The name of the current entry, `./…`.
     name: Vec<u8>,
 }
 
+/// A pass through the entries of the staged tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Looks for conflicts: a directory with members that a file would replace.
+    Check,
+    /// Moves them into the target.
+    Move,
+}
+
+/// A directory whose entries are being read.
+struct Level {
+    /// `None` while the walk is more than [`OPEN`] levels below.
+    entries: Option<Dir>,
+    /// The kernel's offset to continue reading at.
+    offset: i64,
+    /// Whether there was an entry since reading began at the start.
+    has_entries: bool,
+    /// The length of the directory's name, its slash included.
+    name_length: usize,
+}
+
 impl Merge {
-    /// What has to be copied, as it goes to another file system, gets `owner`.
-    pub(super) fn new(owner: Option<(Uid, Gid)>) -> Self {
+    /// Moves the content of `staged` into `target`. Files that are copied to another file system
+    /// get `owner`.
+    pub(super) fn new(staged: OwnedFd, target: OwnedFd, owner: Option<(Uid, Gid)>) -> Self {
         Self {
+            staged: Descent::new(staged),
+            target: Descent::new(target),
             owner,
             name: b"./".to_vec(),
         }
     }
 
-    /// Looks for what cannot be replaced, before anything is: a directory with members where a file shall be.
-    pub(super) fn check(&mut self, staged: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Error> {
-        self.each(staged, |merge, name| {
-            let Ok(existing) = pin(target, name) else {
-                return Ok(());
-            };
-            match pin(staged, name) {
-                Ok(inner) => merge.inside(|merge| merge.check(inner.as_fd(), existing.as_fd())),
-                Err(_) if is_empty(&existing) => Ok(()),
-                Err(_) => Err(merge.in_the_way()),
-            }
-        })
-        .map(drop)
+    /// Moves everything, after a check that found no conflict.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        self.walk(Pass::Check)?;
+        self.walk(Pass::Move)
     }
 
-    /// Moves everything in `staged` into `target`.
-    pub(super) fn run(&mut self, staged: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Error> {
-        // What is taken away while a directory is read may hide something of it: read until it is empty.
-        while self.each(staged, |merge, name| merge.entry(staged, target, name))? > 0 {}
+    fn walk(&mut self, pass: Pass) -> Result<(), Error> {
+        let mut levels = vec![self.enter()?];
+        while let Some(level) = levels.last_mut() {
+            self.name.truncate(level.name_length);
+            if level.entries.is_none() {
+                let offset = level.offset;
+                *level = self.enter()?;
+                self.done(
+                    level
+                        .entries
+                        .as_mut()
+                        .map_or(Ok(()), |entries| entries.seek(offset)),
+                )?;
+                level.has_entries = true;
+            }
+            match level.entries.as_mut().and_then(Dir::read) {
+                Some(entry) => {
+                    let entry = self.done(entry)?;
+                    level.offset = entry.offset();
+                    if is_itself(entry.file_name()) {
+                        continue;
+                    }
+                    level.has_entries = true;
+                    let name = entry.file_name().to_bytes();
+                    self.name.extend_from_slice(name);
+                    if !self.visit(pass, OsStr::from_bytes(name))? {
+                        continue;
+                    }
+                    self.name.push(b'/');
+                    levels.push(self.enter()?);
+                    let above = levels.len().checked_sub(OPEN + 1);
+                    if let Some(above) = above.and_then(|above| levels.get_mut(above)) {
+                        above.entries = None;
+                    }
+                }
+                // Entries that are taken away may hide others from the listing: read until it is
+                // empty.
+                None if pass == Pass::Move && level.has_entries => {
+                    if let Some(entries) = &mut level.entries {
+                        entries.rewind();
+                    }
+                    level.has_entries = false;
+                }
+                None => {
+                    levels.pop();
+                    if let Some(above) = levels.last() {
+                        self.leave(pass, above.name_length)?;
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
-    fn entry(&mut self, staged: BorrowedFd<'_>, target: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
-        if let Ok(inner) = pin(staged, name) {
-            match pin(target, name) {
-                Ok(existing) => {
-                    self.inside(|merge| merge.run(inner.as_fd(), existing.as_fd()))?;
-                    return self.done(unlinkat(staged, name, AtFlags::REMOVEDIR));
-                }
-                Err(Errno::NOTDIR | Errno::LOOP) => self.done(unlinkat(target, name, AtFlags::empty()))?,
-                Err(_) => {}
-            }
-            return match renameat(staged, name, target, name) {
-                Err(Errno::XDEV) => self.copy_directory(staged, target, name, &inner),
-                moved => self.done(moved),
-            };
-        }
-        match renameat(staged, name, target, name) {
-            Err(Errno::ISDIR) => match unlinkat(target, name, AtFlags::REMOVEDIR) {
-                Err(Errno::NOTEMPTY | Errno::EXIST) => Err(self.in_the_way()),
-                removed => self.done(removed.and_then(|()| renameat(staged, name, target, name))),
-            },
-            Err(Errno::XDEV) => {
-                let copied = self.copy(staged, target, name);
-                self.done(copied.and_then(|()| unlinkat(staged, name, AtFlags::empty())))
-            }
-            moved => self.done(moved),
+    /// Goes to the directory with the current name, in both trees.
+    fn go(&mut self) -> Result<(), Error> {
+        let names: Vec<_> = components(&self.name).collect();
+        let went = self
+            .staged
+            .go(&names, pin_directory)
+            .and(self.target.go(&names, pin_directory));
+        let went = went.map(drop).map_err(|(_, errno)| errno);
+        self.done(went)
+    }
+
+    /// Begins to read that directory of the staged tree.
+    fn enter(&mut self) -> Result<Level, Error> {
+        self.go()?;
+        Ok(Level {
+            entries: Some(self.done(list(self.staged.here()))?),
+            offset: 0,
+            has_entries: false,
+            name_length: self.name.len(),
+        })
+    }
+
+    /// Goes back to the directory above, whose name has `name_length` bytes, and removes the one
+    /// below, which is empty now.
+    fn leave(&mut self, pass: Pass, name_length: usize) -> Result<(), Error> {
+        let below = self.name.get(name_length..).unwrap_or_default();
+        let below = below.strip_suffix(b"/").unwrap_or(below).to_vec();
+        self.name.truncate(name_length);
+        self.go()?;
+        match pass {
+            Pass::Check => Ok(()),
+            Pass::Move => self.done(unlinkat(
+                self.staged.here(),
+                OsStr::from_bytes(&below),
+                AtFlags::REMOVEDIR,
+            )),
         }
     }
 
-    /// Copies to a directory on another file system, which something in the workspace is mounted from.
-    fn copy_directory(
-        &mut self,
-        staged: BorrowedFd<'_>,
-        target: BorrowedFd<'_>,
-        name: &OsStr,
-        inner: &OwnedFd,
-    ) -> Result<(), Error> {
-        let mode = self.done(fstat(inner))?.st_mode & 0o777;
-        let made = self.done(make_directory(target, name, mode, self.owner))?;
-        self.inside(|merge| merge.run(inner.as_fd(), made.as_fd()))?;
-        self.done(unlinkat(staged, name, AtFlags::REMOVEDIR))
+    /// Handles an entry. Returns whether it is a directory in both trees, whose entries come next.
+    fn visit(&self, pass: Pass, name: &OsStr) -> Result<bool, Error> {
+        let (staged, target) = (self.staged.here(), self.target.here());
+        match pass {
+            Pass::Check => self.check(staged, target, name),
+            Pass::Move => self.entry(staged, target, name),
+        }
+    }
+
+    fn check(&self, staged: BorrowedFd<'_>, target: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Error> {
+        let Ok(existing) = pin_directory(target, name) else {
+            return Ok(false);
+        };
+        match pin_directory(staged, name) {
+            Ok(_) => Ok(true),
+            Err(_) if is_empty(&existing) => Ok(false),
+            Err(_) => Err(self.in_the_way()),
+        }
+    }
+
+    fn entry(&self, staged: BorrowedFd<'_>, target: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Error> {
+        let moved = if let Ok(inner) = pin_directory(staged, name) {
+            match pin_directory(target, name) {
+                Ok(_) => return Ok(true),
+                Err(Errno::NOTDIR | Errno::LOOP) => self.done(unlinkat(target, name, AtFlags::empty()))?,
+                Err(_) => {}
+            }
+            match renameat(staged, name, target, name) {
+                // The target is on another file system, mounted inside the workspace.
+                Err(Errno::XDEV) => {
+                    let mode = self.done(fstat(inner))?.st_mode & 0o777;
+                    self.done(make_directory(target, name, mode, self.owner))?;
+                    return Ok(true);
+                }
+                moved => moved,
+            }
+        } else {
+            match renameat(staged, name, target, name) {
+                Err(Errno::ISDIR) => match unlinkat(target, name, AtFlags::REMOVEDIR) {
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => return Err(self.in_the_way()),
+                    removed => removed.and_then(|()| renameat(staged, name, target, name)),
+                },
+                Err(Errno::XDEV) => self
+                    .copy(staged, target, name)
+                    .and_then(|()| unlinkat(staged, name, AtFlags::empty())),
+                moved => moved,
+            }
+        };
+        self.done(moved).map(|()| false)
     }
 
     /// Copies a file or a link, under a temporary name first.
@@ -137,7 +251,7 @@ impl Merge {
                 let create =
                     OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
                 let to = File::from(openat(target, &temporary, create, Mode::from_raw_mode(0o600))?);
-                copy_content(&from, &to).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+                content::copy(&from, &to).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
                 if let Some(owner) = self.owner {
                     give(&to, owner)?;
                 }
@@ -151,35 +265,8 @@ impl Merge {
         })
     }
 
-    /// Calls `visit` for each name in `directory`; gives how many there were.
-    fn each(
-        &mut self,
-        directory: BorrowedFd<'_>,
-        mut visit: impl FnMut(&mut Self, &OsStr) -> Result<(), Error>,
-    ) -> Result<usize, Error> {
-        let mut count = 0;
-        for entry in self.done(list(directory))? {
-            let entry = self.done(entry)?;
-            let name = entry.file_name();
-            if is_itself(name) {
-                continue;
-            }
-            let length = self.name.len();
-            self.name.extend_from_slice(name.to_bytes());
-            visit(self, OsStr::from_bytes(name.to_bytes()))?;
-            self.name.truncate(length);
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    fn inside(&mut self, visit: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.name.push(b'/');
-        visit(self)
-    }
-
     fn in_the_way(&self) -> Error {
-        let name = shown(&self.name);
+        let name = printable(&self.name);
         Invalid::request(format!(
             "{name}: a directory that is not empty is in the place of this file"
         ))
@@ -187,7 +274,7 @@ impl Merge {
     }
 
     fn done<T>(&self, result: Result<T, Errno>) -> Result<T, Error> {
-        result.map_err(|errno| failure(&self.name, errno))
+        result.map_err(|errno| write_error(&self.name, errno))
     }
 }
 
@@ -198,23 +285,4 @@ fn is_empty(directory: &OwnedFd) -> bool {
 
 fn is_itself(name: &CStr) -> bool {
     matches!(name.to_bytes(), b"." | b"..")
-}
-
-/// Copies the data of a file to an empty one. Its holes stay holes.
-fn copy_content(mut from: &File, mut to: &File) -> io::Result<()> {
-    let size = from.metadata()?.len();
-    let mut at = 0;
-    while at < size {
-        let start = match seek(from, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // Only a hole is left.
-            Err(Errno::NXIO) => break,
-            Err(e) => return Err(e.into()),
-        };
-        at = seek(from, SeekFrom::Hole(start))?;
-        seek(from, SeekFrom::Start(start))?;
-        seek(to, SeekFrom::Start(start))?;
-        io::copy(&mut io::Read::take(&mut from, at - start), &mut to)?;
-    }
-    to.set_len(size)
 }

@@ -2,28 +2,32 @@
 //!
 //! # Theory of operation
 //!
-//! Both have a thread of their own for the files, and a bounded channel between it and the request: a client that is
-//! slow, or a disk that is, holds up nobody else, and memory stays bounded whatever the archive's size.
+//! Each request has a thread of its own for the files, and a bounded channel between it and the
+//! request: a slow client or a slow disk blocks nobody else, and memory stays bounded whatever the
+//! archive's size.
 //!
-//! Out: `walk` goes through the tree by directory descriptors and writes each member as it finds it, with the `header`s
-//! of ustar and PAX, without what `exclude` matches, into `output`, which compresses if asked. What goes wrong after the
-//! first bytes breaks the body off; an archive that ends properly is complete.
+//! Out: `walk` goes through the tree by directory descriptors, a `level` for each, and writes each
+//! member as it finds it, with the `header`s of ustar and PAX and with `link`s made relative, into
+//! `output`, which compresses if asked. Names that `exclude` matches are left out. An error after
+//! the first bytes breaks the body off; an archive that ends properly is complete.
 //!
-//! In: `input` decompresses, `reader` takes the archive apart (with `pax` and `sparse`), `unpack` makes a tree of it in a
-//! `staging` directory beside the workspace. Once the whole body was received and understood, `merge` moves that tree in
-//! and `directories` get their modes and times. Until then the workspace is as it was, and whatever ends a hydrate before
-//! leaves nothing.
+//! In: `input` decompresses, `reader` parses the archive (with `pax` and `sparse`), `unpack` makes
+//! a tree of it in a `staging` directory beside the workspace. Once the whole body was received and
+//! unpacked, `merge` moves that tree in and `directories` get their modes and times. Until then the
+//! workspace is unchanged, and a hydrate that ends early leaves nothing.
 //!
-//! Names in archives are never given to the kernel as paths: both ways go through `descent`s or the like, one name at a
-//! time from a pinned directory, and follow no link.
+//! Names in archives are never given to the kernel as paths: both directions go one name at a time
+//! from a pinned directory, as [`crate::beneath::Descent`] does, and follow no link.
 
 mod content;
-mod descent;
 mod directories;
+mod error;
 mod exclude;
 mod header;
 mod hydrate;
 mod input;
+mod level;
+mod link;
 mod merge;
 mod output;
 mod pax;
@@ -36,49 +40,46 @@ mod unpack;
 mod walk;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::{get, post};
-use rustix::fs::{Gid, Mode, OFlags, Uid, open, openat};
-use rustix::io::Errno;
-use sandbox_protocol::{Invalid, Limits, sandboxd};
+use rustix::fs::{Gid, Uid};
+use sandbox_protocol::{Limits, sandboxd};
 
-use crate::error::Error;
+use crate::beneath::Root;
 use crate::files;
 use crate::quota::{Buffers, Quota};
 
 /// The size of a block of a tar.
 const BLOCK: usize = 512;
 
-/// What is written for nothing.
+/// Zeros to write as padding.
 static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
-
-/// The most bytes of a name that an error repeats.
-const SHOWN: usize = 300;
 
 /// A workspace that archives are made of and unpacked into.
 #[derive(Debug)]
 pub struct Archives {
-    root: OwnedFd,
-    place: staging::Place,
-    /// Who owns what is unpacked; `None`: the server's own user.
+    root: Root,
+    staging_parent: staging::StagingParent,
+    /// The owner of unpacked files; `None`: the server's own user.
     owner: Option<(Uid, Gid)>,
     under_way: Quota,
-    /// Where transfers take their room.
+    /// The memory that transfers share.
     buffers: Buffers,
-    /// Held while an unpacked archive is moved in.
+    /// Locked while an unpacked archive is moved in.
     merging: Mutex<()>,
 }
 
 impl Archives {
-    /// Opens the workspace at `root`, an existing directory. What is unpacked belongs to `owner`, where the server may
-    /// give it. Archives are unpacked beside the workspace first: in `volume`, a directory that holds the workspace by
-    /// its name, or without one in the directory that it is in; where they cannot be renamed from there, in itself.
+    /// Opens the workspace at `root`, an existing directory. Unpacked files belong to `owner`,
+    /// where the server may give them away. Archives are unpacked beside the workspace first: in
+    /// `volume`, a directory that holds the workspace under its name, or without one in the
+    /// workspace's parent. Where a rename from there fails, they are unpacked in the workspace
+    /// itself.
     ///
-    /// As many are under way at a time as `limits` say, and take room in `buffers`.
+    /// `limits` bound the number of archives at a time, which share the memory of `buffers`.
     pub fn open(
         root: &Path,
         volume: Option<&Path>,
@@ -86,21 +87,14 @@ impl Archives {
         limits: &Limits,
         buffers: Buffers,
     ) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
-            root: open(root, flags, Mode::empty())?,
-            place: staging::Place::open(root, volume)?,
+            root: Root::open(root)?,
+            staging_parent: staging::StagingParent::open(root, volume)?,
             owner,
             under_way: Quota::new("archives at a time", limits.max_archives),
             buffers,
             merging: Mutex::default(),
         })
-    }
-
-    /// The workspace, to be read.
-    fn open_root(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.root, ".", flags, Mode::empty())
     }
 }
 
@@ -117,27 +111,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(archives: Arc<Archives>) -> Rout
         .with_state(archives)
 }
 
-/// The error for a member that could not be written.
-fn failure(name: &[u8], errno: Errno) -> Error {
-    let name = shown(name);
-    match errno {
-        Errno::NAMETOOLONG => Invalid::request(format!("{name}: the name is too long")).into(),
-        // A name that the file system does not take.
-        Errno::ILSEQ | Errno::INVAL => Invalid::request(format!("{name}: {}", io::Error::from(errno))).into(),
-        Errno::NOSPC | Errno::DQUOT => Error::Write(errno.into()),
-        errno => {
-            let e = io::Error::from(errno);
-            Error::Write(io::Error::new(e.kind(), format!("{name}: {e}")))
-        }
-    }
-}
-
-/// A name as an error repeats it.
-fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name)).into_owned()
-}
-
-/// Whether a name is one of ours, of something that is not complete.
+/// Whether a name is that of one of our incomplete files or directories.
 fn is_temporary(name: &[u8]) -> bool {
     [files::TEMPORARY, staging::PREFIX]
         .iter()

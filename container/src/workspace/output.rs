@@ -10,25 +10,26 @@ use rustix::io::{Errno, pread};
 use sandbox_protocol::ArchiveFormat;
 use tokio::sync::mpsc;
 
-/// The size of a chunk. An archive holds four: one being filled, two that wait, one on its way out.
+/// The size of a chunk. An archive holds four: one being filled, two that wait, one being sent.
 const CHUNK: usize = 256 * 1024;
 
-/// The bytes of all of them.
+/// The bytes of all chunks.
 pub(super) const HELD: u64 = 4 * CHUNK as u64;
 
-/// How many chunks may wait.
+/// The most chunks that may wait.
 pub(super) const WAITING: usize = 2;
 
-/// How much of a file is read at a time to be compressed.
+/// The most bytes of a file that are read at a time for compression.
 const BLOCK: usize = 128 * 1024;
 
 /// As fast as the network behind it, rather than as small as can be.
 const GZIP_LEVEL: u32 = 1;
 
-/// The fastest one that is not worse than [`GZIP_LEVEL`] in size.
+/// The fastest level that does not compress worse than [`GZIP_LEVEL`].
 const ZSTD_LEVEL: i32 = 1;
 
-/// What the thread sends. A channel that closes without an end means that the thread is lost.
+/// A message from the thread. A channel that closes without `End` or `Failed` means that the thread
+/// is lost.
 pub(super) enum Part {
     /// The next bytes.
     Chunk(Bytes),
@@ -38,7 +39,7 @@ pub(super) enum Part {
     Failed(io::Error),
 }
 
-/// Where the archive is written to. Every error means that nobody reads it any more.
+/// The output for an archive. Every error means that nobody reads it any more.
 pub(super) enum Output {
     Plain(Chunks),
     Gzip(Box<GzEncoder<Chunks>>, Vec<u8>),
@@ -80,9 +81,10 @@ impl Output {
         }
     }
 
-    /// Copies at most `most` bytes, at least one, of `file` from `offset`; gives how many. 0: there are no more.
+    /// Copies at most `most` bytes, at least one, of `file` from `offset`; returns how many. 0:
+    /// there are no more.
     ///
-    /// The outer error is the output's, the inner one that of the file.
+    /// The outer error is the output's, the inner one the file's.
     pub(super) fn copy(&mut self, file: &File, offset: u64, most: u64) -> io::Result<Result<usize, Errno>> {
         match self {
             Self::Plain(chunks) => {
@@ -120,7 +122,7 @@ fn copy_through(
     Ok(read)
 }
 
-/// Appends at most `most` bytes to `buffer`, which must have room, without growing it.
+/// Appends at most `most` bytes to `buffer`, which must have spare capacity, without growing it.
 fn read_at(file: &File, offset: u64, most: u64, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let before = buffer.len();
     let read = loop {
@@ -153,8 +155,8 @@ impl Chunks {
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.chunk.capacity() - self.chunk.len();
-        let taken = bytes.get(..room).unwrap_or(bytes);
+        let free = self.chunk.capacity() - self.chunk.len();
+        let taken = bytes.get(..free).unwrap_or(bytes);
         self.chunk.extend_from_slice(taken);
         self.send_full()?;
         Ok(taken.len())

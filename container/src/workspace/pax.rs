@@ -2,16 +2,16 @@
 
 use sandbox_protocol::Invalid;
 
-use super::reader::damaged;
+use super::error::damaged;
 
-/// What a PAX header says that matters here.
+/// The values of a PAX header that are used here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pax {
     pub path: Option<Vec<u8>>,
     /// The target of a link.
     pub target: Option<Vec<u8>>,
     pub size: Option<u64>,
-    /// Seconds since 1970, and nanoseconds on top.
+    /// Seconds since 1970, and nanoseconds to add.
     pub mtime: Option<(i64, u32)>,
     /// The whole size of a sparse file (version 1.0), whose data begins with its map.
     pub sparse: Option<u64>,
@@ -41,7 +41,7 @@ impl Pax {
             rest = left;
         }
         if (sparse.major, sparse.minor) == (Some(1), Some(0)) && pax.sparse.is_some() {
-            // The ordinary name is one for who does not know sparse files.
+            // The ordinary name is for readers that do not know sparse files.
             pax.path = sparse.name.or(pax.path);
         } else if sparse.is_old || sparse.major.is_some() || pax.sparse.is_some() {
             return Err(damaged("of PAX's sparse files only version 1.0 is supported"));
@@ -49,7 +49,7 @@ impl Pax {
         Ok(pax)
     }
 
-    /// An error when this, which counts for many members, gives them all a name or a size.
+    /// Fails when this header, which applies to many members, gives them all a name or a size.
     pub(super) fn refuse_names(&self) -> Result<(), Invalid> {
         match self {
             Self {
@@ -83,7 +83,7 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((record.get(..equals)?, record.get(equals + 1..)?, rest))
 }
 
-/// Digits only.
+/// A number of digits only.
 pub(super) fn number(text: &[u8]) -> Result<u64, Invalid> {
     let digits = std::str::from_utf8(text)
         .ok()
@@ -93,7 +93,7 @@ pub(super) fn number(text: &[u8]) -> Result<u64, Invalid> {
         .ok_or_else(malformed)
 }
 
-/// `SECONDS` or `SECONDS.FRACTION`, perhaps negative.
+/// A time: `SECONDS` or `SECONDS.FRACTION`, maybe negative.
 fn time(text: &[u8]) -> Result<(i64, u32), Invalid> {
     let text = std::str::from_utf8(text).map_err(|_| malformed())?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -107,7 +107,7 @@ fn time(text: &[u8]) -> Result<(i64, u32), Invalid> {
     Ok(match (negative, nanoseconds) {
         (false, _) => (seconds, nanoseconds),
         (true, 0) => (-seconds, 0),
-        // -1.25 is two seconds before 1970 and three quarters after that.
+        // -1.25 is -2 seconds plus 0.75.
         (true, _) => (-seconds - 1, 1_000_000_000 - nanoseconds),
     })
 }

@@ -20,21 +20,22 @@ use super::output::{HELD, Output, Part, WAITING};
 use super::walk::{self, Stop};
 use crate::error::Error;
 use crate::memory;
-use crate::quota::Room;
+use crate::quota::BufferPermit;
 
 const HEADERS: [(HeaderName, HeaderValue); 1] = [(
     header::CONTENT_TYPE,
     HeaderValue::from_static("application/octet-stream"),
 )];
 
-/// Answers `GET` and `POST` with the archive. It is announced when the first chunk of it is there: what goes wrong
-/// until then is a 502, after that a body that breaks off.
+/// Answers `GET` and `POST` with the archive. The response starts when its first chunk is ready: an
+/// error before that is a 502, after that a body that breaks off.
 pub(super) async fn persist(State(archives): State<Arc<Archives>>, uri: Uri) -> Result<Response, Error> {
     let options = PersistOptions::from_query(uri.query().unwrap_or_default())?;
     let permit = archives.under_way.take()?;
-    let room = archives.buffers.take(HELD)?;
+    let buffer = archives.buffers.take(HELD)?;
     let (sender, mut parts) = mpsc::channel(WAITING);
-    // A thread of its own: a client that stalls would hold one of the pool that all other requests share.
+    // A thread of its own: a client that stalls would hold a thread of the pool that all other
+    // requests share.
     std::thread::Builder::new()
         .name("persist".into())
         .spawn(move || {
@@ -45,29 +46,32 @@ pub(super) async fn persist(State(archives): State<Arc<Archives>>, uri: Uri) -> 
     let first = match parts.recv().await {
         Some(Part::Chunk(chunk)) => chunk,
         Some(Part::Failed(e)) => return Err(Error::Persist(e)),
-        // There is no archive without a byte.
+        // No archive is empty.
         Some(Part::End) | None => return Err(Error::Persist(lost())),
     };
     let body = Body::new(ArchiveBody {
         first: Some(first),
         parts,
-        _room: room,
+        _buffer: buffer,
     });
     Ok((HEADERS, body).into_response())
 }
 
-/// Reads the workspace into `parts`, until it is through or nobody takes them any more.
+/// Reads the workspace into `parts`, until its end or until nobody receives them any more.
 fn produce(archives: &Archives, options: &PersistOptions, parts: mpsc::Sender<Part>) {
     let write = || {
-        let root = archives.open_root().map_err(|e| Stop::Failed(e.into()))?;
+        let root = archives
+            .root
+            .open_directory()
+            .map_err(|e| Stop::Failed(e.into()))?;
         let excludes = Excludes::new(&options.excludes);
         let mut output = Output::new(options.format, parts.clone()).map_err(Stop::Failed)?;
-        walk::write_tree(root, &excludes, &mut output)?;
+        walk::write_tree(root, archives.root.names(), &excludes, &mut output)?;
         output.finish().map_err(|_| Stop::Gone)
     };
     if let Err(Stop::Failed(e)) = write() {
         tracing::warn!(error = %e, "an archive of the workspace broke off");
-        // Whoever left does not want to know.
+        // Fails when the client left.
         let _ = parts.blocking_send(Part::Failed(e));
     }
 }
@@ -76,13 +80,13 @@ fn produce(archives: &Archives, options: &PersistOptions, parts: mpsc::Sender<Pa
 struct ArchiveBody {
     first: Option<Bytes>,
     parts: mpsc::Receiver<Part>,
-    /// That of the chunks.
-    _room: Room,
+    /// The buffer permit of the chunks.
+    _buffer: BufferPermit,
 }
 
 impl Drop for ArchiveBody {
     fn drop(&mut self) {
-        memory::release_soon();
+        memory::release_later();
     }
 }
 

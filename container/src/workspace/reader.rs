@@ -1,54 +1,55 @@
-//! An archive as members, read in one pass and bounded memory.
+//! Reads the members of an archive, in one pass and bounded memory.
 //!
-//! Of the `tar` crate this takes the fields of headers. Its own reader keeps long names and PAX headers of any size in
-//! memory, takes an archive that breaks off between two members for a whole one, and splits PAX records at line feeds,
-//! which names may have.
+//! It uses the `tar` crate for the fields of headers only. That crate's reader holds long names and
+//! PAX headers of any size in memory, accepts an archive that breaks off between two members as
+//! complete, and splits PAX records at line feeds, which names may contain.
 
 use std::io::{self, BufRead};
 
 use sandbox_protocol::Invalid;
 use tar::{EntryType, Header};
 
+use super::BLOCK;
+use super::error::{damaged, no_tar, printable, truncated};
 use super::pax::Pax;
-use super::sparse::{self, Segment};
-use super::{BLOCK, shown};
+use super::sparse::{Map, Segment};
 
 /// The most bytes of one long name or PAX header.
 const MAX_EXTENSION: u64 = 1024 * 1024;
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// With its bytes in [`Members::data`].
+    /// A file, with its bytes in [`Members::data`].
     File,
-    /// With those of its data in [`Members::data`] that are no zeros.
+    /// A sparse file, with its segments in [`Members::data`].
     Sparse {
-        /// Where they belong, in their order.
+        /// The segments, in their order.
         segments: Vec<Segment>,
         /// The whole size.
         size: u64,
     },
     Directory,
-    /// With its target.
+    /// A symbolic link, with its target.
     Symlink(Vec<u8>),
-    /// With the name of what it is a link to.
+    /// A hard link, with the name of its target.
     HardLink(Vec<u8>),
 }
 
-/// What the archive says of a member.
+/// The metadata of a member.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub name: Vec<u8>,
     pub kind: Kind,
     pub mode: u32,
-    /// Seconds since 1970, and nanoseconds on top.
+    /// Seconds since 1970, and nanoseconds to add.
     pub mtime: (i64, u32),
 }
 
 /// The members of an archive.
 pub(super) struct Members<R> {
     source: R,
-    /// The bytes of the current member that are not read yet, and the zeros behind them.
+    /// The unread bytes of the current member, and the padding after them.
     data: u64,
     padding: u64,
     /// Whether there was a header.
@@ -65,9 +66,10 @@ impl<R: BufRead> Members<R> {
         }
     }
 
-    /// The next member; `None` at the end of the archive. What was not read of the last one is skipped.
+    /// The next member; `None` at the end of the archive. Skips the unread bytes of the last one.
     ///
-    /// Errors: what is no tar, is damaged or broke off, and kinds of members that do not belong into a workspace.
+    /// Fails when the archive is not a tar, is damaged or broke off, and for kinds of members that
+    /// a workspace cannot have.
     pub(super) fn next(&mut self) -> Result<Option<Member>, Invalid> {
         let mut long_name = None;
         let mut long_target = None;
@@ -82,7 +84,7 @@ impl<R: BufRead> Members<R> {
                 EntryType::GNULongName => long_name = Some(until_nul(self.extension()?)),
                 EntryType::GNULongLink => long_target = Some(until_nul(self.extension()?)),
                 EntryType::XHeader => pax = Pax::parse(&self.extension()?)?,
-                // git writes one, with a comment. What would count for all members is not for us.
+                // git writes one, with a comment. One that applies to all members is refused.
                 EntryType::XGlobalHeader => Pax::parse(&self.extension()?)?.refuse_names()?,
                 // The name of a volume (`tar --label`).
                 kind if kind.as_byte() == b'V' => {}
@@ -110,18 +112,19 @@ impl<R: BufRead> Members<R> {
         Ok(block.get(..left).unwrap_or(block))
     }
 
-    /// Says that so many of the bytes that [`Members::data`] gave were read.
+    /// Marks this number of the bytes from [`Members::data`] as read.
     pub(super) fn consume(&mut self, bytes: usize) {
         self.source.consume(bytes);
         self.data -= bytes as u64;
     }
 
-    /// How many bytes of the current member were not read yet.
+    /// The number of unread bytes of the current member.
     pub(super) fn left(&self) -> u64 {
         self.data
     }
 
-    /// Reads on to the end of the source: what follows the archive is padding, or a checksum that must be right.
+    /// Reads to the end of the source: the archive is followed by padding, or by a checksum that
+    /// must be right.
     pub(super) fn finish(mut self) -> Result<(), Invalid> {
         loop {
             let block = self.source.fill_buf().map_err(unreadable)?.len();
@@ -203,25 +206,24 @@ impl<R: BufRead> Members<R> {
         {
             self.begin(size);
         }
-        let refused = |why: &str| Invalid::request(format!("{}: {why}", shown(&name)));
+        let refused = |why: &str| Invalid::request(format!("{}: {why}", printable(&name)));
         let kind = match kind {
             EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => Kind::Directory,
             EntryType::Regular | EntryType::Continuous => match pax.sparse {
                 None => Kind::File,
-                Some(size) => Kind::Sparse {
-                    segments: sparse::read_pax_map(self, size).map_err(|e| refused(e.message()))?,
-                    size,
-                },
+                Some(size) => {
+                    let map = Map::from_data(size, || self.byte());
+                    self.sparse(map).map_err(|e| refused(e.message()))?
+                }
             },
             EntryType::GNUSparse => {
-                let mut blocks = sparse::Map::of(header).map_err(|e| refused(e.message()))?;
-                while blocks.continues {
+                let mut map = Map::from_header(header).map_err(|e| refused(e.message()))?;
+                while map.continues {
                     let mut block = [0; BLOCK];
                     self.source.read_exact(&mut block).map_err(unreadable)?;
-                    blocks.extend(&block).map_err(|e| refused(e.message()))?;
+                    map.extend(&block).map_err(|e| refused(e.message()))?;
                 }
-                let (segments, size) = blocks.checked(self.data).map_err(|e| refused(e.message()))?;
-                Kind::Sparse { segments, size }
+                self.sparse(Ok(map)).map_err(|e| refused(e.message()))?
             }
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => Kind::Symlink(target()),
@@ -231,19 +233,32 @@ impl<R: BufRead> Members<R> {
             _ => return Err(refused("this kind of member is not supported")),
         };
         let usual = if kind == Kind::Directory { 0o755 } else { 0o644 };
-        // Before 1970 it is the complement, as the field has it.
+        // The field holds times before 1970 in two's complement.
         let mtime = (header.mtime().unwrap_or(0).cast_signed(), 0);
         Ok(Member {
             name,
             kind,
-            // Some leave it out.
+            // Some archives leave it out.
             mode: header.mode().unwrap_or(usual),
             mtime: pax.mtime.unwrap_or(mtime),
         })
     }
+
+    /// The sparse file of a map and the rest of the member's data.
+    fn sparse(&self, map: Result<Map, Invalid>) -> Result<Kind, Invalid> {
+        let (segments, size) = map?.checked(self.data)?;
+        Ok(Kind::Sparse { segments, size })
+    }
+
+    /// The next byte of the current member; `None` at its end.
+    fn byte(&mut self) -> Result<Option<u8>, Invalid> {
+        let byte = self.data()?.first().copied();
+        self.consume(usize::from(byte.is_some()));
+        Ok(byte)
+    }
 }
 
-/// What the members before a member say of its names.
+/// The names of a member from the extension members before it.
 struct Names {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
@@ -258,7 +273,7 @@ fn entry_size(header: &Header) -> Result<u64, Invalid> {
         .map_err(|_| damaged("a header's size is no number"))
 }
 
-/// Whether what a header says of a size is followed by as many bytes.
+/// Whether a header of this kind is followed by as many bytes as its size says.
 fn has_data(kind: EntryType) -> bool {
     !matches!(kind, EntryType::Directory | EntryType::Symlink | EntryType::Link)
 }
@@ -284,16 +299,4 @@ fn unreadable(e: io::Error) -> Invalid {
         io::ErrorKind::UnexpectedEof => truncated(),
         _ => damaged(&e.to_string()),
     }
-}
-
-pub(super) fn truncated() -> Invalid {
-    Invalid::request("the archive is truncated")
-}
-
-pub(super) fn damaged(why: &str) -> Invalid {
-    Invalid::request(format!("the archive is damaged: {why}"))
-}
-
-fn no_tar() -> Invalid {
-    Invalid::request("the body is not a tar archive, plain or in gzip or Zstandard")
 }

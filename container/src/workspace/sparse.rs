@@ -1,18 +1,16 @@
-//! Where the data of a sparse file belongs: GNU's own form (`tar -S`) and that of PAX, version 1.0 (bsdtar).
-
-use std::io::BufRead;
+//! The maps of sparse files: GNU's own format (`tar -S`) and that of PAX, version 1.0 (bsdtar).
 
 use sandbox_protocol::Invalid;
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::BLOCK;
+use super::error::damaged;
 use super::pax::number;
-use super::reader::{Members, damaged};
 
-/// The most parts of one file. More would take more memory than a member is worth.
+/// The most segments of one file, which bounds the memory for a member.
 const MAX_SEGMENTS: usize = 256 * 1024;
 
-/// A part of a file that has bytes in the archive; between the parts there are zeros.
+/// A part of a file that has bytes in the archive; between segments there are zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
     pub offset: u64,
@@ -23,13 +21,13 @@ pub(super) struct Segment {
 pub(super) struct Map {
     segments: Vec<Segment>,
     size: u64,
-    /// Whether a further block of it follows.
+    /// Whether another block of the map follows.
     pub continues: bool,
 }
 
 impl Map {
-    /// The beginning, in a GNU header.
-    pub(super) fn of(header: &Header) -> Result<Self, Invalid> {
+    /// Reads the beginning of the map, in a GNU header.
+    pub(super) fn from_header(header: &Header) -> Result<Self, Invalid> {
         let gnu = header.as_gnu().ok_or_else(malformed)?;
         let mut map = Self {
             segments: Vec::new(),
@@ -40,7 +38,37 @@ impl Map {
         Ok(map)
     }
 
-    /// A further block.
+    /// Reads the map at the beginning of a member's data, of a file of `size` bytes: lines with
+    /// numbers, the first one the number of segments, padded to a whole block. `next_byte` reads
+    /// the data.
+    pub(super) fn from_data(
+        size: u64,
+        next_byte: impl FnMut() -> Result<Option<u8>, Invalid>,
+    ) -> Result<Self, Invalid> {
+        let mut numbers = Numbers { next_byte, read: 0 };
+        let count = numbers.next()?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|count| *count <= MAX_SEGMENTS)
+            .ok_or_else(malformed)?;
+        let mut segments = Vec::new();
+        for _ in 0..count {
+            segments.push(Segment {
+                offset: numbers.next()?,
+                length: numbers.next()?,
+            });
+        }
+        while !numbers.read.is_multiple_of(BLOCK) {
+            numbers.byte()?;
+        }
+        Ok(Self {
+            segments,
+            size,
+            continues: false,
+        })
+    }
+
+    /// Reads another block.
     pub(super) fn extend(&mut self, block: &[u8; BLOCK]) -> Result<(), Invalid> {
         let mut header = GnuExtSparseHeader::new();
         header.as_mut_bytes().copy_from_slice(block);
@@ -61,48 +89,27 @@ impl Map {
         Ok(())
     }
 
-    /// The parts and the whole size, when they fit together and to `data` bytes in the archive.
+    /// The segments and the whole size, if they are consistent with each other and with `data`
+    /// bytes in the archive.
     pub(super) fn checked(self, data: u64) -> Result<(Vec<Segment>, u64), Invalid> {
         check(&self.segments, self.size, data)?;
         Ok((self.segments, self.size))
     }
 }
 
-/// The map at the beginning of a member's data, of a file of `size` bytes: lines with numbers, the first how many parts
-/// there are, filled up to a whole block.
-pub(super) fn read_pax_map<R: BufRead>(members: &mut Members<R>, size: u64) -> Result<Vec<Segment>, Invalid> {
-    let mut numbers = Numbers { members, read: 0 };
-    let count = numbers.next()?;
-    let count = usize::try_from(count)
-        .ok()
-        .filter(|count| *count <= MAX_SEGMENTS)
-        .ok_or_else(malformed)?;
-    let mut segments = Vec::new();
-    for _ in 0..count {
-        segments.push(Segment {
-            offset: numbers.next()?,
-            length: numbers.next()?,
-        });
-    }
-    while !numbers.read.is_multiple_of(BLOCK) {
-        numbers.byte()?;
-    }
-    check(&segments, size, members.left())?;
-    Ok(segments)
-}
-
-struct Numbers<'m, R> {
-    members: &'m mut Members<R>,
+/// Reads the numbers of a map: one a line.
+struct Numbers<F> {
+    next_byte: F,
     read: usize,
 }
 
-impl<R: BufRead> Numbers<'_, R> {
+impl<F: FnMut() -> Result<Option<u8>, Invalid>> Numbers<F> {
     fn next(&mut self) -> Result<u64, Invalid> {
         let mut digits = Vec::new();
         loop {
             match self.byte()? {
                 b'\n' => return number(&digits),
-                // More than any number has.
+                // No 64-bit number has more digits.
                 _ if digits.len() == 20 => return Err(malformed()),
                 digit => digits.push(digit),
             }
@@ -110,14 +117,14 @@ impl<R: BufRead> Numbers<'_, R> {
     }
 
     fn byte(&mut self) -> Result<u8, Invalid> {
-        let byte = *self.members.data()?.first().ok_or_else(malformed)?;
-        self.members.consume(1);
+        let byte = (self.next_byte)()?.ok_or_else(malformed)?;
         self.read += 1;
         Ok(byte)
     }
 }
 
-/// The parts must follow each other, end before the file does, and be what the archive has bytes of.
+/// Checks that the segments follow each other, end within the file, and add up to the bytes in the
+/// archive.
 fn check(segments: &[Segment], size: u64, data: u64) -> Result<(), Invalid> {
     let mut end = 0;
     let mut bytes = 0;

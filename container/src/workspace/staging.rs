@@ -1,41 +1,43 @@
-//! Where archives are unpacked: a directory beside the workspace, on the same mounted file system, so that what is
-//! complete is moved in by renaming it.
+//! The directories that archives are unpacked in: beside the workspace, on the same mounted file
+//! system, so that a complete tree is moved in by renaming it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, mkdirat, open, openat, renameat, statx};
 use rustix::io::Errno;
 
-use super::descent::{list, pin};
+use crate::beneath::{list, pin_directory};
 use crate::files::{is_random, random_name};
 
-/// How the names of staging directories begin. In the workspace itself they are no part of it.
+/// The prefix of the names of staging directories. Those in the workspace itself are not part of
+/// it.
 pub(super) const PREFIX: &str = ".sandbar-hydrate-";
 
-const PLACE: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Where staging directories are made, and the workspace as it is reached from there.
+/// The parent of staging directories, and the workspace as reached from there.
 #[derive(Debug)]
-pub(super) struct Place {
-    /// What the staging directories are in.
+pub(super) struct StagingParent {
+    /// The directory that holds staging directories.
     directory: OwnedFd,
-    /// How their names begin.
+    /// The prefix of their names.
     prefix: String,
     /// The workspace, on the same mounted file system.
     workspace: OwnedFd,
 }
 
-impl Place {
-    /// Looks for a place for the workspace at `path`: the directory `volume`, which holds the workspace under the same
-    /// name, or else the one that `path` is in. Where neither will do, it is the workspace itself. What earlier
-    /// processes left there is removed, in the background.
+impl StagingParent {
+    /// Selects the parent for the workspace at `path`: the directory `volume`, which holds the
+    /// workspace under the same name, or else the parent of `path`. Where neither works, it is the
+    /// workspace itself. Removes the staging directories that earlier processes left there, in the
+    /// background.
     pub(super) fn open(path: &Path, volume: Option<&Path>) -> io::Result<Self> {
-        let workspace = open(path, PLACE, Mode::empty())?;
+        let workspace = open(path, DIR, Mode::empty())?;
         let path = path.canonicalize()?;
-        let place = volume
+        let parent = volume
             .or(path.parent())
             .and_then(|volume| Self::beside(volume, &path, &workspace))
             .unwrap_or(Self {
@@ -43,8 +45,8 @@ impl Place {
                 prefix: PREFIX.to_owned(),
                 workspace,
             });
-        place.remove_leftovers();
-        Ok(place)
+        parent.remove_stale();
+        Ok(parent)
     }
 
     /// The workspace, to rename into.
@@ -55,18 +57,18 @@ impl Place {
     /// The directory `volume`, if the workspace is in it and can be renamed into.
     fn beside(volume: &Path, workspace: &Path, opened: &OwnedFd) -> Option<Self> {
         let name = workspace.file_name()?;
-        let directory = open(volume, PLACE, Mode::empty()).ok()?;
-        let inside = pin(directory.as_fd(), name).ok()?;
-        let place = Self {
+        let directory = open(volume, DIR, Mode::empty()).ok()?;
+        let inside = pin_directory(directory.as_fd(), name).ok()?;
+        let parent = Self {
             // Other workspaces may have the same parent.
             prefix: format!("{PREFIX}{}-", name.to_str()?),
             directory,
             workspace: inside,
         };
-        (is_same(&place.workspace, opened).ok()? && place.can_rename().is_ok()).then_some(place)
+        (is_same(&parent.workspace, opened).ok()? && parent.can_rename().is_ok()).then_some(parent)
     }
 
-    /// Tries what a hydrate will do.
+    /// Tests the rename that a hydrate needs.
     fn can_rename(&self) -> Result<(), Errno> {
         let staging = Staging::create(self)?;
         let probe = format!("{PREFIX}probe");
@@ -75,7 +77,7 @@ impl Place {
         renameat(&self.workspace, &probe, &staging.directory, &probe)
     }
 
-    fn remove_leftovers(&self) {
+    fn remove_stale(&self) {
         let Ok(entries) = list(self.directory.as_fd()) else {
             return;
         };
@@ -98,22 +100,22 @@ impl Place {
     }
 }
 
-/// A staging directory. Dropped, it is removed with all that is in it.
+/// A staging directory. Dropping it removes it with its content.
 #[derive(Debug)]
 pub(super) struct Staging<'p> {
-    place: &'p Place,
+    parent: &'p StagingParent,
     name: String,
     directory: OwnedFd,
 }
 
 impl<'p> Staging<'p> {
-    /// Makes one. Nobody but the server's user can look into it.
-    pub(super) fn create(place: &'p Place) -> Result<Self, Errno> {
-        let name = random_name(&place.prefix)?;
-        mkdirat(&place.directory, &name, Mode::from_raw_mode(0o700))?;
-        let directory = openat(&place.directory, &name, PLACE | OFlags::NOFOLLOW, Mode::empty())?;
+    /// Makes a staging directory. Only the server's user can read it.
+    pub(super) fn create(parent: &'p StagingParent) -> Result<Self, Errno> {
+        let name = random_name(&parent.prefix)?;
+        mkdirat(&parent.directory, &name, Mode::from_raw_mode(0o700))?;
+        let directory = openat(&parent.directory, &name, DIR | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Self {
-            place,
+            parent,
             name,
             directory,
         })
@@ -122,7 +124,7 @@ impl<'p> Staging<'p> {
     /// A new, empty directory in it.
     pub(super) fn tree(&self) -> Result<OwnedFd, Errno> {
         mkdirat(&self.directory, "tree", Mode::from_raw_mode(0o700))?;
-        openat(&self.directory, "tree", PLACE | OFlags::NOFOLLOW, Mode::empty())
+        openat(&self.directory, "tree", DIR | OFlags::NOFOLLOW, Mode::empty())
     }
 
     /// A new, empty file in it, to write and to read.
@@ -134,14 +136,14 @@ impl<'p> Staging<'p> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        remove(self.place.directory.as_fd(), &self.name);
+        remove(self.parent.directory.as_fd(), &self.name);
     }
 }
 
-/// Removes `name` in a directory with all that is in it. Follows no link.
+/// Removes `name` in a directory with its content. Follows no link.
 fn remove(directory: BorrowedFd<'_>, name: &str) {
-    let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
-    if let Err(e) = fs::remove_dir_all(path) {
+    // A stale directory in the workspace itself can be as deep as a command has made it.
+    if let Err(e) = remove_tree::remove_tree(directory, name) {
         tracing::warn!(name, error = %e, "a staging directory of a hydrate is left");
     }
 }

@@ -1,4 +1,4 @@
-//! What something is, and on which mounted file system.
+//! The status of a file, and the mounted file system that it is on.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -6,19 +6,21 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 use rustix::io::Errno;
 
-/// What tells one mounted file system from another, and one place it is mounted at from another.
+/// The identity of a mount: it differs between file systems, and between two mounts of the same
+/// one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Mount {
     #[default]
     Unknown,
     Id(u64),
-    /// Where the kernel does not know the former. Not together: on an overlay the devices of files may differ.
+    /// Where the kernel does not know mount ids. Not both: on an overlay the devices of files may
+    /// differ.
     Device(u32, u32),
 }
 
 impl Mount {
-    /// That of what has this status.
-    pub(super) fn of(status: &Statx) -> Self {
+    /// The mount of a file with this status.
+    pub(super) fn from_status(status: &Statx) -> Self {
         if StatxFlags::from_bits_retain(status.stx_mask).contains(StatxFlags::MNT_ID) {
             Self::Id(status.stx_mnt_id)
         } else {
@@ -27,7 +29,8 @@ impl Mount {
     }
 }
 
-/// What `name` in a directory is, or the descriptor itself when it is empty. Follows no link.
+/// The status of `name` in a directory, or of the descriptor itself when `name` is empty. Follows
+/// no link.
 pub(super) fn status(directory: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
     statx(

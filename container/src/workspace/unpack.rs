@@ -1,7 +1,8 @@
-//! Members of an archive as files of a tree that nobody else sees yet.
+//! Unpacks the members of an archive into a tree that nobody else sees yet.
 //!
-//! A member's name is taken apart and walked from the root of the tree, one name at a time and through no link: no name
-//! leads outside. Names that would are refused all the same, not repaired: such an archive is not what it says it is.
+//! A member's name is split and walked from the root of the tree, one name at a time and through no
+//! link: no name leads outside. Names that would are refused all the same, not repaired: such an
+//! archive is damaged or hostile.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,18 +16,17 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use sandbox_protocol::Invalid;
 
 use super::content;
-use super::descent::{Descent, pin};
 use super::directories::{Directories, modified};
+use super::error::{Failure, printable, write_error};
 use super::reader::{Kind, Member, Members};
-use super::shown;
+use crate::beneath::{Descent, components, give, pin_directory};
 use crate::error::Error;
-use crate::files::{MAX_DEPTH, give};
 
-/// The mode of a directory that only the names of others speak of.
+/// The mode of a directory that has no member of its own, only members in it.
 const IMPLIED: u32 = 0o755;
 
-/// What a directory has until all is in its place: we must be able to work in it.
-const OURS: u32 = 0o700;
+/// The mode of a directory until all members are unpacked: the server must be able to write to it.
+const UNPACKING: u32 = 0o700;
 
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
@@ -39,35 +39,13 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Why a member could not be unpacked.
-pub(super) enum Failure {
-    /// It, or what the archive has put in its way, is not allowed.
-    Refused(String),
-    /// The archive could not be read on.
-    Unreadable(Invalid),
-    /// The kernel said no.
-    Errno(Errno),
-}
-
-impl From<Errno> for Failure {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-impl From<Invalid> for Failure {
-    fn from(e: Invalid) -> Self {
-        Self::Unreadable(e)
-    }
-}
-
 /// A tree that is being unpacked.
 pub(super) struct Unpacker<'r> {
     root: BorrowedFd<'r>,
     tree: Descent,
-    /// What the archive says of its directories.
+    /// The modes and times of the archive's directories.
     directories: Directories,
-    /// Who owns what is unpacked; `None`: the server's own user.
+    /// The owner of unpacked files; `None`: the server's own user.
     owner: Option<(Uid, Gid)>,
 }
 
@@ -86,13 +64,15 @@ impl<'r> Unpacker<'r> {
         })
     }
 
-    /// Unpacks all that is left in `members`. Gives what is still to be said of the directories, once nothing is put
-    /// into them any more.
+    /// Unpacks all remaining `members`. Returns the modes and times to give to the directories once
+    /// no more entries are put into them.
     pub(super) fn unpack<R: BufRead>(mut self, members: &mut Members<R>) -> Result<Directories, Error> {
         while let Some(member) = members.next()? {
             self.member(&member, members).map_err(|e| match e {
-                Failure::Errno(errno) => super::failure(&member.name, errno),
-                Failure::Refused(why) => Invalid::request(format!("{}: {why}", shown(&member.name))).into(),
+                Failure::Errno(errno) => write_error(&member.name, errno),
+                Failure::Refused(why) => {
+                    Invalid::request(format!("{}: {why}", printable(&member.name))).into()
+                }
                 Failure::Unreadable(e) => e.into(),
             })?;
         }
@@ -107,9 +87,6 @@ impl<'r> Unpacker<'r> {
                 _ => Err(Failure::Refused("the workspace itself is a directory".into())),
             };
         };
-        if names.len() > MAX_DEPTH {
-            return Err(Failure::Refused("it is nested too deep".into()));
-        }
         let (name, owner) = (OsStr::from_bytes(name), self.owner);
         match &member.kind {
             Kind::Directory => {
@@ -134,7 +111,7 @@ impl<'r> Unpacker<'r> {
                 let target = OsStr::from_bytes(target);
                 self.make(parents, name, |parent| {
                     symlinkat(target, parent, name)?;
-                    settle_link(parent, name, member, owner)
+                    set_link_attributes(parent, name, member, owner)
                 })?;
             }
             Kind::HardLink(target) => self.hard_link(parents, name, target)?,
@@ -142,9 +119,9 @@ impl<'r> Unpacker<'r> {
         Ok(())
     }
 
-    /// Links to a member before this one; a link to anything else would reach what is not the archive's.
+    /// Links to an earlier member; a link to anything else would reach outside the archive.
     fn hard_link(&mut self, parents: &[&[u8]], name: &OsStr, target: &[u8]) -> Result<(), Failure> {
-        let refused = |why: &str| Failure::Refused(format!("a hard link to {}: {why}", shown(target)));
+        let refused = |why: &str| Failure::Refused(format!("a hard link to {}: {why}", printable(target)));
         let names = names(target).map_err(refused)?;
         let Some((target_name, target_parents)) = names.split_last() else {
             return Err(refused("not a file"));
@@ -159,9 +136,11 @@ impl<'r> Unpacker<'r> {
             errno => errno.into(),
         };
         let mut way = Descent::new(fcntl_dupfd_cloexec(self.root, 0)?);
-        let directory = way.go(target_parents, pin).map_err(|(_, errno)| missing(errno))?;
+        let directory = way
+            .go(target_parents, pin_directory)
+            .map_err(|(_, errno)| missing(errno))?;
         self.make(parents, name, |parent| {
-            // Without following: a link to a symbolic link is one.
+            // Without following: a hard link to a symbolic link is a symbolic link.
             match linkat(directory, target_name, parent, name, AtFlags::empty()) {
                 Err(errno) if errno != Errno::EXIST => Ok(Err(missing(errno))),
                 linked => linked.map(Ok),
@@ -169,8 +148,8 @@ impl<'r> Unpacker<'r> {
         })?
     }
 
-    /// Makes `name` with `make` in the directory of these parents, which are made where they are missing. What has the
-    /// name already is removed: the last member of a name is the one that counts.
+    /// Makes `name` with `make` in the directory of these parents, and makes missing parents.
+    /// Removes an earlier member with the name: the last one counts.
     fn make<T>(
         &mut self,
         parents: &[&[u8]],
@@ -197,7 +176,7 @@ impl<'r> Unpacker<'r> {
         Ok(make(self.parent(parents)?)?)
     }
 
-    /// Makes a directory, in which its members are likely to follow. Its mode it gets at the end.
+    /// Makes a directory, whose members are likely to follow. It gets its mode at the end.
     fn directory(&mut self, names: &[&[u8]]) -> Result<(), Failure> {
         match self.go(names) {
             Err((depth, Errno::NOTDIR | Errno::LOOP)) if depth == names.len() => {}
@@ -213,28 +192,29 @@ impl<'r> Unpacker<'r> {
         self.go(parents).map_err(|e| not_there(parents, e))
     }
 
-    /// Goes to a directory, which is made if it is missing.
+    /// Goes to a directory, and makes it if it is missing.
     fn go(&mut self, names: &[&[u8]]) -> Result<BorrowedFd<'_>, (usize, Errno)> {
         let owner = self.owner;
-        self.tree.go(names, |directory, name| match pin(directory, name) {
-            Err(Errno::NOENT) => make_directory(directory, name, IMPLIED, owner),
-            pinned => pinned,
-        })
+        self.tree
+            .go(names, |directory, name| match pin_directory(directory, name) {
+                Err(Errno::NOENT) => make_directory(directory, name, IMPLIED, owner),
+                pinned => pinned,
+            })
     }
 }
 
-/// What it means that a member's directory could not be reached.
+/// The failure for a member whose directory could not be reached.
 fn not_there(names: &[&[u8]], (depth, errno): (usize, Errno)) -> Failure {
     match errno {
         Errno::NOTDIR | Errno::LOOP => {
             let link = names.get(..depth).unwrap_or(names).join(&b'/');
-            Failure::Refused(format!("{} is no directory in the archive", shown(&link)))
+            Failure::Refused(format!("{} is no directory in the archive", printable(&link)))
         }
         errno => errno.into(),
     }
 }
 
-/// The names that a member's name is made of; none for the workspace itself.
+/// The components of a member's name; none for the workspace itself.
 fn names(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     if name.is_empty() || name.contains(&0) {
         return Err("it has no proper name");
@@ -242,8 +222,7 @@ fn names(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     if name.starts_with(b"/") {
         return Err("absolute names are not allowed");
     }
-    let names = name.split(|byte| *byte == b'/');
-    let names: Vec<_> = names.filter(|name| !matches!(*name, b"" | b".")).collect();
+    let names: Vec<_> = components(name).collect();
     if names.contains(&&b".."[..]) {
         return Err("names with .. are not allowed");
     }
@@ -257,7 +236,7 @@ pub(super) fn make_directory(
     mode: u32,
     owner: Option<(Uid, Gid)>,
 ) -> Result<OwnedFd, Errno> {
-    mkdirat(parent, name, Mode::from_raw_mode(OURS))?;
+    mkdirat(parent, name, Mode::from_raw_mode(UNPACKING))?;
     let made = openat(parent, name, DIRECTORY, Mode::empty())?;
     if let Some(owner) = owner {
         give(&made, owner)?;
@@ -266,7 +245,7 @@ pub(super) fn make_directory(
     Ok(made)
 }
 
-fn settle_link(
+fn set_link_attributes(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     member: &Member,
@@ -274,7 +253,7 @@ fn settle_link(
 ) -> Result<(), Errno> {
     if let Some((uid, gid)) = owner {
         match chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
-            // As [`give`] has it.
+            // As in [`give`].
             Ok(()) | Err(Errno::PERM) => {}
             Err(errno) => return Err(errno),
         }

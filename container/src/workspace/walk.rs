@@ -1,35 +1,33 @@
-//! The workspace as members of an archive, found and written in one pass.
+//! Writes the workspace as members of an archive, in one pass.
 //!
-//! The walk goes from directory descriptor to directory descriptor and follows no link, so that what a command puts in
-//! the place of a directory meanwhile cannot lead it outside. What a header says and what follows always agree: a file
-//! that grows is cut, one that shrinks is filled up with zeros, what vanishes before it was opened is left out.
+//! The walk goes from directory descriptor to directory descriptor and follows no link, so that a
+//! directory that a command replaces meanwhile cannot lead it outside. A header always agrees with
+//! the bytes after it: a file that grows is cut, one that shrinks is padded with zeros, and one
+//! that vanishes before it is opened is left out.
 
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, SeekFrom, Statx};
-use rustix::fs::{openat, readlinkat, seek};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Statx, openat, readlinkat};
 use rustix::io::Errno;
 use tar::EntryType;
 
+use super::error::printable;
 use super::exclude::Excludes;
 use super::header::Member;
+use super::level::{DIRECTORY, Level};
 use super::output::Output;
 use super::status::{Mount, status};
-use super::{BLOCK, ZEROS, is_temporary};
-use crate::files::MAX_DEPTH;
+use super::{BLOCK, ZEROS, content, is_temporary, link};
+use crate::beneath::{Names, OPEN};
 
-/// Files up to this size are read before their header is written: then it says how much there was.
+/// Files up to this size are read before their header is written, which then has the number of
+/// bytes read.
 const SMALL: u64 = 64 * 1024;
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
-/// Never waits: whatever has the name by now, opening it blocks on nothing and becomes no terminal of ours.
+/// Opening never blocks and never takes a controlling terminal, whatever the name leads to by now.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
@@ -40,13 +38,20 @@ const FILE: OFlags = OFlags::RDONLY
 pub(super) enum Stop {
     /// Nobody reads the archive any more.
     Gone,
-    /// The workspace could not be read; the text names what of it.
+    /// The workspace could not be read; the text names the file.
     Failed(io::Error),
 }
 
-/// Writes all of the directory `root`, itself included, and the end of the archive.
-pub(super) fn write_tree(root: OwnedFd, excludes: &Excludes, output: &mut Output) -> Result<(), Stop> {
+/// Writes the directory `root`, its whole content, and the end of the archive. Links name the
+/// workspace by `names`.
+pub(super) fn write_tree(
+    root: OwnedFd,
+    names: &Names,
+    excludes: &Excludes,
+    output: &mut Output,
+) -> Result<(), Stop> {
     let mut walk = Walk {
+        names,
         excludes,
         output,
         mount: Mount::default(),
@@ -56,33 +61,31 @@ pub(super) fn write_tree(root: OwnedFd, excludes: &Excludes, output: &mut Output
         small: Vec::with_capacity(SMALL as usize),
     };
     let status = status(root.as_fd(), c"").map_err(|e| walk.failed(e))?;
-    walk.mount = Mount::of(&status);
+    walk.mount = Mount::from_status(&status);
+    let top = openat(&root, ".", DIRECTORY, Mode::empty()).map_err(|e| walk.failed(e))?;
     walk.enter(root, &status)?;
     while let Some(level) = walk.levels.last_mut() {
         walk.name.truncate(level.name_length);
-        let Some(entry) = level.entries.read() else {
-            walk.levels.pop();
+        let Some(entry) = level.entries.as_mut().and_then(Dir::read) else {
+            walk.leave(&top)?;
             continue;
         };
+        if let Ok(entry) = &entry {
+            level.offset = entry.offset();
+        }
         let entry = entry.map_err(|e| walk.failed(e))?;
         walk.entry(entry.file_name(), entry.file_type())?;
     }
     walk.write(&[0; 2 * BLOCK])
 }
 
-/// A directory whose entries are being read.
-struct Level {
-    entries: Dir,
-    /// The length of the directory's name, its slash included.
-    name_length: usize,
-}
-
 struct Walk<'w> {
+    names: &'w Names,
     excludes: &'w Excludes,
     output: &'w mut Output,
     mount: Mount,
     levels: Vec<Level>,
-    /// The name of what is being looked at, `./…`.
+    /// The name of the current entry, `./…`.
     name: Vec<u8>,
     header: Vec<u8>,
     small: Vec<u8>,
@@ -102,17 +105,20 @@ impl Walk<'_> {
         if written == Err(Changed::Kind) {
             written = self.by_kind(name, FileType::Unknown)?;
         }
-        // What is still something else, or nothing, was replaced as often as it was looked at.
+        // An entry that still has another kind, or is gone, was replaced at every attempt.
         let _ = written;
         Ok(())
     }
 
-    /// Writes what has the last name, if it is `kind`.
+    /// Writes the entry with the last name, if it is of `kind`.
     fn by_kind(&mut self, name: &CStr, mut kind: FileType) -> Result<Result<(), Changed>, Stop> {
         let Some(level) = self.levels.last() else {
             return Ok(Ok(()));
         };
-        let directory = level.entries.fd().map_err(|e| self.failed(e))?;
+        let Some(entries) = &level.entries else {
+            return Ok(Ok(()));
+        };
+        let directory = entries.fd().map_err(|e| self.failed(e))?;
         if kind == FileType::Unknown {
             kind = match status(directory, name) {
                 Ok(status) => FileType::from_raw_mode(status.stx_mode.into()),
@@ -127,7 +133,7 @@ impl Walk<'_> {
                     .and_then(|status| Ok((status, readlinkat(directory, name, Vec::new())?)));
                 return match link {
                     Ok((status, target)) => self.link(&status, target.as_bytes()).map(Ok),
-                    // No link any more.
+                    // It is not a link any more.
                     Err(Errno::INVAL) => Ok(Err(Changed::Kind)),
                     Err(errno) => self.unopened(errno),
                 };
@@ -139,11 +145,17 @@ impl Walk<'_> {
             Err(errno) => return self.unopened(errno),
         };
         let status = status(opened.as_fd(), c"").map_err(|e| self.failed(e))?;
-        if Mount::of(&status) != self.mount {
+        if Mount::from_status(&status) != self.mount {
             return Ok(Ok(()));
         }
         match FileType::from_raw_mode(status.stx_mode.into()) {
             FileType::Directory => {
+                if self
+                    .excludes
+                    .contains_directory(self.name.get(2..).unwrap_or_default())
+                {
+                    return Ok(Ok(()));
+                }
                 self.name.push(b'/');
                 self.enter(opened, &status).map(Ok)
             }
@@ -152,31 +164,41 @@ impl Walk<'_> {
         }
     }
 
-    /// What it means that something could not be opened.
+    /// The result for an entry that could not be opened.
     fn unopened(&self, errno: Errno) -> Result<Result<(), Changed>, Stop> {
         match errno {
             Errno::NOENT => Ok(Ok(())),
-            // A link; no directory; a socket or a device without a driver.
+            // A link; not a directory; a socket or a device without a driver.
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::NODEV => Ok(Err(Changed::Kind)),
             errno => Err(self.failed(errno)),
         }
     }
 
     fn enter(&mut self, directory: OwnedFd, status: &Statx) -> Result<(), Stop> {
-        if self.levels.len() > MAX_DEPTH {
-            return Err(self.failed(Errno::NAMETOOLONG));
-        }
         self.header(status, EntryType::Directory, b"", 0)?;
-        let entries = Dir::new(directory).map_err(|e| self.failed(e))?;
-        self.levels.push(Level {
-            entries,
-            name_length: self.name.len(),
-        });
+        let level = Level::new(directory, status, self.name.len());
+        self.levels.push(level.map_err(|e| self.failed(e))?);
+        let above = self.levels.len().checked_sub(OPEN + 1);
+        if let Some(above) = above.and_then(|above| self.levels.get_mut(above)) {
+            above.entries = None;
+        }
         Ok(())
     }
 
+    /// Goes back to the directory above. The rest of one that was moved is left out, like files
+    /// that vanish before they are opened.
+    fn leave(&mut self, top: &OwnedFd) -> Result<(), Stop> {
+        let (Some(below), Some(level)) = (self.levels.pop(), self.levels.last_mut()) else {
+            return Ok(());
+        };
+        self.name.truncate(level.name_length);
+        let reopened = level.reopen(&below, top, &self.name);
+        reopened.map_err(|e| self.failed(e))
+    }
+
     fn link(&mut self, status: &Statx, target: &[u8]) -> Result<(), Stop> {
-        self.header(status, EntryType::Symlink, target, 0)
+        let target = link::relative(self.names, &self.name, target);
+        self.header(status, EntryType::Symlink, &target, 0)
     }
 
     fn file(&mut self, file: &File, status: &Statx) -> Result<(), Stop> {
@@ -188,7 +210,7 @@ impl Walk<'_> {
         }
         let mut small = std::mem::take(&mut self.small);
         small.clear();
-        read_small(file, status.stx_size, &mut small).map_err(|e| self.failed(e))?;
+        content::read_small(file, status.stx_size, &mut small).map_err(|e| self.failed(e))?;
         let size = small.len() as u64;
         self.header(status, EntryType::Regular, b"", size)?;
         self.write(&small)?;
@@ -196,8 +218,8 @@ impl Walk<'_> {
         self.zeros(padding(size))
     }
 
-    /// Writes the bytes of a large file; gives how many of those announced there were. Of a file with holes only the
-    /// data is read.
+    /// Writes the bytes of a large file; returns how many of the announced ones there were. Does
+    /// not read holes.
     fn content(&mut self, file: &File, status: &Statx) -> Result<u64, Stop> {
         let size = status.stx_size;
         let has_holes = status.stx_blocks.saturating_mul(512) < size;
@@ -205,8 +227,9 @@ impl Walk<'_> {
         let mut data_end = if has_holes { 0 } else { size };
         while at < size {
             if at == data_end {
-                let Some((start, end)) = next_data(file, at, size) else {
-                    // A hole to the end; or the file is shorter by now, which reads as zeros all the same.
+                let Some((start, end)) = content::next_data(file, at, size) else {
+                    // A hole to the end; or the file is shorter by now, which reads as zeros all
+                    // the same.
                     return Ok(at);
                 };
                 self.zeros(start - at)?;
@@ -229,7 +252,7 @@ impl Walk<'_> {
             target,
             size,
             mode: u32::from(status.stx_mode) & 0o7777,
-            mtime: status.stx_mtime.tv_sec,
+            mtime: (status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
             uid: status.stx_uid,
             gid: status.stx_gid,
         };
@@ -253,12 +276,12 @@ impl Walk<'_> {
 
     fn failed(&self, errno: Errno) -> Stop {
         let error = io::Error::from(errno);
-        let name = super::shown(&self.name);
+        let name = printable(&self.name);
         Stop::Failed(io::Error::new(error.kind(), format!("{name}: {error}")))
     }
 }
 
-/// Something else has the name by now.
+/// The name leads to something else by now.
 #[derive(Debug, PartialEq, Eq)]
 enum Changed {
     Kind,
@@ -271,30 +294,4 @@ fn gone(_: io::Error) -> Stop {
 /// The zeros that fill the last block of `size` bytes.
 fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
-}
-
-/// Appends at most `size` bytes to `buffer`, which has room for them.
-fn read_small(file: &File, size: u64, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-    let size = usize::try_from(size).unwrap_or(buffer.capacity());
-    while buffer.len() < size {
-        match rustix::io::read(file, rustix::buffer::spare_capacity(buffer)) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    buffer.truncate(size);
-    Ok(())
-}
-
-/// The next part of a file that is no hole, from `at` on and before `size`.
-fn next_data(file: &File, at: u64, size: u64) -> Option<(u64, u64)> {
-    let start = match seek(file, SeekFrom::Data(at)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return None,
-        // A file system that knows no holes.
-        Err(_) => return Some((at, size)),
-    };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
-    (start < end).then_some((start, end))
 }

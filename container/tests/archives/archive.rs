@@ -1,4 +1,4 @@
-//! Archives to give to a `sandboxd`, proper ones and others.
+//! Archives to send to a `sandboxd`, well-formed ones and others.
 
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An archive that is put together member by member, with names and kinds that no proper tar would write.
+/// An archive built member by member, with names and kinds that no ordinary tar writes.
 #[derive(Clone, Default)]
 pub struct Archive(Vec<u8>);
 

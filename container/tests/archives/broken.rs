@@ -1,4 +1,4 @@
-//! Archives and bodies that are not what they should be, or not all of it.
+//! Archives and bodies that are malformed or incomplete.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use sandbox_protocol::ErrorCode;
 use sandbox_protocol::sandboxd::{END_MARK_HEADER, MAX_UPLOAD_HEADER};
 
 use crate::archive::{Archive, gzip, zstd};
-use crate::support::{Sandboxd, eventually, names, refusal, snapshot};
+use crate::support::{Sandboxd, error_of, eventually, names, snapshot};
 
 /// Text and noise, so that it is some way through in every packing.
 fn archive() -> Vec<u8> {
@@ -56,7 +56,7 @@ async fn a_truncated_archive_changes_nothing() {
             last,
         ];
         for cut in cuts {
-            let (status, code, text) = sandboxd.refusal(whole[..cut].to_vec()).await;
+            let (status, code, text) = sandboxd.error_of(whole[..cut].to_vec()).await;
             assert_eq!((status, code), (400, ErrorCode::InvalidRequest), "{cut}: {text}");
             assert_eq!(snapshot(&sandboxd.inside("")), before, "{cut}");
             sandboxd.assert_clean();
@@ -69,7 +69,7 @@ async fn a_truncated_archive_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_archive() {
     let sandboxd = Sandboxd::start();
-    let (status, code, text) = sandboxd.refusal("").await;
+    let (status, code, text) = sandboxd.error_of("").await;
     assert_eq!(
         (status, code, text.as_str()),
         (400, ErrorCode::InvalidRequest, "Empty tar payload")
@@ -100,7 +100,7 @@ async fn what_is_no_archive() {
             "not a tar archive",
         ),
     ] {
-        let (status, code, text) = sandboxd.refusal(body).await;
+        let (status, code, text) = sandboxd.error_of(body).await;
         assert_eq!((status, code), (400, ErrorCode::InvalidRequest), "{what}: {text}");
         assert!(
             text.contains(word) || text.contains("truncated"),
@@ -124,7 +124,7 @@ async fn a_body_that_breaks_off_leaves_nothing() {
             true => [format!("{:x}\r\n", archive.len()).as_bytes(), &archive, b"\r\n"].concat(),
             false => archive.clone(),
         };
-        // Half closed: it ends early, and the client hears so.
+        // Half closed: it ends early, and the client gets the error.
         let mut stream = sandboxd.raw(&head, &body);
         eventually("it is being unpacked", staged);
         assert_eq!(
@@ -168,7 +168,7 @@ async fn the_end_mark_tells_a_whole_body_from_one_that_broke_off() {
     let mark = "0123456789abcdef0123456789abcdef0123";
     for packed in [archive(), gzip(&archive()), zstd(&archive())] {
         let broken = sandboxd.send(packed.clone(), &[(END_MARK_HEADER, mark)]).await;
-        let (status, _, text) = refusal(broken).await;
+        let (status, _, text) = error_of(broken).await;
         assert_eq!((status, text.contains("broke off")), (400, true), "{text}");
         assert_eq!(names(&sandboxd.inside("")), [""; 0]);
         sandboxd.assert_clean();
@@ -180,7 +180,7 @@ async fn the_end_mark_tells_a_whole_body_from_one_that_broke_off() {
         fs::remove_file(sandboxd.inside("f")).unwrap();
         fs::remove_file(sandboxd.inside("noise")).unwrap();
     }
-    let (status, _, text) = refusal(sandboxd.send(mark, &[(END_MARK_HEADER, mark)]).await).await;
+    let (status, _, text) = error_of(sandboxd.send(mark, &[(END_MARK_HEADER, mark)]).await).await;
     assert_eq!((status, text.as_str()), (400, "Empty tar payload"));
 }
 
@@ -190,7 +190,7 @@ async fn a_limit_counts_what_is_sent() {
     let archive = Archive::default().file("zeros", &vec![0; 1 << 20]).end();
     let limit = [(MAX_UPLOAD_HEADER, "100000")];
     for body in [reqwest::Body::from(archive.clone()), chunked(archive.clone())] {
-        let (status, code, _) = refusal(sandboxd.send(body, &limit).await).await;
+        let (status, code, _) = error_of(sandboxd.send(body, &limit).await).await;
         assert_eq!((status, code), (413, ErrorCode::PayloadTooLarge));
         sandboxd.assert_clean();
         assert_eq!(names(&sandboxd.inside("")), [""; 0]);
@@ -199,9 +199,9 @@ async fn a_limit_counts_what_is_sent() {
     assert_eq!(names(&sandboxd.inside("")), ["zeros"]);
 }
 
-/// The refusal comes while the client still sends.
+/// The error comes while the client still sends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_does_not_wait_for_the_body() {
+async fn an_error_does_not_wait_for_the_body() {
     let sandboxd = Sandboxd::start();
     let start = Archive::default().file("../f", b"x").unfinished();
     let mut stream = sandboxd.raw("POST /hydrate HTTP/1.1\r\nContent-Length: 1000000000", &start);

@@ -78,7 +78,7 @@ async fn files_that_grow_shrink_and_vanish_give_proper_archives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_in_the_place_of_a_directory_leads_nowhere() {
+async fn a_link_that_replaces_a_directory_leads_nowhere() {
     let sandboxd = Sandboxd::start();
     fs::create_dir_all(sandboxd.inside("a/b")).unwrap();
     fs::write(sandboxd.inside("a/b/f"), "inside").unwrap();

@@ -30,7 +30,8 @@ async fn archives_in_and_out_at_once_do_not_mix() {
         let persists = [(); 3].map(|()| async {
             let archive = sandboxd.persist("").await;
             let listed = gnu_tar(Path::new("/"), &["-tf", "-"], &archive);
-            // A file that is renamed over while its directory is read may be met under its name once more.
+            // A file that is renamed over while its directory is read may be met under its name
+            // once more.
             let listed = String::from_utf8(listed).unwrap();
             let files: BTreeSet<_> = listed.lines().filter(|name| name.contains("file-")).collect();
             assert_eq!(files.len(), 100);

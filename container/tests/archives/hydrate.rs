@@ -81,7 +81,7 @@ async fn sparse_files_of_gnu_tar_and_holes() {
     assert!(blocks * 512 < 24 << 20, "{blocks} blocks");
     let sandboxd = Sandboxd::start();
     let old = ["-cf", "-", "-S", "--format", "posix", "--sparse-version=0.1", "."];
-    let (status, _, text) = sandboxd.refusal(gnu_tar(source.path(), &old, b"")).await;
+    let (status, _, text) = sandboxd.error_of(gnu_tar(source.path(), &old, b"")).await;
     assert_eq!(status, 400);
     assert!(text.contains("version 1.0"), "{text}");
 }
@@ -127,7 +127,7 @@ async fn all_of_it_belongs_to_the_user_of_commands() {
     if !is_root() {
         return;
     }
-    let sandboxd = Sandboxd::start_in(Sandboxd::places(), |_| {
+    let sandboxd = Sandboxd::start_in(Sandboxd::directories(), |_| {
         let mut command = Command::new(program());
         command.env("SANDBOX_USER", "nobody");
         command
@@ -187,7 +187,50 @@ async fn unusual_archives_that_are_right() {
         .hydrate([archive.clone(), vec![7; 100_000]].concat())
         .await;
     sandboxd.hydrate(vec![0; 1024]).await;
-    sandboxd
-        .hydrate([gzip(&archive[..700]), gzip(&archive[700..])].concat())
-        .await;
+    for pack in [gzip, zstd] {
+        let parts = [pack(&archive[..700]), pack(&archive[700..])];
+        let padding = vec![0; 10_240];
+        sandboxd.hydrate(parts.concat()).await;
+        // As tools for tapes pad it, and GNU tar reads it.
+        sandboxd.hydrate([parts.concat(), padding.clone()].concat()).await;
+        sandboxd
+            .hydrate([&parts[0][..], &padding, &parts[1]].concat())
+            .await;
+        for garbage in [&b"x"[..], &[0, 0, 7], &pack(b"x")[..1]] {
+            let (status, _, text) = sandboxd.error_of([&parts.concat(), garbage].concat()).await;
+            assert_eq!(status, 400, "{text}");
+            assert!(text.starts_with("the archive is "), "{text}");
+        }
+    }
+}
+
+/// As `zstd -d` has it; `pzstd` writes one before each frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn skippable_frames_of_zstandard_are_skipped() {
+    let sandboxd = Sandboxd::start();
+    let archive = Archive::default().file("f", b"x").end();
+    let frame = |number: u8, size: u32| {
+        let magic = [0x50 + number, 0x2a, 0x4d, 0x18];
+        [&magic[..], &size.to_le_bytes(), &vec![7; size as usize]].concat()
+    };
+    let (first, second) = (zstd(&archive[..700]), zstd(&archive[700..]));
+    let packed = [
+        &frame(0, 4)[..],
+        &frame(15, 0),
+        &first,
+        &frame(10, 300_000),
+        &second,
+        &frame(1, 1),
+    ];
+    sandboxd.hydrate(packed.concat()).await;
+    assert_eq!(fs::read(sandboxd.inside("f")).unwrap(), b"x");
+    for broken in [
+        &packed.concat()[..packed.concat().len() - 1],
+        &[&first[..], &[0x51, 0x2a, 0x4d, 0x19]].concat(),
+        &frame(0, 4),
+        &frame(0, 4)[..6],
+    ] {
+        let (status, _, text) = sandboxd.error_of(broken.to_vec()).await;
+        assert_eq!(status, 400, "{text}");
+    }
 }

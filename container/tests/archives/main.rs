@@ -1,4 +1,5 @@
-//! `persist` and `hydrate` of a real `sandboxd`: real files, real archives, GNU tar on the other side.
+//! `persist` and `hydrate` of a real `sandboxd`: real files, real archives, GNU tar on the other
+//! side.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -14,3 +15,4 @@ mod persist;
 mod refused;
 mod resources;
 mod support;
+mod unreadable;

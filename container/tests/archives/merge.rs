@@ -73,7 +73,7 @@ async fn a_directory_with_members_is_not_replaced_by_a_file() {
         .file("a/g", b"new")
         .file("a/new", b"new")
         .file("a/dir", b"new");
-    let (status, code, text) = sandboxd.refusal(archive.end()).await;
+    let (status, code, text) = sandboxd.error_of(archive.end()).await;
     assert_eq!((status, code), (400, ErrorCode::InvalidRequest));
     assert!(text.contains("./a/dir: "), "{text}");
     assert_eq!(snapshot(&sandboxd.inside("")), before, "nothing was moved");
@@ -82,7 +82,7 @@ async fn a_directory_with_members_is_not_replaced_by_a_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_left_is_removed_and_what_is_others_is_not() {
-    let parent = Sandboxd::places();
+    let parent = Sandboxd::directories();
     let left = ".sandbar-hydrate-workspace-0123456789abcdef";
     fs::create_dir_all(parent.path().join(left).join("tree/a/b")).unwrap();
     fs::write(parent.path().join(left).join("tree/a/b/f"), "x").unwrap();

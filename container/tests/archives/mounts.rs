@@ -1,4 +1,5 @@
-//! File systems of their own in and below the workspace. Only root can mount; elsewhere these say nothing.
+//! File systems of their own in and below the workspace. Only root can mount; elsewhere these say
+//! nothing.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -17,7 +18,7 @@ fn start(script: &str) -> Option<Sandboxd> {
     if !can.is_ok_and(|status| status.success()) {
         return None;
     }
-    Some(Sandboxd::start_in(Sandboxd::places(), |workspace| {
+    Some(Sandboxd::start_in(Sandboxd::directories(), |workspace| {
         let mut command = Command::new("unshare");
         let script = format!("set -e; {script}; shift; exec \"$@\"");
         command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
@@ -108,7 +109,7 @@ async fn a_workspace_that_is_a_file_system_is_unpacked_in_itself() {
         .file("f", b"newer")
         .file("large", &vec![b'x'; 12 << 20])
         .end();
-    let (status, code, _) = sandboxd.refusal(large).await;
+    let (status, code, _) = sandboxd.error_of(large).await;
     assert_eq!((status, code), (507, ErrorCode::NoSpace));
     assert_eq!(
         run(

@@ -2,25 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, mknodat, utimensat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{mkdirat, mknodat, open, openat, utimensat};
 use sandbox_protocol::ErrorCode;
 use tar::EntryType;
 use tempfile::TempDir;
 
-use crate::support::{Sandboxd, gnu_tar, is_root, no_text, program, refusal, snapshot};
+use crate::support::{Sandboxd, error_of, gnu_tar, is_root, no_text, snapshot};
 
-/// Sets the time of what `path` names itself.
-fn set_time(path: &Path, seconds: i64) {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
+/// Sets the time of `path` itself, without following a link.
+fn set_time(path: &Path, tv_sec: i64, tv_nsec: i64) {
+    let time = Timespec { tv_sec, tv_nsec };
     let times = Timestamps {
         last_access: time,
         last_modification: time,
@@ -61,10 +59,10 @@ fn fill(root: &Path) {
     fs::set_permissions(root.join("src/main.py"), PermissionsExt::from_mode(0o750)).unwrap();
     fs::set_permissions(root.join("-rf"), PermissionsExt::from_mode(0o600)).unwrap();
     fs::set_permissions(root.join("bare"), PermissionsExt::from_mode(0o700)).unwrap();
-    set_time(&root.join("absolute"), 1_234_567_890);
-    set_time(&root.join("src/block"), -86_400);
-    set_time(&root.join("src"), 1_000_000_000);
-    set_time(root, 1_500_000_000);
+    set_time(&root.join("absolute"), 1_234_567_890, 5);
+    set_time(&root.join("src/block"), -86_400, 750_000_000);
+    set_time(&root.join("src"), 1_000_000_000, 123_456_789);
+    set_time(root, 1_500_000_000, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,6 +88,46 @@ async fn gnu_tar_unpacks_what_was_there() {
     let fresh = Sandboxd::start();
     fresh.hydrate(archive).await;
     assert_eq!(snapshot(&fresh.inside("")), expected);
+    // To the nanosecond, as `make` compares times.
+    for (name, nanoseconds) in [("absolute", 5), ("src/block", 750_000_000), ("src", 123_456_789)] {
+        for root in [unpacked.path(), &fresh.inside("")] {
+            let metadata = fs::symlink_metadata(root.join(name)).unwrap();
+            assert_eq!(metadata.mtime_nsec(), nanoseconds, "{name}");
+        }
+    }
+}
+
+/// Clients refuse absolute links when they resume.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_to_the_workspaces_own_path_are_relative() {
+    let sandboxd = Sandboxd::start();
+    fs::create_dir_all(sandboxd.inside("x/y")).unwrap();
+    fs::write(sandboxd.inside("a"), "target").unwrap();
+    for link in ["abs", "x/abs", "x/y/abs"] {
+        symlink(sandboxd.inside("a"), sandboxd.inside(link)).unwrap();
+    }
+    symlink(sandboxd.inside(""), sandboxd.inside("x/root")).unwrap();
+    symlink("/etc/hostname", sandboxd.inside("outside")).unwrap();
+    let archive = sandboxd.persist("").await;
+    let fresh = Sandboxd::start();
+    fresh.hydrate(archive).await;
+    for (link, target) in [
+        ("abs", "a"),
+        ("x/abs", "../a"),
+        ("x/y/abs", "../../a"),
+        ("x/root", ".."),
+        ("outside", "/etc/hostname"),
+    ] {
+        assert_eq!(
+            fs::read_link(fresh.inside(link)).unwrap(),
+            Path::new(target),
+            "{link}"
+        );
+    }
+    assert_eq!(
+        fs::read_to_string(fresh.inside("x/root/x/y/abs")).unwrap(),
+        "target"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +147,7 @@ async fn hard_links_are_files_and_what_is_no_file_is_left_out() {
             device,
         );
     }
-    // What an upload and a hydrate have not finished.
+    // Temporary files of an unfinished upload and hydrate.
     fs::write(sandboxd.inside(".sandbar-upload-0123456789abcdef"), "half").unwrap();
     fs::create_dir(sandboxd.inside(".sandbar-hydrate-0123456789abcdef")).unwrap();
     fs::write(sandboxd.inside(".sandbar-upload-notes"), "a file").unwrap();
@@ -185,6 +223,55 @@ async fn clients_take_every_member() {
     assert!(listed.starts_with(b"./\n"));
 }
 
+/// With something in the directories on the way back. It goes into an empty workspace, and over
+/// itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_of_any_depth_is_written_whole_and_read() {
+    const DEPTH: usize = 1000;
+    let sandboxd = Sandboxd::start();
+    let descriptors = || fs::read_dir(sandboxd.proc("fd")).unwrap().count();
+    let opened = descriptors();
+    let sh = |script: &str| {
+        let mut bash = Command::new("bash");
+        let output = bash
+            .args(["-c", script])
+            .current_dir(sandboxd.inside(""))
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let read = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut here = open(sandboxd.inside(""), read, Mode::empty()).unwrap();
+    for level in 0..DEPTH {
+        for name in ["a", "z"].iter().filter(|_| level % 8 == 0) {
+            let create = OFlags::CREATE | OFlags::WRONLY;
+            let file = openat(&here, *name, create, Mode::from_raw_mode(0o644)).unwrap();
+            File::from(file).write_all(level.to_string().as_bytes()).unwrap();
+        }
+        mkdirat(&here, "d", Mode::from_raw_mode(0o755)).unwrap();
+        here = openat(&here, "d", read, Mode::empty()).unwrap();
+    }
+    let archive = sandboxd.persist("format=tar.zst").await;
+    let plain = zstd::decode_all(archive.as_slice()).unwrap();
+    let mut entries = tar::Archive::new(plain.as_slice());
+    let names = entries
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path_bytes().into_owned());
+    let names: BTreeSet<_> = names.collect();
+    assert_eq!(names.len(), 1 + DEPTH + 2 * DEPTH / 8);
+    let list = "find . -printf '%y %s %m %T@ %P\\n' | sort | cksum";
+    let before = sh(list);
+    sh("echo changed >a; cd d/d/d/d/d/d/d/d; rm z; ln -s a z; cd d/d/d/d/d/d/d/d; rm a");
+    sandboxd.hydrate(archive.clone()).await;
+    assert_eq!(sh(list), before);
+    sh("rm -rf d a z");
+    sandboxd.hydrate(archive).await;
+    assert_eq!(sh(list), before);
+    assert!(descriptors() < opened + 32, "{} descriptors", descriptors());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn formats() {
     let sandboxd = Sandboxd::start();
@@ -200,7 +287,7 @@ async fn formats() {
     assert!(zstd::decode_all(zst.as_slice()).unwrap() == plain && zst.len() < plain.len());
 
     for query in ["format=zip", "excludes=a/../b", "excludes=%00"] {
-        let (status, code, _) = refusal(sandboxd.get(&format!("/persist?{query}")).await).await;
+        let (status, code, _) = error_of(sandboxd.get(&format!("/persist?{query}")).await).await;
         assert_eq!((status, code), (400, ErrorCode::InvalidRequest), "{query}");
     }
 }
@@ -213,41 +300,4 @@ async fn an_empty_workspace() {
         sandboxd.hydrate(archive).await;
     }
     assert_eq!(snapshot(&sandboxd.inside("")).len(), 1);
-}
-
-/// `sandboxd` as a user that may not read everything: as root it may.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_read_is_an_error_that_names_it() {
-    let parent = Sandboxd::places();
-    let secret = parent.path().join("workspace/secret");
-    fs::write(&secret, "x").unwrap();
-    fs::set_permissions(&secret, PermissionsExt::from_mode(0o000)).unwrap();
-    let sandboxd = Sandboxd::start_in(parent, |workspace| {
-        if !is_root() {
-            return Command::new(program());
-        }
-        for path in [workspace.parent().unwrap(), workspace, &secret] {
-            std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(program());
-        command
-    });
-    let (status, code, text) = refusal(sandboxd.get("/persist").await).await;
-    assert_eq!((status, code), (502, ErrorCode::WorkspaceArchiveReadError));
-    assert!(text.contains("./secret: "), "{text}");
-
-    // Left out, it is in nobody's way. After much else, the body breaks off.
-    assert!(sandboxd.persist("excludes=secret").await.len() > 1024);
-    File::create(sandboxd.inside("0"))
-        .unwrap()
-        .set_len(64 << 20)
-        .unwrap();
-    fs::create_dir(sandboxd.inside("z")).unwrap();
-    fs::rename(sandboxd.inside("secret"), sandboxd.inside("z/secret")).unwrap();
-    let response = sandboxd.get("/persist").await;
-    if response.status() == 200 {
-        response.bytes().await.unwrap_err();
-    }
 }

@@ -1,4 +1,4 @@
-//! What archives of any size need: bounded memory, and nothing that stays.
+//! Archives of any size take bounded memory, and leave nothing behind.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -93,7 +93,7 @@ async fn two_hundred_archives_that_break_off_leave_nothing() {
     assert_eq!(names(&sandboxd.inside("")), [""; 0]);
     eventually("no request is counted any more", || entries("fd") < before.1 + 3);
     assert_eq!(sandboxd.activity().await.requests, 0);
-    // Those of tokio's pool stay for a while.
+    // The threads of tokio's pool stay for a while.
     eventually("their threads end", || entries("task") < before.2 + 4);
     eventually("their memory is given back", || {
         sandboxd.memory_kib("VmRSS") < before.0 + 5 * 1024
@@ -115,14 +115,14 @@ async fn bombs_take_no_memory() {
         let bomb = Archive::default()
             .member(kind, "bomb", "", 0o644, &text)
             .file("f", b"x");
-        let (status, code, text) = sandboxd.refusal(gzip(&bomb.end())).await;
+        let (status, code, text) = sandboxd.error_of(gzip(&bomb.end())).await;
         assert_eq!((status, code), (400, ErrorCode::InvalidRequest), "{text}");
     }
     // A frame that asks for a window of 128 MiB.
     let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(27).unwrap();
     encoder.write_all(&text).unwrap();
-    let (status, _, text) = sandboxd.refusal(encoder.finish().unwrap()).await;
+    let (status, _, text) = sandboxd.error_of(encoder.finish().unwrap()).await;
     assert_eq!(status, 400, "{text}");
     // Zeros behind the end, and a file of zeros: only time, and a hole.
     let zeros = Archive::default()

@@ -16,10 +16,11 @@ use reqwest::header::HeaderName;
 use sandbox_protocol::{Activity, ErrorBody, ErrorCode};
 use tempfile::TempDir;
 
-/// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for anything that should happen.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A `sandboxd` of its own, ended with the test. Beside its workspace there is a directory `outside`.
+/// A `sandboxd` of its own, ended with the test. Beside its workspace there is a directory
+/// `outside`.
 pub struct Sandboxd {
     process: Child,
     pub address: SocketAddr,
@@ -37,11 +38,11 @@ pub fn is_root() -> bool {
 
 impl Sandboxd {
     pub fn start() -> Self {
-        Self::start_in(Self::places(), |_| Command::new(program()))
+        Self::start_in(Self::directories(), |_| Command::new(program()))
     }
 
     /// The directories of a `sandboxd` that is yet to be started.
-    pub fn places() -> TempDir {
+    pub fn directories() -> TempDir {
         let parent = TempDir::new().unwrap();
         fs::create_dir(parent.path().join("workspace")).unwrap();
         fs::create_dir(parent.path().join("outside")).unwrap();
@@ -49,7 +50,8 @@ impl Sandboxd {
         parent
     }
 
-    /// Starts one in these directories, by what `command` makes of the workspace's path.
+    /// Starts one in these directories, with the command that `command` makes for the workspace's
+    /// path.
     pub fn start_in(parent: TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
         let workspace = parent.path().join("workspace");
         let mut command = command(&workspace);
@@ -74,7 +76,7 @@ impl Sandboxd {
         }
     }
 
-    /// The place of `name` in the workspace.
+    /// The path of `name` in the workspace.
     pub fn inside(&self, name: &str) -> PathBuf {
         self.parent.path().join("workspace").join(name)
     }
@@ -116,9 +118,9 @@ impl Sandboxd {
         self.assert_clean();
     }
 
-    /// The status, code and text of the refusal of an archive.
-    pub async fn refusal(&self, archive: impl Into<reqwest::Body>) -> (u16, ErrorCode, String) {
-        refusal(self.send(archive, &[]).await).await
+    /// The status, code and text of the error for an archive.
+    pub async fn error_of(&self, archive: impl Into<reqwest::Body>) -> (u16, ErrorCode, String) {
+        error_of(self.send(archive, &[]).await).await
     }
 
     /// Nothing of a hydrate is left, beside the workspace or in it.
@@ -136,10 +138,10 @@ impl Sandboxd {
         });
     }
 
-    /// A request of these very bytes, on a connection of its own.
+    /// Sends a request of exactly these bytes, on a connection of its own.
     pub fn raw(&self, head: &str, body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
             .write_all(format!("{head}\r\nHost: x\r\n\r\n").as_bytes())
             .unwrap();
@@ -152,7 +154,7 @@ impl Sandboxd {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The path of something in /proc that is of the process, or of the only child of one that waits for it.
+    /// A path in /proc of the process, or of its only child if it waits for one.
     pub fn proc(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.process.id()))
     }
@@ -173,7 +175,7 @@ impl Drop for Sandboxd {
     }
 }
 
-pub async fn refusal(response: Response) -> (u16, ErrorCode, String) {
+pub async fn error_of(response: Response) -> (u16, ErrorCode, String) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     let body: ErrorBody = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}"));
@@ -182,7 +184,7 @@ pub async fn refusal(response: Response) -> (u16, ErrorCode, String) {
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
         thread::sleep(Duration::from_millis(10));
@@ -198,7 +200,7 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// What a tree is made of: the name of each file with its kind, mode, time and content.
+/// The content of a tree: the name of each file with its kind, mode, time and content.
 pub fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, String> {
     let mut seen = BTreeMap::new();
     let mut left = vec![root.to_owned()];

@@ -13,12 +13,13 @@ fn they_do_not_delay_the_exit() {
     let duration = unique_sleep();
     let output = sandboxd.exec(&json!({"argv": ["sh", "-c", format!("sleep {duration} & echo started")]}));
     assert_eq!((output.text().as_str(), output.code()), ("started\n", 0));
-    assert_eq!(sleeping(&duration).len(), 1);
+    // The shell may have ended before its child has executed its program.
+    eventually("it runs", || sleeping(&duration).len() == 1);
     assert!(!sandboxd.activity().is_busy());
 }
 
 #[test]
-fn they_write_on_without_waiting_or_dying() {
+fn they_keep_writing_without_blocking_or_ending() {
     let sandboxd = Sandboxd::start();
     // More than every pipe and buffer on the way can hold.
     let script = "(sleep 0.3; head -c 8000000 /dev/zero && echo $? >done) & echo started";

@@ -1,14 +1,15 @@
-//! Disks that are full, have no inodes left or cannot be written, each made for the test in a mount namespace.
+//! Disks that are full, have no inodes left or cannot be written, each made for the test in a mount
+//! namespace.
 
 use std::process::{Command, Stdio};
 
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
 
-use crate::support::{Sandboxd, sandboxd_path};
+use crate::support::{Sandboxd, left_out, sandboxd_path};
 
-/// A `sandboxd` whose workspace, its last argument, is a file system of its own in memory, with these options. `None`:
-/// nothing can be mounted here.
+/// A `sandboxd` whose workspace, its last argument, is a file system of its own in memory, with
+/// these options. `None` where nothing can be mounted.
 fn start(options: &str) -> Option<Sandboxd> {
     let script = format!(
         "for workspace; do :; done; mount -t tmpfs -o {options} none \"$workspace\" && exec \"$0\" \"$@\""
@@ -30,7 +31,7 @@ fn start(options: &str) -> Option<Sandboxd> {
         .status()
         .is_ok_and(|status| status.success())
     {
-        eprintln!("skipped: no file system can be mounted here");
+        left_out("no file system can be mounted here");
         return None;
     }
     command

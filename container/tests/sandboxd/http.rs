@@ -1,9 +1,9 @@
-//! Requests that are no commands, and those that are wrong.
+//! Requests other than commands, and malformed ones.
 
 use std::io::{Read as _, Write as _};
 
 use sandbox_protocol::exec::MAX_BODY;
-use sandbox_protocol::sandboxd::{Health, PROTOCOL_VERSION};
+use sandbox_protocol::sandboxd::Health;
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn health_and_boot_id() {
         "{head}"
     );
     let health: Health = serde_json::from_str(&body).unwrap();
-    assert_eq!((health.ok, health.protocol_version), (true, PROTOCOL_VERSION));
+    assert!(health.ok);
     for (method, path) in [
         ("GET", "/health"),
         ("GET", "/none"),

@@ -1,4 +1,4 @@
-//! What is on the disk after `sandboxd` was killed at any moment: whole files, and nothing else.
+//! The disk after `sandboxd` was killed at any time: whole files, and nothing else.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,12 +16,12 @@ fn a_file_is_whole_after_a_kill_in_the_middle_of_uploads() {
     if !has_bubblewrap() {
         return;
     }
-    let kept = tempfile::tempdir().unwrap();
-    let file = kept.path().join("file");
+    let workspace = tempfile::tempdir().unwrap();
+    let file = workspace.path().join("file");
     fs::write(&file, vec![b'0'; SIZE]).unwrap();
     let mut versions = std::collections::HashSet::new();
     for round in 0..ROUNDS {
-        let sandboxd = namespaced(&kept);
+        let sandboxd = namespaced(&workspace);
         let address = sandboxd.address;
         let uploads: Vec<_> = (b'a'..=b'd')
             .map(|version| thread::spawn(move || upload(address, version)))
@@ -42,8 +42,9 @@ fn a_file_is_whole_after_a_kill_in_the_middle_of_uploads() {
             "round {round}: two versions in one file"
         );
         versions.insert(version);
-        // What was under way lies beside it, under a name of its own. In use the disk ends with its `sandboxd`.
-        let strangers = fs::read_dir(kept.path())
+        // The unfinished upload is beside it, under a temporary name. In a container the disk ends
+        // with its `sandboxd`.
+        let strangers = fs::read_dir(workspace.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name != "file" && !name.starts_with(".sandbar-upload-"));
@@ -52,7 +53,8 @@ fn a_file_is_whole_after_a_kill_in_the_middle_of_uploads() {
     assert!(versions.len() > 1, "some uploads came to their end");
 }
 
-/// A `sandboxd` in a namespace that dies with it, as in a container, on a workspace that outlives it.
+/// A `sandboxd` in a namespace that dies with it, as in a container, on a workspace that outlives
+/// it.
 fn namespaced(workspace: &tempfile::TempDir) -> Sandboxd {
     let mut command = support::namespaced();
     command.args(["--listen", "127.0.0.1:0"]);

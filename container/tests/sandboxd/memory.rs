@@ -1,4 +1,5 @@
-//! Memory: buffers share what there is, a log that nobody reads stops nobody, and commands are the first to go.
+//! Memory: buffers share one limit, a log that nobody reads blocks nothing, and commands are ended
+//! first.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use sandbox_protocol::pty::ServerMessage;
 use serde_json::json;
 
-use crate::support::{Sandboxd, Terminal, eventually, sandboxd_path};
+use crate::support::{Sandboxd, Terminal, eventually, left_out, sandboxd_path};
 
 fn small() -> Sandboxd {
     Sandboxd::start_with(|command| {
@@ -40,7 +41,7 @@ fn what_needs_more_than_the_buffers_have_is_refused() {
     let (head, _) = sandboxd.raw_request(&put("large", 4 << 20));
     assert!(head.starts_with("http/1.1 503"), "{head}");
     assert_eq!(fs::read_dir(sandboxd.workspace.path()).unwrap().count(), 0);
-    // And gave back what it had.
+    // And released its buffers.
     for _ in 0..20 {
         assert!(
             sandboxd
@@ -78,9 +79,9 @@ fn sessions_share_the_buffers() {
     };
     let (status, error) = create(150_000);
     assert_eq!((status, &error["code"]), (503, &json!("limit_exceeded")));
-    let words = error["error"].as_str().unwrap();
-    assert!(words.contains("SANDBOX_MAX_BUFFER_BYTES"), "{words}");
-    // What is unset gives its room back, and so does a session that is deleted.
+    let message = error["error"].as_str().unwrap();
+    assert!(message.contains("SANDBOX_MAX_BUFFER_BYTES"), "{message}");
+    // A variable that is unset releases its bytes, and so does a session that is deleted.
     assert_eq!(run("a", "unset A"), "");
     assert_eq!(run("c", keep), "");
     assert_eq!(run("c", kept), "400000 1\n");
@@ -98,7 +99,8 @@ fn input_of_terminals_shares_the_buffers() {
         terminal.wait_for("started\n");
         terminal
     };
-    // Each holds about 200 KB that its program does not read, and the fifth finds less than that left.
+    // Each holds about 200 KB that its program does not read, and the fifth finds less than that
+    // left.
     let fill = |terminal: &mut Terminal| (0..4).for_each(|_| terminal.send("x".repeat(60_000)));
     let mut held: Vec<_> = (0..4).map(|_| open()).collect();
     held.iter_mut().for_each(fill);
@@ -108,14 +110,14 @@ fn input_of_terminals_shares_the_buffers() {
         assert!(matches!(terminal.message(), ServerMessage::Error { .. }));
     };
     held.iter_mut().for_each(answers);
-    let mut over = open();
-    fill(&mut over);
-    let finished = over.finish();
+    let mut excess = open();
+    fill(&mut excess);
+    let finished = excess.finish();
     assert!(
         finished.error().contains("SANDBOX_MAX_BUFFER_BYTES"),
         "{finished:?}"
     );
-    // Whoever sends a little is none the worse.
+    // A client that sends little is not affected.
     let mut keys = Terminal::run(&sandboxd, "echo started; read -r line; echo \"<$line>\"");
     keys.wait_for("started\n");
     keys.send("line\n");
@@ -128,7 +130,7 @@ fn input_of_terminals_shares_the_buffers() {
 }
 
 #[test]
-fn output_needs_no_room() {
+fn output_needs_no_buffer() {
     let sandboxd = small();
     let unread: Vec<_> = (0..16)
         .map(|_| sandboxd.begin(&json!({"argv": ["yes"]})))
@@ -213,7 +215,8 @@ fn commands_are_the_first_to_go_when_memory_runs_out() {
         let own = fs::read_to_string(format!("/proc/{}/oom_score_adj", sandboxd.pid())).unwrap();
         assert!(own.trim().parse::<i32>().unwrap() <= 0, "{own}");
         if user.is_none() {
-            // What a program forks before its own is set is not safer than any other process.
+            // A child that a program forks before its score is set is no safer than any other
+            // process.
             let usual = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
             assert_eq!(own, usual);
         }
@@ -225,11 +228,11 @@ fn commands_are_the_first_to_go_when_memory_runs_out() {
     }
 }
 
-/// It takes every process that the user may have. What sandboxd itself does needs none of them.
+/// It uses up the processes that the user may have. sandboxd itself needs none of them.
 #[test]
 fn a_fork_bomb() {
     if !rustix::process::getuid().is_root() {
-        eprintln!("skipped: the kernel would count all processes of this user");
+        left_out("the kernel would count all processes of this user");
         return;
     }
     let sandboxd = Sandboxd::start_with(|command| {

@@ -1,4 +1,4 @@
-//! What a command writes arrives, byte for byte.
+//! The output of a command arrives byte for byte.
 
 use std::fs;
 use std::time::Duration;
@@ -73,8 +73,8 @@ fn text_is_cut_between_characters() {
 #[test]
 fn a_character_that_comes_in_two_writes_stays_whole() {
     let sandboxd = Sandboxd::start();
-    // The pause is shorter than the 50 ms that the beginning of a character waits, even on a busy machine; where it is
-    // not, the test below shows what happens.
+    // The pause is shorter than the 50 ms that the beginning of a character waits, even on a busy
+    // machine; where it is not, the test below shows what happens.
     let script = r"printf 'a\303'; printf '\251b'";
     let output = sandboxd.exec(&json!({"argv": ["sh", "-c", script]}));
     assert_eq!(output.text(), "aéb");

@@ -16,7 +16,7 @@ fn orphans_are_collected() {
         assert_eq!(output.code(), 0);
     }
     eventually("there are no zombies", || sandboxd.zombies() == 0);
-    // More than one look at the process table later.
+    // Longer than the interval between two scans of the process table.
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert_eq!(sandboxd.zombies(), 0);
 }
@@ -40,8 +40,8 @@ fn the_exit_status_of_a_command_is_never_taken() {
     });
 }
 
-/// As `sandbox-local` starts it: pid 1 of a namespace, with a socket that was bound for it. `LISTEN_PID` is left out by
-/// those who do not know the pid.
+/// As `sandbox-local` starts it: pid 1 of a namespace, with a socket that was bound for it.
+/// `LISTEN_PID` is left out, as its parent does not know the pid.
 #[test]
 fn pid_1_with_a_passed_socket() {
     if !has_bubblewrap() {

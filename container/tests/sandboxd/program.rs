@@ -1,4 +1,4 @@
-//! Which program runs, with which arguments and environment, and what is said when none can.
+//! The program that runs, its arguments and environment, and the error when none can run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ fn write(sandboxd: &Sandboxd, name: &str, mode: u32, content: impl AsRef<[u8]>) 
     fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn said(output: &Output) -> (i32, String, String) {
+fn result(output: &Output) -> (i32, String, String) {
     (output.code(), output.text(), output.stderr())
 }
 
@@ -26,12 +26,12 @@ fn arguments_arrive_untouched() {
 }
 
 #[test]
-fn what_cannot_run_is_said_as_a_shell_says_it() {
+fn execution_errors_are_those_of_a_shell() {
     let sandboxd = Sandboxd::start();
     write(&sandboxd, "data", 0o644, "text");
     write(&sandboxd, "binary", 0o755, b"\x7fNOT\0 a program");
     write(&sandboxd, "lost", 0o755, "#!/no/such/interpreter\n");
-    for (name, code, words) in [
+    for (name, code, message) in [
         ("no-such-program", 127, "no-such-program: command not found\n"),
         ("./none", 127, "./none: No such file or directory\n"),
         ("/no/such/file", 127, "/no/such/file: No such file or directory\n"),
@@ -47,11 +47,15 @@ fn what_cannot_run_is_said_as_a_shell_says_it() {
         ),
     ] {
         let output = sandboxd.exec(&json!({"argv": [name]}));
-        assert_eq!(said(&output), (code, String::new(), words.to_owned()), "{name}");
+        assert_eq!(
+            result(&output),
+            (code, String::new(), message.to_owned()),
+            "{name}"
+        );
     }
     let output = sandboxd.exec(&json!({"argv": ["true", "x".repeat(3 << 20)]}));
     assert_eq!(
-        said(&output),
+        result(&output),
         (126, String::new(), "true: Argument list too long\n".to_owned())
     );
 }
@@ -61,7 +65,7 @@ fn a_script_without_an_interpreter_runs_in_sh() {
     let sandboxd = Sandboxd::start();
     write(&sandboxd, "script", 0o755, "echo \"$0 $1\"; exit 5\n");
     let output = sandboxd.exec(&json!({"argv": ["./script", "one"]}));
-    assert_eq!(said(&output), (5, "./script one\n".to_owned(), String::new()));
+    assert_eq!(result(&output), (5, "./script one\n".to_owned(), String::new()));
 }
 
 #[test]
@@ -118,7 +122,8 @@ fn the_environment_is_the_requests_and_nothing_of_sandboxd() {
     assert!(output.text().contains("\nLANG=C\n") || output.text().starts_with("LANG=C\n"));
     assert!(output.text().contains("A=b=c\nd\n"));
     assert!(!output.text().contains("SANDBOX_BOOT_ID") && !output.text().contains("boot\n"));
-    // No descriptors of ours either: the three of its own, and the one that `ls` reads the directory with.
+    // No inherited descriptors either: the three of its own, and the one that `ls` reads the
+    // directory with.
     let output = sandboxd.exec(&json!({"argv": ["ls", "/proc/self/fd"]}));
     assert_eq!(output.text(), "0\n1\n2\n3\n");
 }
@@ -141,11 +146,11 @@ fn a_command_starts_where_it_is_told() {
     let sandboxd = Sandboxd::start();
     let workspace = sandboxd.workspace.path().canonicalize().unwrap();
     fs::create_dir_all(workspace.join("a b/c")).unwrap();
-    for (cwd, place) in [("/workspace", ""), ("a b", "a b"), ("/workspace/a b/c", "a b/c")] {
+    for (cwd, directory) in [("/workspace", ""), ("a b", "a b"), ("/workspace/a b/c", "a b/c")] {
         let output = sandboxd.exec(&json!({"argv": ["pwd", "-P"], "cwd": cwd}));
         assert_eq!(
             output.text().trim_end(),
-            workspace.join(place).to_str().unwrap().trim_end_matches('/')
+            workspace.join(directory).to_str().unwrap().trim_end_matches('/')
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Terminals: what they run, and what of it arrives.
+//! Terminals: the programs they run, and their output.
 
 use sandbox_protocol::pty::ServerMessage;
 use tokio_tungstenite::tungstenite::Message;
@@ -59,6 +59,52 @@ fn ctrl_c_interrupts_a_command() {
 }
 
 #[test]
+fn a_command_has_a_program_at_the_other_end() {
+    let sandboxd = Sandboxd::start();
+    let setup = "git init -q repository && cd repository && git config user.name n && git config user.email e \
+                 && for n in $(seq 80); do git commit -q --allow-empty -m \"commit $n\"; done";
+    assert_eq!(sandboxd.run_in("s", &["bash", "-c", setup]), (String::new(), 0));
+    let variables = "echo $TERM $PAGER $GIT_PAGER $MANPAGER $SYSTEMD_PAGER";
+    for query in ["", "session=s"] {
+        let mut terminal = Terminal::open(&sandboxd, query);
+        terminal.send("[ -d .git ] || cd repository; git log\n");
+        let finished = terminal.finish();
+        assert_eq!(finished.code(), 0, "{}", finished.text());
+        assert_eq!(
+            finished.text().matches("\ncommit ").count(),
+            79,
+            "{}",
+            finished.text()
+        );
+        assert!(
+            !finished.output.contains(&0x1b),
+            "no escapes: {}",
+            finished.text()
+        );
+        let mut terminal = Terminal::open(&sandboxd, query);
+        terminal.send(format!("{variables}\n"));
+        assert_eq!(terminal.finish().text(), "dumb cat cat cat cat\n");
+    }
+    // Variables of the session stand; those of the terminal are not kept.
+    assert_eq!(
+        sandboxd
+            .run_in(
+                "s",
+                &["bash", "-c", "export PAGER=more TERM=vt100; MANPAGER=less"]
+            )
+            .1,
+        0
+    );
+    let mut terminal = Terminal::open(&sandboxd, "session=s");
+    terminal.send(format!("{variables}\n"));
+    assert_eq!(terminal.finish().text(), "vt100 more cat less cat\n");
+    assert_eq!(
+        sandboxd.run_in("s", &["bash", "-c", "echo ${GIT_PAGER-none}"]).0,
+        "none\n"
+    );
+}
+
+#[test]
 fn a_key_gets_a_login_shell() {
     // Nothing of this machine's own profile.
     let sandboxd = Sandboxd::start_with(|command| {
@@ -114,10 +160,10 @@ fn a_shell_that_is_missing_is_an_error_and_never_ready() {
         "shell=cd&session=s",
     ] {
         let finished = Terminal::connect(&sandboxd, query).finish();
-        let words = finished.error();
+        let message = finished.error();
         assert!(
-            words.contains("not found") || words.contains("No such file"),
-            "{query}: {words}"
+            message.contains("not found") || message.contains("No such file"),
+            "{query}: {message}"
         );
         assert!(finished.output.is_empty());
     }

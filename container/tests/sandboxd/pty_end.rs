@@ -1,4 +1,4 @@
-//! Terminals whose client left, and what is left of any terminal: nothing.
+//! Terminals whose client left, and the end of any terminal, which leaves nothing.
 
 use std::thread;
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn one_that_leaves_in_the_middle_of_output_that_it_did_not_read() {
 }
 
 #[test]
-fn one_that_leaves_before_it_said_what_to_run() {
+fn a_client_that_leaves_before_its_first_frame() {
     let sandboxd = Sandboxd::start();
     let terminal = Terminal::open(&sandboxd, "");
     assert_eq!(sandboxd.activity().requests, 1, "it is attached");
@@ -157,7 +157,7 @@ fn there_is_a_last_terminal() {
         finished.error()
     );
     drop(terminals);
-    eventually("there is room again", || {
+    eventually("there is capacity again", || {
         Terminal::connect(&sandboxd, "").message() == ServerMessage::Ready
     });
 }

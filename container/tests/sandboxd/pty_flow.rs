@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Sandboxd, Terminal, eventually};
 
-/// More than `sandboxd` takes for anything here, in KiB.
+/// The bound for the memory of `sandboxd` in these tests, in KiB.
 const LIMIT: u64 = 40 * 1024;
 
 #[test]
@@ -39,6 +39,36 @@ fn many_that_do_not_read() {
     assert!(sandboxd.resident_kib() < LIMIT, "{} KiB", sandboxd.resident_kib());
     drop(terminals);
     eventually("all are gone", || !sandboxd.activity().is_busy());
+}
+
+#[test]
+fn a_client_that_pings_and_does_not_read() {
+    let sandboxd = Sandboxd::start();
+    let mut terminal = Terminal::open(&sandboxd, "");
+    // A masked ping with as many bytes as it may have.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let pings = ping.repeat(1000);
+    let mut connection = terminal.socket.get_ref().try_clone().unwrap();
+    connection
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let mut written = 0;
+    while let Ok(n) = connection.write(&pings[written % ping.len()..]) {
+        written += n;
+        assert!(sandboxd.resident_kib() < LIMIT, "{} KiB", sandboxd.resident_kib());
+        assert!(written < 400_000_000, "all of it was taken");
+    }
+    // The rest of the last ping goes when the pongs are read, and all is well.
+    connection.set_write_timeout(None).unwrap();
+    let rest = ping[written % ping.len()..].to_vec();
+    let writing = thread::spawn(move || connection.write_all(&rest).unwrap());
+    let message = terminal.socket.read().unwrap();
+    assert!(message.is_pong(), "{message:?}");
+    while !writing.is_finished() {
+        terminal.socket.read().unwrap();
+    }
+    terminal.send("echo we'll'\r");
+    terminal.wait_for("well");
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn exec(sandboxd: &Sandboxd, script: &str) -> String {
     sandboxd.run_in("s", &["bash", "-c", script]).0
 }
 
-/// A client of the terminal of the session `s`, and what it is replayed.
+/// Reconnects to the terminal of the session `s`; its output begins with the replay.
 fn come_back(sandboxd: &Sandboxd, query: &str) -> Terminal {
     Terminal::open(sandboxd, &format!("session=s&{query}"))
 }
@@ -28,7 +28,7 @@ fn a_client_that_comes_back_finds_the_same_terminal() {
     drop(terminal);
     eventually("it is detached", || sandboxd.activity().requests == 0);
     assert_eq!(sandboxd.activity().commands, 1);
-    // What it is asked to be does not count any more, its size does.
+    // The mode is ignored by now; the size is not.
     let mut terminal = come_back(&sandboxd, "mode=command&cols=99&rows=11");
     terminal.wait_for("mark 42\r\n");
     terminal.send("echo again $mark; stty size\r");
@@ -112,8 +112,11 @@ fn many_clients_at_once_meet_in_one_terminal() {
     thread::scope(|scope| {
         for _ in 0..50 {
             scope.spawn(|| {
-                let said = Terminal::connect(&sandboxd, "session=s").message();
-                assert!(matches!(said, ServerMessage::Ready | ServerMessage::Error { .. }));
+                let message = Terminal::connect(&sandboxd, "session=s").message();
+                assert!(matches!(
+                    message,
+                    ServerMessage::Ready | ServerMessage::Error { .. }
+                ));
             });
         }
     });
@@ -129,7 +132,7 @@ fn a_terminal_starts_from_its_session() {
     let mut terminal = come_back(&sandboxd, "");
     terminal.send("echo \"${PWD##*/} $A $TERM\"; f x\n");
     let finished = terminal.finish();
-    assert_eq!(finished.text(), "sub b xterm-256color\nf x\n");
+    assert_eq!(finished.text(), "sub b dumb\nf x\n");
     let mut terminal = come_back(&sandboxd, "mode=shell");
     terminal.send("echo \"<${PWD##*/} $A>\"; f y\r");
     terminal.wait_for("<sub b>\r\n");
@@ -182,7 +185,10 @@ fn a_deleted_session_ends_its_terminal_and_no_other() {
 
 #[test]
 fn nobody_comes_back() {
-    let sandboxd = Sandboxd::start();
+    let linger = Duration::from_secs(3);
+    let sandboxd = Sandboxd::start_with(|command| {
+        command.env("SANDBOX_TERMINAL_LINGER_MS", linger.as_millis().to_string());
+    });
     let duration = unique_sleep();
     let mut terminal = come_back(&sandboxd, "");
     terminal.send(format!(
@@ -190,8 +196,8 @@ fn nobody_comes_back() {
     ));
     terminal.wait_for("started\n");
     drop(terminal);
-    thread::sleep(Duration::from_secs(50));
-    assert_eq!(sleeping(&duration).len(), 1, "it waits for 60 seconds");
+    thread::sleep(linger - Duration::from_secs(1));
+    assert_eq!(sleeping(&duration).len(), 1, "it waits for {linger:?}");
     eventually("it is gone", || sleeping(&duration).is_empty());
     let told = sandboxd.workspace.path().join("hung-up");
     eventually("its shell was told", || told.exists());

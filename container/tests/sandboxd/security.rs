@@ -9,7 +9,8 @@ use crate::support::{Sandboxd, sandboxd_path};
 
 const SECRET: &str = "5ecre7-5ecre7-5ecre7-5ecre7";
 
-/// A `sandboxd` with a secret, without the rights to look into any process: as root is in a container.
+/// A `sandboxd` with a secret, without the rights to look into any process: as root is in a
+/// container.
 fn with_secret(user: Option<&str>) -> Sandboxd {
     let mut command = Command::new("setpriv");
     let without = "-sys_ptrace,-perfmon,-sys_admin";
@@ -51,7 +52,7 @@ fn sh(sandboxd: &Sandboxd, script: &str) -> String {
         .collect()
 }
 
-/// Who commands can run as here: the user of sandboxd, and another one.
+/// The users that commands can run as here: the user of sandboxd, and another one.
 fn users() -> Vec<Option<&'static str>> {
     if is_root() {
         vec![None, Some("nobody")]
@@ -103,17 +104,21 @@ fn an_older_worker_that_gives_no_secret_is_served() {
 }
 
 #[test]
-fn a_command_cannot_look_into_sandboxd() {
+fn a_command_cannot_inspect_sandboxd() {
     for user in users() {
         let sandboxd = with_secret(user);
         let script = "cat /proc/$PPID/environ /proc/$PPID/maps /proc/$PPID/mem 2>&1; readlink /proc/$PPID/exe; \
             cat /proc/$PPID/fd/1 2>&1; env; cat /proc/self/environ; echo end";
-        let said = sh(&sandboxd, script);
-        assert!(said.ends_with("end\n"), "{said}");
-        assert_eq!(said.matches("ermission denied").count(), 4, "{user:?}: {said}");
+        let output = sh(&sandboxd, script);
+        assert!(output.ends_with("end\n"), "{output}");
+        assert_eq!(
+            output.matches("ermission denied").count(),
+            4,
+            "{user:?}: {output}"
+        );
         assert!(
-            !said.contains(SECRET) && !said.contains("SANDBOX_SECRET"),
-            "{said}"
+            !output.contains(SECRET) && !output.contains("SANDBOX_SECRET"),
+            "{output}"
         );
     }
 }
@@ -127,8 +132,8 @@ fn a_command_cannot_act_through_the_port() {
             "exec 3<>/dev/tcp/127.0.0.1/{port}; \
              printf 'GET /file/workspace/x HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n\\r\\n' >&3; cat <&3"
         );
-        let said = sh(&sandboxd, &format!("exec bash -c {}", quoted(&script)));
-        assert!(said.starts_with("HTTP/1.1 401"), "{user:?}: {said}");
+        let output = sh(&sandboxd, &format!("exec bash -c {}", quoted(&script)));
+        assert!(output.starts_with("HTTP/1.1 401"), "{user:?}: {output}");
     }
 }
 
@@ -152,11 +157,11 @@ fn a_command_of_another_user_cannot_end_or_trace_sandboxd() {
         return;
     }
     let sandboxd = with_secret(Some("nobody"));
-    let said = sh(
+    let output = sh(
         &sandboxd,
         "for s in TERM KILL STOP INT; do kill -$s $PPID 2>&1; done; kill -KILL -1 2>/dev/null; echo not reached",
     );
-    assert_eq!(said.matches("not permitted").count(), 4, "{said}");
+    assert_eq!(output.matches("not permitted").count(), 4, "{output}");
     assert!(
         request(&sandboxd, "GET /health", Some(SECRET), "")
             .0
@@ -197,7 +202,7 @@ fn the_log_has_nothing_of_clients_and_no_secret() {
 }
 
 #[test]
-fn errors_say_nothing_of_the_inside() {
+fn errors_reveal_no_internals() {
     let sandboxd = with_secret(None);
     let inside = sandboxd.workspace.path().to_str().unwrap().to_owned();
     std::os::unix::fs::symlink("/etc/passwd", sandboxd.workspace.path().join("out")).unwrap();
@@ -220,7 +225,7 @@ fn errors_say_nothing_of_the_inside() {
         (&format!("PUT /file/workspace/{long}"), "x"),
         ("GET /file/%2e%2e/etc/passwd", ""),
     ] {
-        let (_, said) = request(&sandboxd, first, Some(SECRET), body);
+        let (_, output) = request(&sandboxd, first, Some(SECRET), body);
         for word in [
             &*inside,
             "/proc/self",
@@ -230,7 +235,7 @@ fn errors_say_nothing_of_the_inside() {
             "root:",
             SECRET,
         ] {
-            assert!(!said.contains(word), "{first}: {said}");
+            assert!(!output.contains(word), "{first}: {output}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a session keeps between commands.
+//! The state that a session keeps between commands.
 
 use std::fs;
 
@@ -205,7 +205,7 @@ fn a_command_s_own_directory_and_variables_are_its_own() {
             (&["printenv", "B"], "", 1),
         ],
     );
-    // What it changes of them counts.
+    // Its changes to them are kept.
     let body = json!({"argv": ["sh", "-c", "export A=$A+; cd .."], "cwd": "src", "env": {"A": "own"}});
     assert_eq!(sandboxd.exec_in("s", &body).code(), 0);
     runs(

@@ -1,4 +1,4 @@
-//! Sessions are made and deleted; what ends early changes nothing.
+//! Sessions are created and deleted; a command that ends early changes nothing.
 
 use std::fs;
 use std::time::{Duration, Instant};

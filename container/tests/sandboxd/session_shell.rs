@@ -1,4 +1,5 @@
-//! A command in a session is the command that it is without one; and nothing that it does wedges the session.
+//! A command behaves the same with and without a session, and nothing that it does blocks the
+//! session.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Sandboxd;
 
-/// Runs it without a session and in one: both must say the same.
+/// Runs a command without a session and in one: both must have the same result.
 fn is_the_same(sandboxd: &Sandboxd, body: &Value) {
     let plain = sandboxd.exec(body);
     let member = sandboxd.exec_in("s", body);
@@ -191,7 +192,8 @@ fn much_state() {
     for shell in ["bash", "sh"] {
         assert_eq!(sandboxd.run_in("s", &[shell, "-c", "echo ${#V7}"]).0, "100000\n");
     }
-    // More than the kernel takes for any program: then only what needs none works, and that suffices to undo it.
+    // More than the kernel takes for any program: then only what needs none works, and that
+    // suffices to undo it.
     assert_eq!(
         sandboxd
             .run_in("s", &["bash", "-c", "for i in {20..30}; do export V$i=$V7; done"])

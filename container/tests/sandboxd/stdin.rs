@@ -1,4 +1,4 @@
-//! What a command reads.
+//! The standard input of a command.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,9 +14,12 @@ fn text_bytes_and_nothing() {
     let bytes: Vec<u8> = (0..=255).collect();
     let output = sandboxd.exec(&json!({"argv": ["cat"], "stdin": {"base64": STANDARD.encode(&bytes)}}));
     assert_eq!(output.stdout(), bytes);
-    for body in [json!({"argv": ["cat"]}), json!({"argv": ["cat"], "stdin": ""})] {
-        let output = sandboxd.exec(&body);
+    for stdin in [json!(null), json!(""), json!({"base64": ""})] {
+        let output = sandboxd.exec(&json!({"argv": ["cat"], "stdin": stdin}));
         assert_eq!((output.code(), output.events.len()), (0, 0));
+        // Programs like `rg` read a pipe instead of the files around them, also an empty one.
+        let output = sandboxd.exec(&json!({"argv": ["readlink", "/proc/self/fd/0"], "stdin": stdin}));
+        assert_eq!(output.text(), "/dev/null\n", "{stdin}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Archives, and the connections of terminals: what is over their limits is refused, and there is room again.
+//! Archives, and the connections of terminals: those over the limits are refused, and capacity
+//! comes back.
 
 use std::io::Write as _;
 use std::thread;
@@ -22,7 +23,7 @@ fn archives_over_the_limit_are_refused() {
     let head = "POST /hydrate HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
     let mut unfinished = Vec::new();
     eventually("it is under way", || {
-        // It is refused itself while the one before is still put away.
+        // It may be refused while the one before is still being cleaned up.
         let mut connection = sandboxd.connect();
         connection.write_all(head.as_bytes()).unwrap();
         unfinished.push(connection);
@@ -32,7 +33,7 @@ fn archives_over_the_limit_are_refused() {
     for (method, path) in [("GET", "/persist"), ("POST", "/hydrate")] {
         let (head, body) = sandboxd.request(method, path);
         assert!(
-            head.starts_with("http/1.1 503") && head.contains("retry-after: 1"),
+            head.starts_with("http/1.1 503") && head.contains("retry-after: "),
             "{head}"
         );
         assert!(
@@ -42,7 +43,9 @@ fn archives_over_the_limit_are_refused() {
     }
     assert_eq!(sandboxd.exec(&json!({"argv": ["echo", "well"]})).text(), "well\n");
     drop(unfinished);
-    eventually("there is room again", || persist().0.starts_with("http/1.1 200"));
+    eventually("there is capacity again", || {
+        persist().0.starts_with("http/1.1 200")
+    });
 }
 
 #[test]
@@ -53,15 +56,15 @@ fn archives_share_the_buffers() {
         "POST /hydrate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    // It is either found to be no archive first, or to be more than there is room for.
+    // Either the malformed archive or the limit is found first.
     let (head, text) = sandboxd.raw_request((head + &body).as_bytes());
     assert!(
         head.starts_with("http/1.1 400") || text.contains("SANDBOX_MAX_BUFFER_BYTES"),
         "{head}{text}"
     );
-    // And gave back what it had: an archive takes all that there is.
+    // And released its buffers: an archive takes all that there are.
     for _ in 0..20 {
-        eventually("there is room", || {
+        eventually("there is capacity", || {
             sandboxd.request("GET", "/persist").0.starts_with("http/1.1 200")
         });
     }
@@ -77,7 +80,7 @@ fn a_terminal_counts_as_a_connection_for_as_long_as_it_has_a_client() {
         assert!(body.contains("SANDBOX_MAX_CONNECTIONS"), "{body}");
     }
     drop(terminals);
-    eventually("there is room again", || {
+    eventually("there is capacity again", || {
         sandboxd.request("GET", "/health").0.starts_with("http/1.1 200")
     });
     drop(Terminal::open(&sandboxd, ""));

@@ -60,12 +60,12 @@ fn a_stopped_command() {
 }
 
 #[test]
-fn a_tree_that_goes_on_growing() {
+fn a_tree_that_keeps_growing() {
     times_out("trap '' TERM; echo started; while :; do setsid SLEEP & sleep 0.01; done & SLEEP");
 }
 
 #[test]
-fn a_command_that_ends_on_sigterm_says_its_last_words() {
+fn a_command_that_ends_on_sigterm_writes_its_last_output() {
     let sandboxd = Sandboxd::start();
     let script = "trap 'echo last words; exit 0' TERM; sleep 60 & wait";
     let output = sandboxd.exec(&json!({"argv": ["sh", "-c", script], "timeout_ms": 300}));
@@ -106,4 +106,6 @@ fn a_command_that_is_quicker() {
     let sandboxd = Sandboxd::start();
     let output = sandboxd.exec(&json!({"argv": ["sh", "-c", "exit 3"], "timeout_ms": u64::MAX}));
     assert_eq!((output.code(), output.exit.timed_out), (3, false));
+    let output = sandboxd.exec(&json!({"argv": ["sh", "-c", "exit 124"], "timeout_ms": u64::MAX}));
+    assert_eq!((output.code(), output.exit.timed_out), (124, false));
 }

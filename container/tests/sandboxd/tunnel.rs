@@ -1,4 +1,4 @@
-//! Tunnels, by a stand-in for `cloudflared` that says what it was given.
+//! Tunnels, with a stand-in for `cloudflared` that reports its input.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -112,20 +112,20 @@ fn a_named_tunnel_gets_its_token_by_the_environment() {
 fn another_name_on_the_same_port_is_refused() {
     let tunnels = Tunnels::start();
     tunnels.open("8080", &named("app"));
-    for (body, words) in [
+    for (body, message) in [
         ("{}".to_owned(), "the name app"),
         (named("other"), "the name app"),
     ] {
-        let (status, error) = tunnels.refusal("POST", "8080", &body);
+        let (status, error) = tunnels.error_of("POST", "8080", &body);
         assert_eq!((status, error.code), (502, ErrorCode::TunnelError));
-        assert!(error.error.contains(words), "{}", error.error);
+        assert!(error.error.contains(message), "{}", error.error);
     }
     tunnels.open("8081", "{}");
     for (method, port, body) in [
         ("POST", "8081", named("app")),
         ("GET", "8081?name=app", String::new()),
     ] {
-        let (status, error) = tunnels.refusal(method, port, &body);
+        let (status, error) = tunnels.error_of(method, port, &body);
         assert_eq!((status, error.code), (502, ErrorCode::TunnelError));
         assert!(error.error.contains("no name"), "{}", error.error);
     }
@@ -160,7 +160,7 @@ fn a_cloudflared_that_died_is_noticed_and_the_next_call_starts_another() {
 fn a_cloudflared_that_fails_is_quoted_without_its_token() {
     let tunnels = Tunnels::start();
     tunnels.set_mode("refuse");
-    let (status, error) = tunnels.refusal("POST", "8080", &named("app"));
+    let (status, error) = tunnels.error_of("POST", "8080", &named("app"));
     assert_eq!((status, error.code), (502, ErrorCode::TunnelError));
     assert!(
         error.error.contains("exit code 1")
@@ -174,10 +174,10 @@ fn a_cloudflared_that_fails_is_quoted_without_its_token() {
 }
 
 #[test]
-fn a_missing_cloudflared_is_said_before_anything_is_prepared() {
+fn a_missing_cloudflared_is_reported_before_anything_is_prepared() {
     let tunnels = Tunnels::start_with(&[("SANDBOX_CLOUDFLARED", "/nowhere/cloudflared")]);
     for (method, port) in [("GET", "8080?name=app"), ("POST", "8080")] {
-        let (status, error) = tunnels.refusal(method, port, "{}");
+        let (status, error) = tunnels.error_of(method, port, "{}");
         assert_eq!((status, error.code), (502, ErrorCode::TunnelError), "{method}");
         assert!(error.error.contains("/nowhere/cloudflared"), "{}", error.error);
     }
@@ -187,14 +187,14 @@ fn a_missing_cloudflared_is_said_before_anything_is_prepared() {
 #[test]
 fn bad_ports_and_bodies_are_refused() {
     let tunnels = Tunnels::start();
-    for port in ["80", "3000", "65536", "x"] {
+    for port in ["80", "28671", "65536", "x"] {
         for (method, query) in [("GET", "?name=app"), ("POST", ""), ("DELETE", "")] {
-            let (status, error) = tunnels.refusal(method, &format!("{port}{query}"), "{}");
+            let (status, error) = tunnels.error_of(method, &format!("{port}{query}"), "{}");
             assert_eq!((status, error.code), (400, ErrorCode::InvalidRequest), "{port}");
         }
     }
     for body in ["", "{", r#"{"named":{"name":"app"}}"#, &named("A.B")] {
-        let (status, error) = tunnels.refusal("POST", "8080", body);
+        let (status, error) = tunnels.error_of("POST", "8080", body);
         assert_eq!((status, error.code), (400, ErrorCode::InvalidRequest), "{body}");
     }
     assert_eq!(tunnels.runs().len(), 0);
@@ -206,10 +206,10 @@ fn there_is_a_limit() {
     for port in 8000..8016 {
         tunnels.open(&port.to_string(), "{}");
     }
-    let (status, error) = tunnels.refusal("POST", "8016", "{}");
+    let (status, error) = tunnels.error_of("POST", "8016", "{}");
     assert_eq!((status, error.code), (503, ErrorCode::LimitExceeded));
-    let words = "too many tunnels: the limit is 16 (SANDBOX_MAX_TUNNELS)";
-    assert_eq!(error.error, words);
+    let message = "too many tunnels: the limit is 16 (SANDBOX_MAX_TUNNELS)";
+    assert_eq!(error.error, message);
     tunnels.request("DELETE", "8000", "");
     tunnels.open("8016", "{}");
 }
@@ -253,7 +253,7 @@ fn it_ends_with_sandboxd() {
     assert!(!is_alive(pid));
 }
 
-/// Only root can switch users; the test says nothing where it is run by others.
+/// Only root can switch users; run by others, the test checks nothing.
 #[test]
 fn commands_cannot_read_its_environment_or_end_it() {
     if !rustix::process::getuid().is_root() {

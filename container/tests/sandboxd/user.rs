@@ -1,4 +1,5 @@
-//! Commands run as another user. Only root can make that so; the tests say nothing where they are run by others.
+//! Commands run as another user. Only root can switch users; run by others, the tests check
+//! nothing.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -70,7 +71,7 @@ fn a_user_that_does_not_exist() {
 }
 
 #[test]
-fn what_the_kernel_cannot_execute_is_said_so() {
+fn a_file_that_the_kernel_cannot_execute_is_reported() {
     if !is_root() {
         return;
     }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
+use bytes::Bytes;
+use futures_util::stream;
 use reqwest::{Body, Response, StatusCode};
 use rustix::fs::{Gid, Uid};
 use sandbox_protocol::{ErrorBody, ErrorCode, WorkspacePath, sandboxd as paths};
@@ -42,12 +44,12 @@ impl Served {
         }
     }
 
-    /// The place of `name` in the workspace.
+    /// The path of `name` in the workspace.
     pub fn inside(&self, name: &str) -> PathBuf {
         self.parent.path().join("workspace").join(name)
     }
 
-    /// The place of `name` beside the workspace.
+    /// The path of `name` beside the workspace.
     pub fn outside(&self, name: &str) -> PathBuf {
         self.parent.path().join("outside").join(name)
     }
@@ -71,7 +73,7 @@ impl Served {
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// A request of these very bytes, on a connection of its own.
+    /// Sends a request of exactly these bytes, on a connection of its own.
     pub fn send(&self, request: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -104,7 +106,7 @@ pub async fn serve(workspace: Workspace) -> SocketAddr {
 }
 
 /// The status and code of an error, whose body must have the contract's form.
-pub async fn refusal(response: Response) -> (StatusCode, ErrorCode, String) {
+pub async fn error_of(response: Response) -> (StatusCode, ErrorCode, String) {
     let status = response.status();
     let body: ErrorBody = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     (status, body.code, body.error)
@@ -133,4 +135,12 @@ pub fn mode(path: &Path) -> u32 {
 pub fn fifo(path: &Path) {
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o644.into(), 0).unwrap();
+}
+
+/// A body of no announced length: blocks of `size` bytes.
+pub fn chunked(blocks: usize, size: usize) -> Body {
+    let block = Bytes::from(vec![b'x'; size]);
+    Body::wrap_stream(stream::iter(
+        (0..blocks).map(move |_| Ok::<_, std::io::Error>(block.clone())),
+    ))
 }

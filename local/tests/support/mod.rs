@@ -1,35 +1,18 @@
-//! A `sandbox-local` of the test's own, and what it takes to look at it from outside.
+//! A `sandbox-local` for one test, and helpers that inspect it from outside.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, Response};
+use sandbar_tests::build;
 use sandbox_protocol::local::{Boot, Start, Status};
 use sandbox_protocol::sandboxd;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-local");
-
-/// The path of `sandboxd`: `SANDBOXD_BIN`, or else the debug build, made if need be.
-pub fn sandboxd_program() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        if let Some(path) = std::env::var_os("SANDBOXD_BIN") {
-            return path.into();
-        }
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "sandboxd"])
-            .status()
-            .unwrap();
-        assert!(built.success());
-        let target = Path::new(PROGRAM).ancestors().nth(2).unwrap();
-        target.join("debug/sandboxd")
-    })
-}
 
 /// The command that runs `sandbox-local` on a state directory.
 pub fn command(sandboxd: &Path, state_dir: &Path) -> Command {
@@ -42,7 +25,7 @@ pub fn command(sandboxd: &Path, state_dir: &Path) -> Command {
     command
 }
 
-/// A `sandbox-local` that runs; killed when dropped.
+/// A running `sandbox-local`; killed when dropped.
 pub struct Local {
     pub process: Child,
     pub url: String,
@@ -51,7 +34,7 @@ pub struct Local {
 
 impl Local {
     pub fn start(state_dir: &Path) -> Self {
-        Self::spawn(command(sandboxd_program(), state_dir))
+        Self::spawn(command(&build::sandboxd(), state_dir))
     }
 
     pub fn spawn(mut command: Command) -> Self {
@@ -83,7 +66,7 @@ impl Local {
             .unwrap()
     }
 
-    /// Starts a sandbox and gives the boot that runs then.
+    /// Starts a sandbox and returns the running boot.
     pub async fn boot(&self, id: &str, boot_id: &str) -> Boot {
         let response = self.try_start(id, boot_id).await;
         assert_eq!(response.status(), 200);
@@ -134,7 +117,7 @@ pub async fn get(url: &str) -> Response {
     reqwest::get(url).await.unwrap()
 }
 
-/// What a shell script prints in the sandbox at this address, both streams in one.
+/// The output of a shell script in the sandbox at this address, both streams in one.
 pub async fn sh(boot: &Boot, script: &str) -> String {
     let exec = serde_json::json!({ "argv": ["sh", "-c", format!("exec 2>&1; {script}")] });
     let url = format!("http://{}{}", boot.address, sandboxd::EXEC);
@@ -151,8 +134,8 @@ pub async fn sh(boot: &Boot, script: &str) -> String {
     String::from_utf8(output).unwrap().trim_end().to_owned()
 }
 
-/// The processes of this machine that were started for a boot, bubblewrap's included: what has its id in the
-/// environment.
+/// The processes of this machine that were started for a boot, including bubblewrap: those with its
+/// id in the environment.
 pub fn processes(boot_id: &str) -> Vec<i32> {
     let variable = format!("{}={boot_id}", sandboxd::BOOT_ID_ENV);
     let of_boot = |pid: &i32| {
@@ -175,7 +158,7 @@ pub fn sandboxd_process(boot_id: &str) -> i32 {
     processes(boot_id).into_iter().find(is_sandboxd).unwrap()
 }
 
-/// Waits until something holds, which it must within ten seconds.
+/// Waits until the condition holds; fails after ten seconds.
 pub async fn eventually(holds: impl Fn() -> bool) {
     for _ in 0..1000 {
         if holds() {

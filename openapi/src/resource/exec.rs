@@ -1,48 +1,47 @@
 //! Commands.
 
 use sandbox_protocol::exec::ExecRequest;
+use sandbox_protocol::route;
 use sandbox_protocol::{ErrorCode, event};
 use serde_json::json;
 
 use crate::answer::{Answer, Header};
-use crate::operation::{Method, Operation, Required};
+use crate::failure::LOST;
+use crate::operation::{Operation, Required};
 
 const TEXT: &str = "\
-`argv` is executed as it is, with no shell between; a bare builtin (`cd`, `export`…) runs in a shell.
+`argv` is executed without a shell. A bare builtin (`cd`, `export`…) runs in a shell.
 
-The answer is a stream of Server-Sent Events, each with an `id` that counts from 1:
+The response is a stream of Server-Sent Events. Each event has an `id`, counted from 1:
 
-- `stdout`, `stderr`: base64 of at most 48 KiB, byte-exact when put together, cut between characters where it is text
+- `stdout`, `stderr`: base64 of at most 48 KiB of output. The decoded pieces in order are the output, byte for byte. A piece never splits a \
+character of text
 - `exit`: the schema `Exit`. The last event
-- `error`: the schema `ErrorResponse`, `exec_error`, `session_error` or `exec_transport_error`. The last event, only when the command's end \
-is not known
+- `error`: the schema `ErrorResponse` with the code `exec_error`, `session_error` or `exec_transport_error`. The last event, sent only when \
+the end of the command is not known
 
-A stream that is silent carries a comment at least every 5 s. When the client leaves, the command is ended with all its \
-processes, unless it is `detached`. A program that is not found is 127, one that cannot be executed 126, one that a signal \
-ended 128 plus the signal's number.";
+A silent stream carries a comment at least every 5 s. When the client disconnects, the command is ended with all its processes, unless it is \
+`detached`. Exit codes: 127 when the program was not found, 126 when it cannot be executed, 128+N when signal N ended it, 124 after a timeout.";
 
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(
-            "execCommand",
-            Method::Post,
-            "/v1/sandbox/{id}/exec",
+            route::Operation::ExecCommand,
             "Commands",
             "Run a command",
         )
         .text(TEXT)
-        .in_sandbox()
-        .in_session("The session that the command runs in; made if there is none. Its commands run one after another.")
+        .in_session("The session of the command. The first use creates it. Commands of a session run one after another.")
         .json_body::<ExecRequest>(
             Required::Yes,
-            |body| ExecRequest::parse(body).map(drop),
+            ExecRequest::check,
             &[
                 (
-                    "Small",
+                    "A command",
                     json!({ "argv": ["sh", "-c", "echo hello from $(uname)"] }),
                 ),
                 (
-                    "Everything",
+                    "All fields",
                     json!({
                         "argv": ["sh", "-c", "cat; echo $GREETING"],
                         "timeout_ms": 60_000,
@@ -75,18 +74,18 @@ pub fn operations() -> Vec<Operation> {
             ErrorCode::PayloadTooLarge,
             "payload too large: the limit is 33554432 bytes",
         )
-        .fails(
-            502,
-            ErrorCode::ExecError,
-            "exec failed: Resource temporarily unavailable (os error 11)",
-        )
-        .fails(502, ErrorCode::SessionError, "256 commands wait for session work already"),
+        .fails(502, ErrorCode::ExecTransportError, LOST),
     ]
 }
 
 fn stream() -> Answer {
     let example = "id: 1\nevent: stdout\ndata: aGVsbG8gZnJvbSBMaW51eAo=\n\nid: 2\nevent: exit\ndata: {\"exit_code\":0}\n\n";
-    Answer::text(event::CONTENT_TYPE, "The command's stream")
+    Answer::text(event::CONTENT_TYPE, "Event stream of the command")
         .header(Header::text("Cache-Control", "`no-cache`"))
+        .codes(&[
+            ErrorCode::ExecError,
+            ErrorCode::SessionError,
+            ErrorCode::ExecTransportError,
+        ])
         .example(example.into())
 }

@@ -2,35 +2,35 @@
 
 use sandbox_protocol::ErrorCode;
 use sandbox_protocol::answer::Written;
+use sandbox_protocol::route;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Header};
-use crate::operation::{Method, Operation};
+use crate::operation::Operation;
 
 const TAG: &str = "Files";
-const PATH: &str = "/v1/sandbox/{id}/file/{path}";
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        on_file("readFile", Method::Get, "Read a file", READ)
+        on_file(route::Operation::ReadFile,"Read a file", READ)
             .conditions()
             .parameter(
                 "header",
                 "Range",
-                "Which bytes: `bytes=0-99`, `bytes=100-`, `bytes=-100`. One range.",
+                "One range of bytes: `bytes=0-99`, `bytes=100-` or `bytes=-100`.",
                 text(),
             )
             .parameter(
                 "header",
                 "If-Range",
-                "The range counts only if this `ETag` or date still holds.",
+                "Applies `Range` only if the file still has this `ETag` or date.",
                 text(),
             )
-            .answers(200, file("The whole file"))
+            .answers(200, file("Whole file"))
             .answers(
                 206,
-                file("The bytes that `Range` asks for")
-                    .header(Header::text("Content-Range", "Which of how many")),
+                file("Requested range of the file")
+                    .header(Header::text("Content-Range", "Range and size, such as `bytes 0-99/1234`")),
             )
             .readable()
             .fails(
@@ -39,19 +39,25 @@ pub fn operations() -> Vec<Operation> {
                 "range not satisfiable: the file has 5 bytes",
             ),
         on_file(
-            "headFile",
-            Method::Head,
-            "Look at a file",
-            "The headers of a read, without the bytes.",
+            route::Operation::HeadFile,"Get the headers of a file",
+            "Returns the headers of `readFile` without the bytes.",
         )
         .conditions()
-        .answers(200, file("The file\'s headers").without_body())
+        .answers(200, file("Headers of the file").without_body())
         .readable(),
-        on_file("writeFile", Method::Put, "Write a file", WRITE)
+        on_file(route::Operation::WriteFile,"Write a file", WRITE)
+            .parameter(
+                "query",
+                "in_place",
+                "Writes into the existing file instead of replacing it, so that watchers and programs that have the file \
+                 open see the new bytes. The write is not atomic: readers can see a part of the file, and an upload \
+                 that breaks off leaves a part.",
+                json!({ "type": "boolean", "default": false }),
+            )
             .bytes_body()
             .answers(
                 200,
-                Answer::json::<Written>("The body is the file", json!({ "ok": true })),
+                Answer::json::<Written>("File was written", json!({ "ok": true })),
             )
             .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
             .fails(
@@ -78,26 +84,25 @@ pub fn operations() -> Vec<Operation> {
 }
 
 const READ: &str = "\
-The bytes come as they are, of any size, with `ETag` and `Last-Modified`. What is appended meanwhile is left out; a file that \
-shrinks breaks the connection off.";
+Returns the bytes of a file of any size, with `ETag` and `Last-Modified`. Bytes that are appended during the read are not sent. \
+When the file shrinks during the read, the connection breaks off.";
 
 const WRITE: &str = "\
-Makes the parents. Until the whole body has come, readers see the old file; an upload that breaks off changes nothing. A file \
-that is replaced keeps its mode. A body may be chunked, of any length.";
+Creates missing parent directories. Readers see the old file until the whole body has arrived; an upload that breaks off changes \
+nothing. The new file keeps the mode of the file that it replaces. The body can be chunked and of any length.";
 
-fn on_file(id: &'static str, method: Method, summary: &'static str, description: &'static str) -> Operation {
-    Operation::new(id, method, PATH, TAG, summary)
+fn on_file(operation: route::Operation, summary: &'static str, description: &'static str) -> Operation {
+    Operation::new(operation, TAG, summary)
         .text(description)
-        .in_sandbox()
-        .in_session("Has no meaning for files: their path is from /workspace in any session.")
+        .in_session("Has no effect: paths of files start at /workspace in every session.")
         .parameter(
             "path",
             "path",
-            "Absolute, without the leading slash, each part percent-encoded: `workspace/a%20b/c.txt`. Slashes between parts \
-             stay as they are; an encoded one is refused.",
+            "The absolute path without its leading slash, percent-encoded: `workspace/a%20b/c.txt`. An encoded slash (`%2F`) \
+             separates like any other.",
             json!({ "type": "string", "minLength": 1, "example": "workspace/main.py" }),
         )
-        .fails(400, ErrorCode::InvalidRequest, "path must not contain an encoded slash (%2F)")
+        .fails(400, ErrorCode::InvalidRequest, "path must not contain NUL")
         .fails(403, ErrorCode::InvalidRequest, "path must resolve to a location within /workspace")
 }
 
@@ -106,16 +111,16 @@ impl Operation {
         self.parameter(
             "header",
             "If-None-Match",
-            "304 if the file has one of these `ETag`s.",
+            "Answers 304 if the file has one of these `ETag`s.",
             text(),
         )
         .parameter(
             "header",
             "If-Modified-Since",
-            "304 if the file was not changed since.",
+            "Answers 304 if the file has not changed since this date.",
             text(),
         )
-        .answers(304, Answer::empty("The file is the one that the client has"))
+        .answers(304, Answer::empty("Client's copy is current"))
     }
 
     fn readable(self) -> Self {
@@ -141,8 +146,11 @@ fn file(description: &str) -> Answer {
     Answer::bytes(description)
         .header(Header::text(
             "ETag",
-            "Strong, unless the file was changed just now",
+            "Strong entity tag. The tag of a file that has just changed is valid for this response only",
         ))
-        .header(Header::text("Last-Modified", "When it was written"))
+        .header(Header::text(
+            "Last-Modified",
+            "Time of the last change of the content",
+        ))
         .header(Header::text("Accept-Ranges", "`bytes`"))
 }

@@ -1,17 +1,18 @@
 //! Buckets as directories.
 
 use sandbox_protocol::answer::Done;
+use sandbox_protocol::route;
 use sandbox_protocol::{ErrorCode, MountRequest, UnmountRequest};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::operation::{Method, Operation, Required};
+use crate::operation::{Operation, Required};
 
 const TAG: &str = "Mounts";
 
 const PLACES: &[&str] = &["mountPath must not", "mountPath is too long"];
 
-/// The refusals of a mount that no schema can say.
+/// Beginnings of errors of a mount that a schema cannot express.
 const SOURCES: &[&str] = &[
     "mountPath must not",
     "mountPath is too long",
@@ -39,36 +40,33 @@ pub fn operations() -> Vec<Operation> {
     });
     vec![
         Operation::new(
-            "mountBucket",
-            Method::Post,
-            "/v1/sandbox/{id}/mount",
+            route::Operation::MountBucket,
             TAG,
             "Mount a bucket",
         )
         .text(
-            "The bucket is a directory of the sandbox, by s3fs, until it is unmounted or the sandbox ends. With `binding`, or \
-             `options.credentialProxy`, the Worker answers s3fs, and the sandbox has no key to the bucket.",
+            "Makes the bucket a directory of the sandbox, by s3fs, until it is unmounted or the sandbox ends. With `binding` or \
+             `options.credentialProxy`, the Worker answers the requests of s3fs, and the sandbox has no key to the bucket.",
         )
-        .in_sandbox()
         .json_body::<MountRequest>(
             Required::Yes,
             |body| MountRequest::parse(body).map(drop),
             &[
                 (
-                    "With the deployment's own credentials",
+                    "With the credentials of the deployment",
                     json!({ "bucket": "my-bucket", "mountPath": "/mnt/data" }),
                 ),
                 (
-                    "A bucket that is bound to the Worker",
+                    "By a binding of the Worker",
                     json!({ "binding": "MY_BUCKET", "mountPath": "/mnt/data", "options": { "prefix": "users/7" } }),
                 ),
-                ("Everything", everything),
+                ("All fields", everything),
             ],
         )
         .refuses_besides(SOURCES)
         .answers(
             200,
-            Answer::json::<Done>("The bucket answers at its path", json!({ "ok": true })),
+            Answer::json::<Done>("Bucket is mounted", json!({ "ok": true })),
         )
         .fails(
             400,
@@ -88,14 +86,14 @@ pub fn operations() -> Vec<Operation> {
             "mount failed: s3fs: The specified bucket does not exist",
         ),
         Operation::new(
-            "unmountBucket",
-            Method::Post,
-            "/v1/sandbox/{id}/unmount",
+            route::Operation::UnmountBucket,
             TAG,
             "Unmount a bucket",
         )
-        .text("What was written is in the bucket when this is answered.")
-        .in_sandbox()
+        .text(
+            "Unmounts a bucket. Written data is in the bucket when this operation answers. Starts no sandbox: a sandbox that is \
+             not running has no mounts.",
+        )
         .json_body::<UnmountRequest>(
             Required::Yes,
             |body| UnmountRequest::parse(body).map(drop),
@@ -104,7 +102,7 @@ pub fn operations() -> Vec<Operation> {
         .refuses_besides(PLACES)
         .answers(
             200,
-            Answer::json::<Done>("Nothing is mounted there", json!({ "ok": true })),
+            Answer::json::<Done>("Bucket is unmounted", json!({ "ok": true })),
         )
         .fails(
             400,
@@ -120,7 +118,7 @@ pub fn operations() -> Vec<Operation> {
         .fails(
             502,
             ErrorCode::UnmountError,
-            "unmount failed: nothing is mounted on /mnt/data",
+            "unmount failed: no bucket is mounted at /mnt/data",
         ),
     ]
 }

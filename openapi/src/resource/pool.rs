@@ -3,10 +3,11 @@
 use sandbox_protocol::ErrorCode;
 use sandbox_protocol::answer::Done;
 use sandbox_protocol::pool::PoolStats;
+use sandbox_protocol::route;
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::operation::{Method, Operation};
+use crate::operation::Operation;
 
 const TAG: &str = "Warm pool";
 
@@ -20,32 +21,29 @@ pub fn operations() -> Vec<Operation> {
     });
     vec![
         on_pool(
-            "getPoolStats",
-            Method::Get,
-            "/v1/pool/stats",
-            "Count the sandboxes",
+            route::Operation::GetPoolStats,
+            "Get the pool's statistics",
         )
-        .text("Sandboxes that run and wait, and that run for clients. All 0 while the pool is off.")
-        .answers(200, Answer::json::<PoolStats>("The pool now", stats)),
-        on_pool("primePool", Method::Post, "/v1/pool/prime", "Fill the pool")
-            .text("The pool fills up from now on. Nothing happens while it is off.")
-            .answers(200, Answer::json::<Done>("It fills up", json!({ "ok": true }))),
+        .text("Counts the warm sandboxes, which run and wait, and the assigned ones, which run for clients. All counts are 0 while \
+                 the pool is off.")
+        .answers(200, Answer::json::<PoolStats>("Statistics of the pool", stats)),
+        on_pool(route::Operation::PrimePool, "Fill the warm pool")
+            .text("Makes the pool start its missing sandboxes now. Has no effect while the pool is off.")
+            .answers(200, Answer::json::<Done>("Pool is filling up", json!({ "ok": true }))),
         on_pool(
-            "shutdownPrewarmed",
-            Method::Post,
-            "/v1/pool/shutdown-prewarmed",
-            "Empty the pool",
+            route::Operation::ShutdownPrewarmed,
+            "Empty the warm pool",
         )
-        .text("Stops the sandboxes that wait. A pool that is on fills up again at its next look.")
+        .text("Stops the warm sandboxes. A pool that is on fills up again at its next check.")
         .answers(
             200,
-            Answer::json::<Done>("They are stopped", json!({ "ok": true })),
+            Answer::json::<Done>("Warm sandboxes are stopped", json!({ "ok": true })),
         ),
     ]
 }
 
-fn on_pool(id: &'static str, method: Method, path: &'static str, summary: &'static str) -> Operation {
-    Operation::new(id, method, path, TAG, summary).fails(
+fn on_pool(operation: route::Operation, summary: &'static str) -> Operation {
+    Operation::new(operation, TAG, summary).fails(
         503,
         ErrorCode::SandboxUnavailable,
         "the WarmPool object did not answer: Network connection lost.",

@@ -1,11 +1,13 @@
 //! Sessions.
 
 use sandbox_protocol::ErrorCode;
+use sandbox_protocol::route;
 use sandbox_protocol::session::{CreateSession, SessionCreated, SessionDeleted, SessionId};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::operation::{Method, Operation, Required};
+use crate::failure::LOST;
+use crate::operation::{Operation, Required};
 use crate::schema;
 
 const TAG: &str = "Sessions";
@@ -13,31 +15,29 @@ const TAG: &str = "Sessions";
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(
-            "createSession",
-            Method::Post,
-            "/v1/sandbox/{id}/session",
+            route::Operation::CreateSession,
             TAG,
-            "Make a session",
+            "Create a session",
         )
         .text(
-            "Shell state that outlives a command: the working directory, exported variables, and of bash also functions, \
-             aliases and options. A session is also made by its first use. Made again with the same body it is the same one.",
+            "A session is shell state that outlives a command: the working directory, exported variables, and of bash also \
+             functions, aliases and options. The first use of a session id creates the session, too. The same request again \
+             succeeds; another `cwd` or `env` for the same id is 409.",
         )
-        .in_sandbox()
         .json_body::<CreateSession>(
             Required::No,
             |body| CreateSession::parse(body).map(drop),
             &[
-                ("Small", json!({})),
+                ("No fields", json!({})),
                 (
-                    "Everything",
+                    "All fields",
                     json!({ "id": "work", "cwd": "/workspace", "env": { "GREETING": "hello" } }),
                 ),
             ],
         )
         .answers(
             200,
-            Answer::json::<SessionCreated>("The session", json!({ "id": "work" })),
+            Answer::json::<SessionCreated>("Session exists", json!({ "id": "work" })),
         )
         .fails(400, ErrorCode::InvalidRequest, "Invalid session ID format")
         .fails(
@@ -60,21 +60,21 @@ pub fn operations() -> Vec<Operation> {
             ErrorCode::PayloadTooLarge,
             "payload too large: the limit is 1048576 bytes",
         )
-        .fails(502, ErrorCode::SessionError, "there are 1000 sessions already"),
+        .fails(502, ErrorCode::SessionError, LOST),
         Operation::new(
-            "deleteSession",
-            Method::Delete,
-            "/v1/sandbox/{id}/session/{sid}",
+            route::Operation::DeleteSession,
             TAG,
             "Delete a session",
         )
-        .text("Ends the command that runs in it. Processes that commands left in the background live on.")
-        .in_sandbox()
-        .parameter("path", "sid", "The session.", schema::of_request::<SessionId>())
+        .text(
+            "Ends the running command of the session. Background processes of earlier commands continue. Starts no sandbox: a \
+             sandbox that is not running has no sessions.",
+        )
+        .parameter("path", "sid", "The id of the session.", schema::of_request::<SessionId>())
         .answers(
             200,
             Answer::json::<SessionDeleted>(
-                "It is gone, and the command that ran in it has ended",
+                "Session is deleted, and its command has ended",
                 json!({ "success": true, "sessionId": "work" }),
             ),
         )
@@ -89,7 +89,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 impl Operation {
-    /// It knows the header that names a session; `description` says what it means here.
+    /// Adds the header that names a session.
     pub fn in_session(self, description: &str) -> Self {
         self.parameter(
             "header",

@@ -1,10 +1,11 @@
 //! Tunnels.
 
+use sandbox_protocol::route;
 use sandbox_protocol::{ErrorCode, Port, Tunnel, TunnelRequest};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::operation::{Method, Operation, Required};
+use crate::operation::{Operation, Required};
 use crate::schema;
 
 pub fn operations() -> Vec<Operation> {
@@ -17,44 +18,41 @@ pub fn operations() -> Vec<Operation> {
         "name": "app",
     });
     vec![
-        on_port("createTunnel", Method::Post, "Open a tunnel")
+        on_port(route::Operation::CreateTunnel,"Open a tunnel")
             .text(
-                "Gives a port of the sandbox a public address, by cloudflared. Without `name`, Cloudflare makes up a hostname, \
-                 and no account is needed; with it, the hostname is `{name}.{zone}` of the deployment's zone. The tunnel of a \
-                 port is one: it is reused while it is open, and gone with the sandbox.",
+                "Gives a port of the sandbox a public https address, by cloudflared. Without `name`, Cloudflare chooses a random \
+                 hostname, and no account is needed. With `name`, the hostname is `{name}.{zone}` in the zone of the \
+                 deployment. A port has one tunnel: the same request again returns it. The tunnel ends with its sandbox.",
             )
-            .starting()
             .json_body::<TunnelRequest>(
                 Required::No,
                 |body| TunnelRequest::parse(body).map(drop),
-                &[("Quick", json!({})), ("Named", json!({ "name": "app" }))],
+                &[("Random hostname", json!({})), ("Hostname in the zone", json!({ "name": "app" }))],
             )
-            .answers(200, Answer::json::<Tunnel>("It is open", open))
+            .answers(200, Answer::json::<Tunnel>("Tunnel is open", open))
             .fails(
                 413,
                 ErrorCode::PayloadTooLarge,
                 "payload too large: the limit is 16384 bytes",
             ),
-        on_port("deleteTunnel", Method::Delete, "Close a tunnel")
-            .text("Starts nothing: a port that has no tunnel is 204 too.")
-            .answers(204, Answer::empty("There is none")),
+        on_port(route::Operation::DeleteTunnel,"Close a tunnel")
+            .text("Closes the tunnel of a port. Starts no sandbox; a port without a tunnel is 204, too.")
+            .answers(204, Answer::empty("Port has no tunnel")),
     ]
 }
 
-fn on_port(id: &'static str, method: Method, summary: &'static str) -> Operation {
-    let path = "/v1/sandbox/{id}/tunnel/{port}";
-    Operation::new(id, method, path, "Tunnels", summary)
-        .of_sandbox()
+fn on_port(operation: route::Operation, summary: &'static str) -> Operation {
+    Operation::new(operation, "Tunnels", summary)
         .parameter(
             "path",
             "port",
-            "The port, not that of sandboxd.",
+            "The port of the server in the sandbox.",
             schema::of_request::<Port>(),
         )
         .fails(
             400,
             ErrorCode::InvalidRequest,
-            "Invalid port: it must be a number from 1024 to 65535, and not 3000, where sandboxd listens",
+            "Invalid port: it must be a number from 1024 to 65535, and not 28671, where sandboxd listens",
         )
         .fails(
             502,

@@ -2,46 +2,39 @@
 
 use sandbox_protocol::ErrorCode;
 use sandbox_protocol::answer::Done;
+use sandbox_protocol::route;
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::operation::{Method, Operation};
+use crate::operation::Operation;
 
 const TAG: &str = "Workspace";
 
 const PERSIST: &str = "\
-Hard links are written as files, sockets and FIFOs are left out. What goes wrong after the first bytes breaks the connection \
-off; an archive that ends properly is complete.";
+Returns /workspace as a tar. Hard links become separate files. Sockets, FIFOs, devices and mounts are left out. An error after the \
+first bytes breaks the connection off; an archive that ends properly is complete.";
 
 const HYDRATE: &str = "\
-Takes a tar as it is, in gzip or in Zstandard. Until the whole archive was received and understood, the workspace is as it \
-was. What is in the workspace and not in the archive stays. No member may lead out of the workspace.";
+Unpacks a tar, plain or compressed by gzip or Zstandard, over /workspace. The workspace changes only when the whole archive was \
+received and read. Files that the archive does not have remain. Members that lead out of the workspace are refused.";
 
 pub fn operations() -> Vec<Operation> {
     vec![
+        persist(route::Operation::PersistWorkspace, "Archive the workspace"),
         persist(
-            "persistWorkspace",
-            Method::Post,
-            "Take the workspace out as an archive",
-        ),
-        persist(
-            "downloadWorkspace",
-            Method::Get,
-            "Take the workspace out as an archive, from a link",
+            route::Operation::DownloadWorkspace,
+            "Download the workspace as an archive",
         ),
         Operation::new(
-            "hydrateWorkspace",
-            Method::Post,
-            "/v1/sandbox/{id}/hydrate",
+            route::Operation::HydrateWorkspace,
             TAG,
-            "Put an archive into the workspace",
+            "Restore the workspace from an archive",
         )
         .text(HYDRATE)
-        .in_sandbox()
         .bytes_body()
         .answers(
             200,
-            Answer::json::<Done>("All of it is in the workspace", json!({ "ok": true })),
+            Answer::json::<Done>("Archive was unpacked", json!({ "ok": true })),
         )
         .fails(400, ErrorCode::InvalidRequest, "Empty tar payload")
         .fails(400, ErrorCode::InvalidRequest, "the archive is truncated")
@@ -63,23 +56,23 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-fn persist(id: &'static str, method: Method, summary: &'static str) -> Operation {
-    Operation::new(id, method, "/v1/sandbox/{id}/persist", TAG, summary)
+fn persist(operation: route::Operation, summary: &'static str) -> Operation {
+    Operation::new(operation, TAG, summary)
         .text(PERSIST)
-        .in_sandbox()
         .parameter(
             "query",
             "excludes",
-            "What is left out: patterns as of `tar --exclude`, with commas between. None may have `..`.",
+            "Patterns of files to leave out, as of `tar --exclude`, relative to /workspace, separated by commas. A pattern that \
+             ends in a slash matches directories only. Blanks around a pattern are ignored. No pattern may have `..`.",
             json!({ "type": "string", "example": "node_modules,*.log" }),
         )
         .parameter(
             "query",
             "format",
-            "How it is packed.",
+            "The format of the archive.",
             json!({ "type": "string", "enum": ["tar", "tar.gz", "tar.zst"], "default": "tar" }),
         )
-        .answers(200, Answer::bytes("The archive"))
+        .answers(200, Answer::bytes("Archive"))
         .fails(
             400,
             ErrorCode::InvalidRequest,

@@ -21,15 +21,16 @@ fn bodies() -> Vec<(&'static str, Body)> {
     bodies
 }
 
-/// Whether a body is taken. `None`: not, for a reason that no schema can say, as that a path leads out of the workspace.
+/// Whether a body is taken. `None`: not, for a reason that no schema can say, as that a path leads
+/// out of the workspace.
 fn parses(body: &Body, value: &Value) -> Option<bool> {
     let parse = body.parse.expect("a parser of every JSON body");
     match parse(value.to_string().as_bytes()) {
         Ok(()) => Some(true),
-        Err(refusal) => {
-            let text = refusal.message();
+        Err(error) => {
+            let text = error.message();
             let besides = body.besides.iter().any(|beginning| text.starts_with(beginning));
-            (refusal.status() != 403 && !besides).then_some(false)
+            (error.status() != 403 && !besides).then_some(false)
         }
     }
 }
@@ -231,9 +232,9 @@ fn anything() -> BoxedStrategy<Value> {
 /// Something that is done to a value to make another one, wrong or not.
 #[derive(Debug, Clone)]
 enum Change {
-    /// Whatever stands at a place becomes something else.
+    /// Replaces the value at a pointer.
     Replace(Index, Value),
-    /// Whatever stands at a place goes.
+    /// Removes the value at a pointer.
     Remove(Index),
     /// A field that no schema knows is added.
     Add(Value),
@@ -250,17 +251,17 @@ fn change() -> BoxedStrategy<Change> {
 
 impl Change {
     fn apply(self, value: &mut Value) {
-        let mut places = Vec::new();
-        collect_places(value, String::new(), &mut places);
+        let mut pointers = Vec::new();
+        collect_pointers(value, String::new(), &mut pointers);
         match self {
             Self::Replace(at, new) => {
-                if let Some(place) = value.pointer_mut(at.get(&places).as_str()) {
-                    *place = new;
+                if let Some(target) = value.pointer_mut(at.get(&pointers).as_str()) {
+                    *target = new;
                 }
             }
             Self::Remove(at) => {
-                let place = at.get(&places);
-                let Some((parent, name)) = place.rsplit_once('/') else {
+                let pointer = at.get(&pointers);
+                let Some((parent, name)) = pointer.rsplit_once('/') else {
                     return;
                 };
                 let name = name.replace("~1", "/").replace("~0", "~");
@@ -280,20 +281,20 @@ impl Change {
 }
 
 /// The JSON pointers of a value and of everything in it.
-fn collect_places(value: &Value, at: String, places: &mut Vec<String>) {
+fn collect_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
                 let name = name.replace('~', "~0").replace('/', "~1");
-                collect_places(field, format!("{at}/{name}"), places);
+                collect_pointers(field, format!("{at}/{name}"), pointers);
             }
         }
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
-                collect_places(item, format!("{at}/{i}"), places);
+                collect_pointers(item, format!("{at}/{i}"), pointers);
             }
         }
         _ => {}
     }
-    places.push(at);
+    pointers.push(at);
 }

@@ -1,4 +1,4 @@
-//! The document and the contract: whatever the reference's document promises stands in ours too.
+//! The document has everything that the contract, the document of the reference, promises.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The reference's document, without its prose.
 static CONTRACT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../tests/contract/bridge-v1.json")).unwrap());
-static OURS: LazyLock<Value> = LazyLock::new(document);
+static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
 /// A value of a document, behind its references.
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
@@ -23,18 +23,18 @@ fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// The code of the contract that no operation ends in: the reference has it for a pool that does not answer, which is
-/// `sandbox_unavailable` here.
+/// The code of the contract that no operation ends in: the reference has it for a pool that does
+/// not answer, which is `sandbox_unavailable` here.
 const UNUSED_CODE: &str = "pool_error";
 
-/// Every operation of the contract: where it is, the contract's and ours.
+/// Every operation of the contract: its name, the contract's description and the document's.
 fn operations() -> Vec<(String, &'static Value, &'static Value)> {
     let mut operations = Vec::new();
     for (path, methods) in CONTRACT["paths"].as_object().unwrap() {
-        for (method, theirs) in methods.as_object().unwrap() {
-            let ours = &OURS["paths"][path][method];
-            assert!(ours.is_object(), "{method} {path} is missing");
-            operations.push((format!("{method} {path}"), theirs, ours));
+        for (method, expected) in methods.as_object().unwrap() {
+            let actual = &DOCUMENT["paths"][path][method];
+            assert!(actual.is_object(), "{method} {path} is missing");
+            operations.push((format!("{method} {path}"), expected, actual));
         }
     }
     operations
@@ -42,12 +42,12 @@ fn operations() -> Vec<(String, &'static Value, &'static Value)> {
 
 #[test]
 fn every_operation_is_there_by_its_name() {
-    for (at, theirs, ours) in operations() {
-        assert_eq!(theirs["operationId"], ours["operationId"], "{at}");
-        // Whether anybody may call it: where the key may come in the query as well, ours says more.
+    for (at, expected, actual) in operations() {
+        assert_eq!(expected["operationId"], actual["operationId"], "{at}");
+        // Whether a key is needed. The document says more where the key may also be in the query.
         assert_eq!(
-            theirs["security"] == json!([]),
-            ours["security"] == json!([]),
+            expected["security"] == json!([]),
+            actual["security"] == json!([]),
             "{at}"
         );
     }
@@ -55,17 +55,17 @@ fn every_operation_is_there_by_its_name() {
 
 #[test]
 fn every_parameter_is_there() {
-    for (at, theirs, ours) in operations() {
-        for parameter in theirs["parameters"].as_array().into_iter().flatten() {
+    for (at, expected, actual) in operations() {
+        for parameter in expected["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
-            let place = &parameter["in"];
-            let found = ours["parameters"].as_array().into_iter().flatten();
-            let mut found = found.filter(|ours| {
-                ours["name"].as_str().unwrap().eq_ignore_ascii_case(name) && &ours["in"] == place
+            let location = &parameter["in"];
+            let found = actual["parameters"].as_array().into_iter().flatten();
+            let mut found = found.filter(|actual| {
+                actual["name"].as_str().unwrap().eq_ignore_ascii_case(name) && &actual["in"] == location
             });
             let found = found
                 .next()
-                .unwrap_or_else(|| panic!("{at} has no {name} in {place}"));
+                .unwrap_or_else(|| panic!("{at} has no {name} in {location}"));
             assert_eq!(parameter["required"], found["required"], "{at}: {name}");
             covers(
                 Side::Sent,
@@ -79,27 +79,27 @@ fn every_parameter_is_there() {
 
 #[test]
 fn every_body_is_there() {
-    for (at, theirs, ours) in operations() {
-        let (theirs, ours) = (&theirs["requestBody"], &ours["requestBody"]);
-        if theirs.is_null() {
+    for (at, expected, actual) in operations() {
+        let (expected, actual) = (&expected["requestBody"], &actual["requestBody"]);
+        if expected.is_null() {
             continue;
         }
-        assert_eq!(theirs["required"], ours["required"], "{at}");
-        contents_cover(Side::Sent, &at, theirs, ours);
+        assert_eq!(expected["required"], actual["required"], "{at}");
+        contents_cover(Side::Sent, &at, expected, actual);
     }
 }
 
 #[test]
 fn every_response_is_there() {
-    for (at, theirs, ours) in operations() {
-        for (status, theirs) in theirs["responses"].as_object().unwrap() {
-            let ours = &ours["responses"][status];
-            assert!(ours.is_object(), "{at} has no {status}");
+    for (at, expected, actual) in operations() {
+        for (status, expected) in expected["responses"].as_object().unwrap() {
+            let actual = &actual["responses"][status];
+            assert!(actual.is_object(), "{at} has no {status}");
             contents_cover(
                 Side::Got,
                 &format!("{at} {status}"),
-                resolve(&CONTRACT, theirs),
-                resolve(&OURS, ours),
+                resolve(&CONTRACT, expected),
+                resolve(&DOCUMENT, actual),
             );
         }
     }
@@ -108,15 +108,15 @@ fn every_response_is_there() {
 #[test]
 fn every_schema_of_an_operation_is_there_by_its_name() {
     let schemas = CONTRACT["components"]["schemas"].as_object().unwrap();
-    for (name, theirs) in schemas {
-        let ours = &OURS["components"]["schemas"][name];
-        assert!(ours.is_object(), "no schema {name}");
+    for (name, expected) in schemas {
+        let actual = &DOCUMENT["components"]["schemas"][name];
+        assert!(actual.is_object(), "no schema {name}");
         let side = if name.contains("Request") {
             Side::Sent
         } else {
             Side::Got
         };
-        covers(side, name, theirs, ours);
+        covers(side, name, expected, actual);
     }
 }
 
@@ -130,9 +130,9 @@ enum Side {
 }
 
 /// Every media type of a body is there, with its schema.
-fn contents_cover(side: Side, at: &str, theirs: &Value, ours: &Value) {
-    for (kind, content) in theirs["content"].as_object().into_iter().flatten() {
-        let found = &ours["content"][kind];
+fn contents_cover(side: Side, at: &str, expected: &Value, actual: &Value) {
+    for (kind, content) in expected["content"].as_object().into_iter().flatten() {
+        let found = &actual["content"][kind];
         assert!(found.is_object(), "{at} has no {kind}");
         covers(
             side,
@@ -143,10 +143,10 @@ fn contents_cover(side: Side, at: &str, theirs: &Value, ours: &Value) {
     }
 }
 
-/// Whether what the contract says of a schema holds of ours: its type is among ours, its properties are there,
-/// what it requires is what we require, and the names that it lists we list.
-fn covers(side: Side, at: &str, theirs: &Value, ours: &Value) {
-    let (theirs, ours) = (resolve(&CONTRACT, theirs), resolve(&OURS, ours));
+/// Checks that a schema of the document covers that of the contract: its types, its properties, its
+/// required fields and its names.
+fn covers(side: Side, at: &str, expected: &Value, actual: &Value) {
+    let (expected, actual) = (resolve(&CONTRACT, expected), resolve(&DOCUMENT, actual));
     let types = |schema: &Value| -> BTreeSet<String> {
         match &schema["type"] {
             Value::String(one) => [one.clone()].into(),
@@ -158,15 +158,15 @@ fn covers(side: Side, at: &str, theirs: &Value, ours: &Value) {
         }
     };
     assert!(
-        types(theirs).is_subset(&types(ours)),
+        types(expected).is_subset(&types(actual)),
         "{at}: {} is not {}",
-        theirs["type"],
-        ours["type"]
+        expected["type"],
+        actual["type"]
     );
-    for (name, theirs) in theirs["properties"].as_object().into_iter().flatten() {
-        let ours = &ours["properties"][name];
-        assert!(!ours.is_null(), "{at} has no {name}");
-        covers(side, &format!("{at}.{name}"), theirs, ours);
+    for (name, expected) in expected["properties"].as_object().into_iter().flatten() {
+        let actual = &actual["properties"][name];
+        assert!(!actual.is_null(), "{at} has no {name}");
+        covers(side, &format!("{at}.{name}"), expected, actual);
     }
     let list = |schema: &Value, field: &str| -> BTreeSet<String> {
         schema[field]
@@ -176,29 +176,29 @@ fn covers(side: Side, at: &str, theirs: &Value, ours: &Value) {
             .map(Value::to_string)
             .collect()
     };
-    let (theirs_required, ours_required) = (list(theirs, "required"), list(ours, "required"));
+    let (expected_required, actual_required) = (list(expected, "required"), list(actual, "required"));
     match side {
         Side::Sent => assert!(
-            ours_required.is_subset(&theirs_required),
-            "{at}: {ours_required:?}"
+            actual_required.is_subset(&expected_required),
+            "{at}: {actual_required:?}"
         ),
         Side::Got => assert!(
-            theirs_required.is_subset(&ours_required),
-            "{at}: {ours_required:?}"
+            expected_required.is_subset(&actual_required),
+            "{at}: {actual_required:?}"
         ),
     }
-    let (theirs_names, our_names) = (list(theirs, "enum"), list(ours, "enum"));
-    let absent: Vec<_> = theirs_names.difference(&our_names).collect();
+    let (expected_names, actual_names) = (list(expected, "enum"), list(actual, "enum"));
+    let absent: Vec<_> = expected_names.difference(&actual_names).collect();
     let unused = format!("{UNUSED_CODE:?}");
     assert!(absent.iter().all(|name| **name == unused), "{at}: {absent:?}");
     for keyword in ["format", "minItems", "pattern", "minimum", "maximum"] {
-        let (theirs, ours) = (&theirs[keyword], &ours[keyword]);
+        let (expected, actual) = (&expected[keyword], &actual[keyword]);
         assert!(
-            theirs.is_null() || theirs == ours,
-            "{at}: {keyword} {theirs} is not {ours}"
+            expected.is_null() || expected == actual,
+            "{at}: {keyword} {expected} is not {actual}"
         );
     }
-    if !theirs["items"].is_null() {
-        covers(side, &format!("{at}[]"), &theirs["items"], &ours["items"]);
+    if !expected["items"].is_null() {
+        covers(side, &format!("{at}[]"), &expected["items"], &actual["items"]);
     }
 }

@@ -92,7 +92,7 @@ fn check_examples(document: &Value, at: &Value, checked: &mut usize) {
     }
 }
 
-/// What checks values against a schema of the document.
+/// A validator for a schema of the document.
 pub fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
     let mut schema = schema.clone();
     schema["components"] = document["components"].clone();

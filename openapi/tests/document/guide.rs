@@ -1,8 +1,9 @@
-//! docs/api.md has a line for each operation.
+//! docs/api.md has an example of each operation, and docs/buckets.md bodies that the parser takes.
 
 use std::collections::BTreeMap;
 
 use sandbar_openapi::{examples, operations};
+use sandbox_protocol::MountRequest;
 
 #[test]
 fn every_operation_has_its_example_and_every_example_its_operation() {
@@ -20,4 +21,15 @@ fn every_operation_has_its_example_and_every_example_its_operation() {
         })
         .collect();
     assert_eq!(told, there);
+}
+
+#[test]
+fn the_bodies_of_mounts_in_the_documentation_parse() {
+    let page = include_str!("../../../docs/buckets.md");
+    let bodies = page.split("```json\n").skip(1);
+    let bodies: Vec<&str> = bodies.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(bodies.len(), 3);
+    for body in bodies {
+        assert!(MountRequest::parse(body.as_bytes()).is_ok(), "{body}");
+    }
 }

@@ -12,10 +12,5 @@ mod contract;
 mod errors;
 mod form;
 mod guide;
+mod links;
 mod routes;
-
-/// The parts of a path that a client fills in, filled in.
-fn fill_in(path: &str) -> String {
-    let filled = path.replace("{path}", "workspace/a").replace("{port}", "8080");
-    filled.replace("{id}", "abc").replace("{sid}", "s")
-}

@@ -1,4 +1,4 @@
-//! Where a bucket is reached.
+//! The endpoint of a bucket.
 
 use crate::Invalid;
 
@@ -7,7 +7,11 @@ use crate::Invalid;
 pub struct Endpoint(String);
 
 impl Endpoint {
-    /// Parses the field `options.endpoint`. Errors are 400.
+    /// Parses the field `options.endpoint`.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(url: &str) -> Result<Self, Invalid> {
         let refused = || Invalid::request("options.endpoint must be a valid HTTP(S) URL");
         let (scheme, rest) = url.split_once("://").ok_or_else(refused)?;
@@ -30,7 +34,8 @@ impl Endpoint {
                 })
             },
         );
-        // What is left are the characters of a path that s3fs's own option parser leaves alone.
+        // The accepted characters are those of a path that s3fs's own option parser does not
+        // interpret.
         let is_plain = rest
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b".-_~:/[]%".contains(&b));

@@ -1,9 +1,10 @@
-//! What a client may tell s3fs.
+//! The options of s3fs that a client may set.
 //!
-//! s3fs runs as root, so the options are those of a list. Left out is what names files (`use_cache`, `logfile`,
-//! `passwd_file`, `ahbe_conf`, `tmpdir`, `use_sse=custom:FILE`: s3fs would read and write them as root), what replaces
-//! what the request says elsewhere (`url`, `bucket`, `servicepath`), other ways to credentials (`iam_role`, `profile`),
-//! what lets a file of the bucket become root or a device (`suid`, `dev`), and what logs credentials (`curldbg`).
+//! s3fs runs as root, so only options of a list are allowed. The list leaves out options that name
+//! files (`use_cache`, `logfile`, `passwd_file`, `ahbe_conf`, `tmpdir`, `use_sse=custom:FILE`: s3fs
+//! would read and write them as root), that replace other fields of the request (`url`, `bucket`,
+//! `servicepath`), that find credentials elsewhere (`iam_role`, `profile`), that let a file of the
+//! bucket become root or a device (`suid`, `dev`), and that log credentials (`curldbg`).
 
 use serde_json::Value;
 
@@ -98,7 +99,8 @@ const VALUES: &[&str] = &[
 /// The most options of a mount.
 const MAX_OPTIONS: usize = 64;
 
-/// One option of s3fs, `name` or `name=value`, that can neither reach a secret nor a file of the sandbox.
+/// One option of s3fs, `name` or `name=value`, that can neither reach a secret nor a file of the
+/// sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3fsOption(String);
 
@@ -115,7 +117,7 @@ impl S3fsOption {
         if !known {
             return Err(Invalid::request(format!(
                 "options.s3fsOptions must not have {:?}: only options that tune s3fs can be set",
-                shown(name)
+                excerpt(name)
             )));
         }
         // A comma would begin another option, a backslash quotes one.
@@ -148,8 +150,8 @@ impl S3fsOption {
     }
 }
 
-/// The beginning of a name that may be anything.
-fn shown(name: &str) -> &str {
+/// The beginning of a name, for an error message.
+fn excerpt(name: &str) -> &str {
     let end = name.char_indices().nth(40).map_or(name.len(), |(at, _)| at);
     name.get(..end).unwrap_or_default()
 }
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(value: &Value) -> String {
+    fn error(value: &Value) -> String {
         parse(Some(value)).unwrap_err().message().to_owned()
     }
 
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_writes_or_replaces_is_refused() {
+    fn options_that_read_write_or_replace_are_refused() {
         for option in [
             "passwd_file=/etc/shadow",
             "url=http://elsewhere",
@@ -230,7 +232,7 @@ mod tests {
             "nomixupload=1",
             "-o",
         ] {
-            let text = refusal(&json!([option]));
+            let text = error(&json!([option]));
             assert!(text.starts_with("options.s3fsOptions must not have"), "{text}");
         }
         for option in [
@@ -241,13 +243,13 @@ mod tests {
             "use_sse=custom:/etc/shadow",
             "use_sse=c:/x",
         ] {
-            let text = refusal(&json!([option]));
+            let text = error(&json!([option]));
             assert!(text.contains("has a value"), "{option}: {text}");
         }
         for value in [json!("ro"), json!({}), json!([1]), json!(["ro", null])] {
-            assert!(refusal(&value).contains("array of strings"));
+            assert!(error(&value).contains("array of strings"));
         }
-        assert!(refusal(&json!(vec!["ro"; 65])).contains("at most 64"));
-        assert!(refusal(&json!(["é".repeat(1000)])).len() < 200);
+        assert!(error(&json!(vec!["ro"; 65])).contains("at most 64"));
+        assert!(error(&json!(["é".repeat(1000)])).len() < 200);
     }
 }

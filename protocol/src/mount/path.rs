@@ -1,27 +1,33 @@
-//! Where a bucket can be mounted.
+//! The paths that a bucket can be mounted at.
 
 use std::fmt;
 
 use crate::Invalid;
 use crate::path::WORKSPACE;
 
-/// The directories of the system. A mount would hide what programs need there, or what protects the sandbox's server.
+/// The directories of the system. A mount would hide what programs need there, or what protects the
+/// sandbox's server.
 const SYSTEM: [&str; 13] = [
     "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr",
 ];
 
-/// The bytes that the kernel takes for a path, its NUL included.
+/// The most bytes of a path that the kernel takes, its NUL included.
 const PATH_MAX: usize = 4096;
 
-/// An absolute, normalised path that a bucket can be mounted on: not `/`, not the workspace itself, nothing of the
-/// system's. It may lie outside the workspace: `/mnt/data`.
+/// An absolute, normalised path that a bucket can be mounted on: not `/`, not the workspace itself,
+/// not a system directory. It may lie outside the workspace: `/mnt/data`.
 ///
-/// Normalised by POSIX rules on the text alone. `sandboxd` follows no symbolic link on the way to it.
+/// Normalised by POSIX rules on the text alone. `sandboxd` follows no symbolic link on the way to
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MountPath(String);
 
 impl MountPath {
-    /// Parses the field `mountPath`. Errors are 400.
+    /// Parses the field `mountPath`.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
             return Err(Invalid::request("mountPath must be a non-empty string"));
@@ -37,18 +43,18 @@ impl MountPath {
         if text.len() >= PATH_MAX {
             return Err(Invalid::request("mountPath is too long"));
         }
-        let mut kept: Vec<&str> = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
         for segment in text.split('/') {
             match segment {
                 "" | "." => {}
                 ".." => {
-                    kept.pop();
+                    names.pop();
                 }
-                name => kept.push(name),
+                name => names.push(name),
             }
         }
-        let path = Self(format!("/{}", kept.join("/")));
-        match kept.as_slice() {
+        let path = Self(format!("/{}", names.join("/")));
+        match names.as_slice() {
             [] => Err(Invalid::request(
                 "mountPath must not resolve to / (filesystem root)",
             )),
@@ -109,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_for_a_mount() {
+    fn unsuitable_paths_are_refused() {
         for (text, word) in [
             ("", "non-empty"),
             ("data", "absolute"),

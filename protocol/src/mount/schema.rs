@@ -1,5 +1,5 @@
-//! The JSON Schemas of the bodies that mount and unmount: they are parsed into types of another shape. What names a file, a
-//! place or a host is checked further than a schema can say.
+//! The JSON Schemas of the bodies that mount and unmount, which are parsed into types of another
+//! shape. Names of files, paths and hosts are checked further than a schema can express.
 
 use std::borrow::Cow;
 
@@ -7,47 +7,49 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{MountRequest, UnmountRequest};
 
-/// What is mounted, and where: either `bucket`, or `binding` without an `options.endpoint`. Unknown fields are ignored, a
-/// field that is `null` counts as absent.
+/// The body of `POST …/mount`: either `bucket`, or `binding` without an `options.endpoint`. Unknown
+/// fields are ignored. A field that is `null` counts as absent.
 #[derive(JsonSchema)]
 #[schemars(rename = "MountBucketRequest", rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Mount {
-    /// The bucket's name.
+    /// The name of the bucket.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}$"))]
     bucket: Option<String>,
-    /// The Worker's R2 binding to mount in place of a bucket.
+    /// The R2 binding of the Worker to mount instead of a bucket.
     #[schemars(regex(pattern = r"^[a-zA-Z_][a-zA-Z0-9_]*$"))]
     binding: Option<String>,
-    /// Where: an absolute path, not of the system's and not /workspace itself.
+    /// The absolute path of the mount. Not a system directory, and not /workspace itself.
     #[schemars(regex(pattern = r"^/[^\u0000]*$"))]
     mount_path: String,
-    /// The same as in the options.
+    /// The same as `provider` in the options.
     provider: Option<String>,
-    /// How.
+    /// The options of the mount.
     options: Option<Options>,
 }
 
-/// How a bucket is mounted.
+/// The options of a mount.
 #[derive(JsonSchema)]
 #[schemars(rename = "MountBucketRequestOptions", rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Options {
-    /// The S3 endpoint: an HTTP(S) URL without user, query and fragment. Absent: the deployment's R2 account.
+    /// The S3 endpoint: an HTTP(S) URL without user, query and fragment. Absent: the deployment's
+    /// R2 account.
     #[schemars(regex(pattern = r"^[hH][tT][tT][pP][sS]?://.+$"))]
     endpoint: Option<String>,
-    /// Whether nothing can be written. False when absent.
+    /// Whether writes are refused. Default: false.
     read_only: Option<bool>,
-    /// The beginning of the keys that are shown.
+    /// The prefix of the keys to mount.
     prefix: Option<String>,
-    /// Absent: the deployment's own.
+    /// The credentials of the bucket. Absent: the deployment's own.
     credentials: Option<Credentials>,
-    /// Whether the credentials stay out of the sandbox: the Worker signs its requests. False when absent.
+    /// Whether the credentials stay out of the sandbox: the Worker signs its requests. Default:
+    /// false.
     credential_proxy: Option<bool>,
     /// Options that tune s3fs: `name`, or `name=value`.
     #[schemars(length(max = 64))]
     s3fs_options: Option<Vec<String>>,
-    /// Who runs the store: `r2`, or another name.
+    /// The provider of the store: `r2`, or another name.
     provider: Option<String>,
 }
 
@@ -64,12 +66,12 @@ struct Credentials {
     secret_access_key: String,
 }
 
-/// Where a bucket is mounted.
+/// The body of `POST …/unmount`.
 #[derive(JsonSchema)]
 #[schemars(rename = "UnmountBucketRequest", rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Unmount {
-    /// The path that it was mounted on.
+    /// The path of the mount.
     #[schemars(regex(pattern = r"^/[^\u0000]*$"))]
     mount_path: String,
 }

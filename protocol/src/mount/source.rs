@@ -1,4 +1,4 @@
-//! What is mounted: a bucket at an S3 endpoint, or an R2 binding of the Worker.
+//! The source of a mount: a bucket at an S3 endpoint, or an R2 binding of the Worker.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::{field, flag, text};
 use crate::Invalid;
 
-/// What a mount shows.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A bucket that is reached over the network.
@@ -22,11 +22,11 @@ pub enum Source {
 pub struct Remote {
     /// Its name.
     pub bucket: Bucket,
-    /// Where it is; `None`: the deployment's own R2 account.
+    /// Its endpoint; `None`: the deployment's own R2 account.
     pub endpoint: Option<Endpoint>,
     /// Whether the client says that it is one of R2 (`provider`).
     pub says_r2: bool,
-    /// What it is opened with; `None`: the deployment's own, or none for a public bucket.
+    /// Its credentials; `None`: the deployment's own, or none for a public bucket.
     pub credentials: Option<Credentials>,
     /// Whether the credentials must stay out of the sandbox.
     pub credential_proxy: bool,
@@ -99,7 +99,7 @@ pub(super) fn parse(
     Ok(Source::Remote(remote))
 }
 
-/// Some clients say it among the options, some beside them.
+/// The field `provider`: some clients send it among the options, some beside them.
 fn provider<'a>(
     fields: &'a Map<String, Value>,
     options: &'a Map<String, Value>,
@@ -123,13 +123,17 @@ fn credentials(value: &Value) -> Result<Credentials, Invalid> {
     }
 }
 
-/// A bucket's name: 1 to 255 letters, digits and `.-_`, beginning with a letter or digit. (S3 itself takes 3 to 63 and
-/// no capitals today; older buckets and other stores go further.)
+/// A bucket's name: 1 to 255 letters, digits and `.-_`, beginning with a letter or digit. (S3
+/// itself accepts 3 to 63 and no capitals today; older buckets and other stores allow more.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket(String);
 
 impl Bucket {
-    /// Parses the field `bucket`. Errors are 400.
+    /// Parses the field `bucket`.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(name: &str) -> Result<Self, Invalid> {
         if name.contains(':') {
             return Err(Invalid::request(
@@ -161,7 +165,11 @@ impl Bucket {
 pub struct Binding(String);
 
 impl Binding {
-    /// Parses the field `binding`. Errors are 400.
+    /// Parses the field `binding`.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(name: &str) -> Result<Self, Invalid> {
         let well_formed = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -185,8 +193,12 @@ impl Binding {
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Parses the field `options.prefix`, with or without slashes around it; `None` when it names the whole bucket.
-    /// Errors are 400.
+    /// Parses the field `options.prefix`, with or without slashes around it; `None` when it names
+    /// the whole bucket.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a text of another form.
     pub fn parse(text: &str) -> Result<Option<Self>, Invalid> {
         let names = text.trim_matches('/');
         let unusable = |name: &str| matches!(name, "" | "." | "..");
@@ -219,8 +231,12 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Parses the two halves of an access key: printable ASCII without spaces and `:`, as s3fs reads them from a file.
-    /// Errors are 400 and do not repeat them.
+    /// Parses the two halves of an access key: printable ASCII without spaces and `:`, as s3fs
+    /// reads them from a file.
+    ///
+    /// # Errors
+    ///
+    /// 400: the message does not repeat them.
     pub fn parse(id: &str, secret: &str) -> Result<Self, Invalid> {
         for (name, text) in [("accessKeyId", id), ("secretAccessKey", secret)] {
             let well_formed = (1..=1024).contains(&text.len())

@@ -29,7 +29,7 @@ fn the_smallest_bodies() {
         request.source,
         Source::Binding(Binding::parse("MY_BUCKET").unwrap())
     );
-    // As the reference: without an endpoint the binding is what counts.
+    // As in the reference: without an endpoint the binding counts.
     let request = parse(r#"{"bucket":"b","binding":"B","mountPath":"/m"}"#).unwrap();
     assert!(matches!(request.source, Source::Binding(_)));
 }
@@ -103,12 +103,12 @@ fn credentials_show_themselves_to_nobody() {
     let source = remote(
         r#"{"bucket":"b","mountPath":"/m","options":{"credentials":{"accessKeyId":"AKID","secretAccessKey":"hush"}}}"#,
     );
-    let shown = format!("{source:?}");
-    assert!(!shown.contains("AKID") && !shown.contains("hush"), "{shown}");
+    let debug = format!("{source:?}");
+    assert!(!debug.contains("AKID") && !debug.contains("hush"), "{debug}");
 }
 
 #[test]
-fn each_refusal_names_its_field() {
+fn each_error_names_its_field() {
     for (body, word) in [
         ("", "Invalid JSON body"),
         ("[]", "Invalid JSON body"),

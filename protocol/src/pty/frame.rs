@@ -1,5 +1,5 @@
-//! The text frames of a terminal's WebSocket: JSON objects with a `type`. Binary frames are the terminal's bytes, both
-//! ways.
+//! The text frames of a terminal's WebSocket: JSON objects with a `type`. Binary frames are the
+//! terminal's bytes, both ways.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,8 @@ use crate::Invalid;
 pub enum ServerMessage {
     /// The first frame: the terminal takes input. No binary frame comes before it.
     Ready,
-    /// The program has ended, and this is all of its output. The close of the connection follows, with 1000.
+    /// The program has ended, and this is all of its output. The close of the connection follows,
+    /// with 1000.
     Exit {
         /// The exit code; 128+n when signal n ended the program.
         code: i32,
@@ -21,8 +22,8 @@ pub enum ServerMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<String>,
     },
-    /// What is wrong, for a person: with the client's last text frame, or, when the close of the connection follows,
-    /// with the terminal.
+    /// An error, as text for people. It is about the client's last text frame or, when the close of
+    /// the connection follows, about the terminal.
     Error {
         /// One sentence.
         message: String,
@@ -45,7 +46,11 @@ pub enum ClientMessage {
 }
 
 impl ClientMessage {
-    /// Parses a text frame. Unknown fields are ignored. The error says what is wrong with it.
+    /// Parses a text frame. Unknown fields are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The message says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let value: Value = serde_json::from_str(text)
             .map_err(|e| Invalid::request(format!("not a JSON text frame: {e}")))?;
@@ -55,7 +60,7 @@ impl ClientMessage {
                     value
                         .get(name)
                         .and_then(Value::as_u64)
-                        .ok_or_else(|| Invalid::request(Size::REFUSAL))
+                        .ok_or_else(|| Invalid::request(Size::INVALID))
                 };
                 Size::new(side("cols")?, side("rows")?).map(Self::Resize)
             }
@@ -112,8 +117,8 @@ mod tests {
             (r#"{"type":"resize","cols":80.5,"rows":24}"#, "cols and rows"),
             (r#"{"type":"resize","cols":-80,"rows":24}"#, "cols and rows"),
         ] {
-            let refusal = ClientMessage::parse(bad).unwrap_err();
-            assert!(refusal.message().contains(word), "{bad}: {refusal}");
+            let error = ClientMessage::parse(bad).unwrap_err();
+            assert!(error.message().contains(word), "{bad}: {error}");
         }
     }
 }

@@ -1,10 +1,12 @@
+mod ceiling;
+
 use super::*;
 
 const NOW: u64 = 1_000_000;
 const INTERVAL: u64 = 10_000;
 
-fn census(ready: u32, starting: u32, assigned: u32, stopping: u32) -> Census {
-    Census {
+fn counts(ready: u32, starting: u32, assigned: u32, stopping: u32) -> Counts {
+    Counts {
         ready,
         starting,
         assigned,
@@ -13,26 +15,26 @@ fn census(ready: u32, starting: u32, assigned: u32, stopping: u32) -> Census {
 }
 
 /// Target 10, batches of 5, nothing learned.
-fn known(census: Census) -> Known {
+fn known(counts: Counts) -> Known {
     Known {
         now_ms: NOW,
         target: 10,
         batch: 5,
         interval_ms: INTERVAL,
         max_instances: None,
-        census,
+        counts,
         memory: Memory::default(),
     }
 }
 
-fn capped(census: Census, max: u32) -> Known {
+fn capped(counts: Counts, max: u32) -> Known {
     Known {
         max_instances: Some(max),
-        ..known(census)
+        ..known(counts)
     }
 }
 
-fn learned(census: Census, instances: u32, ago_ms: u64) -> Known {
+fn learned(counts: Counts, instances: u32, ago_ms: u64) -> Known {
     let ceiling = Some(Ceiling {
         instances,
         at_ms: NOW - ago_ms,
@@ -42,7 +44,7 @@ fn learned(census: Census, instances: u32, ago_ms: u64) -> Known {
             ceiling,
             failed_at_ms: None,
         },
-        ..known(census)
+        ..known(counts)
     }
 }
 
@@ -60,65 +62,77 @@ fn with_target(target: u32, known: Known) -> Known {
     Known { target, ..known }
 }
 
-const SOON: Option<u64> = Some(SOON_MS);
+const AT_ONCE: Option<u64> = Some(MIN_ALARM_DELAY_MS);
 const LATER: Option<u64> = Some(INTERVAL);
 
 #[track_caller]
-fn check(what: &str, known: Known, start: u32, stop: u32, look_again_ms: Option<u64>) {
+fn check(what: &str, known: Known, start: u32, stop: u32, next_refill_ms: Option<u64>) {
     let expected = Plan {
         start,
         stop,
-        look_again_ms,
+        next_refill_ms,
     };
     assert_eq!(known.plan(), expected, "{what}");
 }
 
 #[test]
 fn it_fills_up_to_the_target_and_shrinks_to_it() {
-    check("fills in batches", known(census(0, 0, 0, 0)), 5, 0, SOON);
-    check("the last batch is smaller", known(census(7, 0, 0, 0)), 3, 0, SOON);
-    check("those that start count", known(census(5, 5, 0, 0)), 0, 0, LATER);
-    check("full", known(census(10, 0, 40, 0)), 0, 0, LATER);
-    check("refills after a take", known(census(9, 0, 1, 0)), 1, 0, SOON);
-    check("fallen", with_target(4, known(census(10, 0, 2, 0))), 0, 6, SOON);
+    check("fills in batches", known(counts(0, 0, 0, 0)), 5, 0, AT_ONCE);
+    check(
+        "the last batch is smaller",
+        known(counts(7, 0, 0, 0)),
+        3,
+        0,
+        AT_ONCE,
+    );
+    check("those that start count", known(counts(5, 5, 0, 0)), 0, 0, LATER);
+    check("full", known(counts(10, 0, 40, 0)), 0, 0, LATER);
+    check("refills after a take", known(counts(9, 0, 1, 0)), 1, 0, AT_ONCE);
+    check(
+        "fallen",
+        with_target(4, known(counts(10, 0, 2, 0))),
+        0,
+        6,
+        AT_ONCE,
+    );
     check(
         "what starts is stopped later",
-        with_target(1, known(census(1, 3, 0, 0))),
+        with_target(1, known(counts(1, 3, 0, 0))),
         0,
         1,
-        SOON,
+        AT_ONCE,
     );
     check(
         "too many start",
-        with_target(1, known(census(0, 3, 0, 0))),
+        with_target(1, known(counts(0, 3, 0, 0))),
         0,
         0,
         LATER,
     );
     check(
         "turned off",
-        with_target(0, known(census(3, 0, 2, 0))),
+        with_target(0, known(counts(3, 0, 2, 0))),
         0,
         3,
-        SOON,
+        AT_ONCE,
     );
     check(
         "off, the last one stops",
-        with_target(0, known(census(0, 0, 2, 1))),
+        with_target(0, known(counts(0, 0, 2, 1))),
         0,
         0,
         LATER,
     );
     check(
         "off, the last one starts",
-        with_target(0, known(census(0, 1, 0, 0))),
+        with_target(0, known(counts(0, 1, 0, 0))),
         0,
         0,
         LATER,
     );
     check(
         "off, nothing is left",
-        with_target(0, known(census(0, 0, 2, 0))),
+        with_target(0, known(counts(0, 0, 2, 0))),
         0,
         0,
         None,
@@ -126,117 +140,16 @@ fn it_fills_up_to_the_target_and_shrinks_to_it() {
 }
 
 #[test]
-fn it_stays_below_a_configured_ceiling() {
-    check("never over it", capped(census(2, 1, 4, 1), 10), 2, 0, SOON);
-    check("at it", capped(census(3, 0, 6, 1), 10), 0, 0, LATER);
-    check(
-        "clients have taken all",
-        capped(census(0, 0, 12, 0), 10),
-        0,
-        0,
-        LATER,
-    );
-    check("warm ones make way", capped(census(4, 0, 8, 0), 10), 0, 2, SOON);
-}
-
-#[test]
-fn it_fills_up_to_a_learned_ceiling_and_probes_there() {
-    check("up to it, at once", learned(census(2, 0, 3, 0), 8, 1), 3, 0, SOON);
-    check("still in batches", learned(census(0, 0, 0, 0), 8, 1), 5, 0, SOON);
-    let just_now = learned(census(5, 0, 3, 0), 8, 1);
-    check("at it, just now", just_now, 0, 0, Some(INTERVAL - 1));
-    let a_while_ago = learned(census(5, 0, 3, 0), 8, INTERVAL);
-    check("at it, a while ago: one", a_while_ago, 1, 0, SOON);
-    check(
-        "refuted by what runs",
-        learned(census(5, 0, 4, 0), 8, 1),
-        5,
-        0,
-        SOON,
-    );
-    let none = learned(census(0, 0, 0, 0), 0, INTERVAL - 7);
-    check("no room at all", none, 0, 0, Some(7));
-    check(
-        "at it, but full",
-        learned(census(10, 0, 0, 0), 10, 1),
-        0,
-        0,
-        LATER,
-    );
-    let configured = |max, known| Known {
-        max_instances: Some(max),
-        ..known
-    };
-    let lower = configured(6, learned(census(3, 0, 3, 0), 6, INTERVAL));
-    check("no probe over the configured one", lower, 0, 0, LATER);
-    let higher = configured(9, learned(census(3, 0, 3, 0), 7, 1));
-    check("the learned one is lower", higher, 1, 0, SOON);
-}
-
-#[test]
-fn after_another_failure_it_waits_and_then_tries_one() {
-    check(
-        "waits",
-        failed(known(census(2, 0, 0, 0)), 4_000),
-        0,
-        0,
-        Some(6_000),
-    );
-    check(
-        "tries one",
-        failed(known(census(2, 0, 0, 0)), INTERVAL),
-        1,
-        0,
-        SOON,
-    );
-    let surplus = with_target(0, failed(known(census(2, 0, 0, 0)), 1));
-    check("stops what is too much", surplus, 0, 2, SOON);
-    let below = failed(learned(census(2, 0, 0, 0), 8, 1), 4_000);
-    check("also below a learned ceiling", below, 0, 0, Some(6_000));
-    let both = failed(learned(census(8, 0, 0, 0), 8, 1_000), INTERVAL);
-    check("the later failure counts", both, 0, 0, Some(9_000));
-    let set_back = Known {
-        now_ms: NOW - 500_000,
-        ..failed(known(census(2, 0, 0, 0)), 0)
-    };
-    check(
-        "a clock that was set back: an interval at most",
-        set_back,
-        0,
-        0,
-        LATER,
-    );
-}
-
-#[test]
-fn the_ceiling_is_the_lower_one() {
-    let configured = |max, known| Known {
-        max_instances: max,
-        ..known
-    };
-    for (known, ceiling) in [
-        (known(census(1, 0, 0, 0)), None),
-        (capped(census(1, 0, 0, 0), 6), Some(6)),
-        (learned(census(1, 0, 0, 0), 4, 1), Some(4)),
-        (configured(Some(6), learned(census(1, 0, 0, 0), 4, 1)), Some(4)),
-        (configured(Some(3), learned(census(1, 0, 0, 0), 4, 1)), Some(3)),
-        (configured(None, learned(census(5, 0, 0, 0), 4, 1)), None),
-    ] {
-        assert_eq!(known.ceiling(), ceiling, "{known:?}");
-    }
-}
-
-#[test]
-fn what_a_batch_teaches() {
-    let began = NOW - 100;
-    let teaches = |what: &str, before: Memory, batch: [u32; 3], running, after: Memory| {
-        let [started, without_room, failed] = batch;
+fn the_memory_after_a_batch() {
+    let started_ms = NOW - 100;
+    let check_memory = |what: &str, before: Memory, batch: [u32; 3], running, after: Memory| {
+        let [started, no_capacity, failed] = batch;
         let batch = Batch {
             started,
-            without_room,
+            no_capacity,
             failed,
         };
-        assert_eq!(before.after(batch, running, began, NOW), after, "{what}");
+        assert_eq!(before.after(batch, running, started_ms, NOW), after, "{what}");
     };
     let ceiling = |instances, at_ms| Some(Ceiling { instances, at_ms });
     let memory = |ceiling, failed_at_ms| Memory {
@@ -245,53 +158,47 @@ fn what_a_batch_teaches() {
     };
     let blank = Memory::default();
     let at_8 = memory(ceiling(8, 1), None);
-    teaches("all went well", blank, [5, 0, 0], 5, blank);
+    check_memory("all went well", blank, [5, 0, 0], 5, blank);
     let both = memory(ceiling(3, 1), Some(2));
-    teaches("nothing was tried", both, [0, 0, 0], 3, both);
-    teaches(
-        "no room for some",
+    check_memory("nothing was tried", both, [0, 0, 0], 3, both);
+    check_memory(
+        "no capacity for some",
         blank,
         [3, 2, 0],
         8,
         memory(ceiling(8, NOW), None),
     );
-    teaches(
-        "no room for the first",
+    check_memory(
+        "no capacity for the first",
         blank,
         [0, 1, 0],
         0,
         memory(ceiling(0, NOW), None),
     );
-    teaches(
+    check_memory(
         "a probe in vain",
         at_8,
         [0, 1, 0],
         8,
         memory(ceiling(8, NOW), None),
     );
-    teaches("a probe that works", at_8, [1, 0, 0], 9, blank);
-    teaches("up to it", at_8, [1, 0, 0], 8, at_8);
-    teaches("below it", at_8, [1, 0, 0], 7, at_8);
-    teaches(
-        "no room even below it",
+    check_memory("a probe that works", at_8, [1, 0, 0], 9, blank);
+    check_memory("up to it", at_8, [1, 0, 0], 8, at_8);
+    check_memory("below it", at_8, [1, 0, 0], 7, at_8);
+    check_memory(
+        "no capacity even below it",
         at_8,
         [0, 2, 0],
         5,
         memory(ceiling(5, NOW), None),
     );
-    teaches("all failed", blank, [0, 0, 5], 0, memory(None, Some(NOW)));
-    teaches("one failed", memory(None, Some(1)), [4, 0, 1], 4, blank);
-    teaches("one works again", memory(None, Some(1)), [1, 0, 0], 1, blank);
-    let meanwhile = memory(None, Some(began));
-    teaches(
-        "one ended by itself meanwhile",
-        meanwhile,
-        [1, 0, 0],
-        0,
-        meanwhile,
-    );
-    teaches(
-        "no room, and a failure",
+    check_memory("all failed", blank, [0, 0, 5], 0, memory(None, Some(NOW)));
+    check_memory("one failed", memory(None, Some(1)), [4, 0, 1], 4, blank);
+    check_memory("one works again", memory(None, Some(1)), [1, 0, 0], 1, blank);
+    let meanwhile = memory(None, Some(started_ms));
+    check_memory("one exited meanwhile", meanwhile, [1, 0, 0], 0, meanwhile);
+    check_memory(
+        "no capacity, and a failure",
         blank,
         [0, 1, 1],
         2,

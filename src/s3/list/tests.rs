@@ -56,14 +56,14 @@ fn another_store_is_asked_within_the_prefix_only() {
 
 #[test]
 fn pages_read_back_without_the_prefix() {
-    let theirs = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><Name>b</Name><Prefix>p/q/</Prefix>\
+    let of_store = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><Name>b</Name><Prefix>p/q/</Prefix>\
         <IsTruncated>true</IsTruncated><NextMarker>p/q/d/</NextMarker>\
         <Contents><Key>p/q/</Key><Size>0</Size></Contents>\
         <Contents><Key>p/q/a&amp;b</Key><LastModified>T</LastModified><ETag>&#34;e&#34;</ETag><Size>5</Size>\
         <Owner><ID>secret-id</ID></Owner></Contents><Contents><Key>other/key</Key></Contents>\
         <CommonPrefixes><Prefix>p/q/d/</Prefix></CommonPrefixes><CommonPrefixes><Prefix>z/</Prefix></CommonPrefixes>\
         </ListBucketResult>";
-    let page = Page::read(theirs, &scope());
+    let page = Page::read(of_store, &scope());
     let entry = Entry {
         key: "a&b".into(),
         modified: "T".into(),
@@ -79,9 +79,9 @@ fn pages_read_back_without_the_prefix() {
         }
     );
     assert_eq!(page.last(), Some("d/"));
-    let ours = parse("delimiter=/").unwrap().answer(&page);
+    let answer = parse("delimiter=/").unwrap().answer(&page);
     assert_eq!(
-        ours,
+        answer,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>mounted-bucket</Name><Prefix></Prefix>\
          <Delimiter>/</Delimiter><MaxKeys>1000</MaxKeys><Marker></Marker><IsTruncated>true</IsTruncated>\
@@ -89,7 +89,7 @@ fn pages_read_back_without_the_prefix() {
          <ETag>&quot;e&quot;</ETag><Size>5</Size><StorageClass>STANDARD</StorageClass></Contents>\
          <CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes></ListBucketResult>"
     );
-    assert_eq!(Page::read(&ours, &Scope::new(None)), page);
+    assert_eq!(Page::read(&answer, &Scope::new(None)), page);
     let v2 = parse("list-type=2&encoding-type=url").unwrap().answer(&page);
     assert!(v2.contains("<KeyCount>2</KeyCount>") && v2.contains("<Key>a%26b</Key>"));
     assert!(v2.contains("<NextContinuationToken>d/</NextContinuationToken>"));

@@ -110,7 +110,7 @@ fn every_operation() {
 }
 
 #[test]
-fn what_leads_elsewhere_is_denied() {
+fn keys_outside_the_bucket_are_denied() {
     for (method, at, headers) in [
         ("GET", "/mounted-bucket/a/..%2F..%2Fb", &[][..]),
         ("PUT", "/mounted-bucket/%2e%2e/b", &[]),
@@ -131,8 +131,8 @@ fn what_leads_elsewhere_is_denied() {
             &[("x-amz-copy-source", "other/key")],
         ),
     ] {
-        let refused = parse(method, at, headers).unwrap_err();
-        assert_eq!(refused.parts(), (403, "AccessDenied"), "{method} {at}");
+        let error = parse(method, at, headers).unwrap_err();
+        assert_eq!(error.parts(), (403, "AccessDenied"), "{method} {at}");
     }
     for at in ["/other", "/other/key", "/mounted-bucket2/k"] {
         assert_eq!(parse("GET", at, &[]), Err(S3Error::NoSuchBucket), "{at}");
@@ -160,8 +160,8 @@ fn everything_else_is_not_implemented() {
         ("PUT", "/mounted-bucket/k?partNumber=1"),
         ("PATCH", "/mounted-bucket/k"),
     ] {
-        let refused = parse(method, at, &[]).unwrap_err();
-        assert_eq!(refused.parts(), (501, "NotImplemented"), "{method} {at}");
+        let error = parse(method, at, &[]).unwrap_err();
+        assert_eq!(error.parts(), (501, "NotImplemented"), "{method} {at}");
     }
     let chunked = [("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")];
     assert_eq!(
@@ -188,7 +188,7 @@ fn broken_requests() {
     }
     for range in ["", "5-9", "bytes=5-", "bytes=9-5", "bytes=-5"] {
         let headers = [COPY, ("x-amz-copy-source-range", range)];
-        let refused = parse("PUT", "/mounted-bucket/k?partNumber=1&uploadId=u", &headers);
-        assert_eq!(refused.unwrap_err().parts().0, 400, "{range}");
+        let error = parse("PUT", "/mounted-bucket/k?partNumber=1&uploadId=u", &headers);
+        assert_eq!(error.unwrap_err().parts().0, 400, "{range}");
     }
 }

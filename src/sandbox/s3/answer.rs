@@ -1,4 +1,4 @@
-//! Answers to s3fs.
+//! Responses to s3fs.
 
 use sandbox_protocol::s3::PROBE_LENGTH;
 use web_sys::{Headers, Response};
@@ -9,7 +9,7 @@ use crate::s3::xml::Xml;
 
 type Answer = Result<Response, S3Error>;
 
-/// An answer with XML.
+/// A response with XML.
 pub fn xml(status: u16, text: &str) -> Answer {
     let headers = Headers::new()?;
     headers.set("content-type", "application/xml")?;
@@ -17,7 +17,7 @@ pub fn xml(status: u16, text: &str) -> Answer {
     Ok(Response::new_with_opt_str_and_init(Some(text), &init)?)
 }
 
-/// An error. To `HEAD` the runtime sends it without its body.
+/// An error. The runtime leaves its body out of the response to a `HEAD`.
 pub fn error(e: &S3Error) -> Result<Response, wasm_bindgen::JsValue> {
     let headers = Headers::new()?;
     headers.set("content-type", "application/xml")?;
@@ -25,25 +25,25 @@ pub fn error(e: &S3Error) -> Result<Response, wasm_bindgen::JsValue> {
     Response::new_with_opt_str_and_init(Some(&e.body()), &init)
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub fn empty(status: u16) -> Answer {
     with_headers(status, &Headers::new()?)
 }
 
-/// An answer without a body, with headers.
+/// A response without a body, with headers.
 pub fn with_headers(status: u16, headers: &Headers) -> Answer {
     let init = response::init(status, headers);
     Ok(Response::new_with_opt_str_and_init(None, &init)?)
 }
 
-/// An answer that tells the entity tag of what was written.
+/// A response with the entity tag of the object that was written.
 pub fn etag(etag: &str) -> Answer {
     let headers = Headers::new()?;
     headers.set("etag", etag)?;
     with_headers(200, &headers)
 }
 
-/// What `sandboxd` looks for.
+/// The response to the probe of `sandboxd`.
 pub fn probe() -> Answer {
     let headers = Headers::new()?;
     headers.set("content-length", &PROBE_LENGTH.to_string())?;

@@ -7,15 +7,13 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, Request, Response};
 
 use super::answer;
-use super::r2::{self, Bucket, R2Object};
-use crate::api::body;
+use super::metadata::{metadata, object_headers};
+use super::r2::{self, Bucket, R2Object, set};
+use crate::body;
 use crate::response;
 use crate::s3::list::{Entry, Page, Query};
-use crate::s3::operation::{Upload, first_of};
+use crate::s3::operation::{Upload, first_byte};
 use crate::s3::{Key, Operation, S3Error, Scope, complete};
-
-/// What begins the header of something that the writer of an object notes.
-const META: &str = "x-amz-meta-";
 
 type Answer = Result<Response, S3Error>;
 
@@ -29,8 +27,8 @@ pub async fn serve(bucket: &Bucket, scope: &Scope, operation: Operation, request
     };
     let source = match source {
         Some((from, range)) => {
-            let found = bucket.get(&scope.inside(from.as_str()), &of_range(range)?)?;
-            Some(r2::some::<R2Object>(JsFuture::from(found).await?).ok_or(S3Error::NoSuchKey)?)
+            let found = bucket.get(&scope.with_prefix(from.as_str()), &range_options(range)?)?;
+            Some(r2::non_null::<R2Object>(JsFuture::from(found).await?).ok_or(S3Error::NoSuchKey)?)
         }
         None => None,
     };
@@ -38,12 +36,13 @@ pub async fn serve(bucket: &Bucket, scope: &Scope, operation: Operation, request
         Operation::CompleteUpload(_) => body::read(request, complete::MAX_BODY).await?,
         _ => Vec::new(),
     };
-    let asked = ask(bucket, scope, &operation, request, source.as_ref(), &parts)?;
-    tell(&operation, request, JsFuture::from(asked).await?)
+    let started = start(bucket, scope, &operation, request, source.as_ref(), &parts)?;
+    to_response(&operation, request, JsFuture::from(started).await?)
 }
 
-/// Begins what is asked for. A copy is made of `source`, an upload of `parts`, the body that lists them.
-fn ask(
+/// Starts the operation at R2. A copy is made of `source`, an upload of `parts`, the body that
+/// lists them.
+fn start(
     bucket: &Bucket,
     scope: &Scope,
     operation: &Operation,
@@ -51,7 +50,7 @@ fn ask(
     source: Option<&R2Object>,
     parts: &[u8],
 ) -> Result<Promise, S3Error> {
-    let at = |key: &Key| scope.inside(key.as_str());
+    let at = |key: &Key| scope.with_prefix(key.as_str());
     let upload = |upload: &Upload| bucket.resume_upload(&at(&upload.key), &upload.id);
     let content = || match source {
         Some(source) => Ok(source.body().map_or_else(|| "".into(), JsValue::from)),
@@ -103,22 +102,25 @@ fn ask(
     })
 }
 
-/// The answer, made of what R2 gave.
-fn tell(operation: &Operation, request: &Request, given: JsValue) -> Answer {
+/// The response, from R2's result.
+fn to_response(operation: &Operation, request: &Request, given: JsValue) -> Answer {
     match operation {
         Operation::Head(_) => {
-            let object: R2Object = r2::some(given).ok_or(S3Error::NoSuchKey)?;
-            answer::with_headers(200, &describe(&object)?)
+            let object: R2Object = r2::non_null(given).ok_or(S3Error::NoSuchKey)?;
+            answer::with_headers(200, &object_headers(&object)?)
         }
-        Operation::Get(_) => content(&r2::some(given).ok_or(S3Error::NoSuchKey)?, &request.headers()),
-        // R2 gives nothing when a condition does not hold.
+        Operation::Get(_) => content(
+            &r2::non_null(given).ok_or(S3Error::NoSuchKey)?,
+            &request.headers(),
+        ),
+        // R2 returns nothing when a condition does not hold.
         Operation::Put(_) => {
-            let object: R2Object = r2::some(given).ok_or(S3Error::PreconditionFailed)?;
+            let object: R2Object = r2::non_null(given).ok_or(S3Error::PreconditionFailed)?;
             answer::etag(&object.http_etag())
         }
         Operation::Copy { .. } => {
-            let object: R2Object = r2::some(given).ok_or(S3Error::PreconditionFailed)?;
-            let modified = String::from(object.uploaded().to_iso_string());
+            let object: R2Object = r2::non_null(given).ok_or(S3Error::PreconditionFailed)?;
+            let modified = String::from(r2::uploaded(&object)?.to_iso_string());
             answer::result(
                 "CopyObjectResult",
                 &[("ETag", &object.http_etag()), ("LastModified", &modified)],
@@ -151,18 +153,18 @@ fn tell(operation: &Operation, request: &Request, given: JsValue) -> Answer {
 
 async fn list(bucket: &Bucket, scope: &Scope, query: &Query) -> Answer {
     let options = Object::new();
-    set(&options, "prefix", &scope.inside(&query.prefix).into())?;
+    set(&options, "prefix", &scope.with_prefix(&query.prefix).into())?;
     if let Some(delimiter) = &query.delimiter {
         set(&options, "delimiter", &delimiter.into())?;
     }
     if let Some(after) = query.start_after() {
-        set(&options, "startAfter", &scope.inside(&after).into())?;
+        set(&options, "startAfter", &scope.with_prefix(&after).into())?;
     }
     set(&options, "limit", &query.limit.max(1).into())?;
     loop {
         let listed = JsFuture::from(bucket.list(&options)?).await?;
         let page = page(&listed, scope)?;
-        // There can be pages with nothing in them that are not the last.
+        // An empty page is not always the last one.
         if page.last().is_some() || !page.is_truncated {
             return answer::xml(200, &query.answer(&page));
         }
@@ -175,27 +177,27 @@ fn page(listed: &JsValue, scope: &Scope) -> Result<Page, JsValue> {
         is_truncated: get_property(listed, "truncated")?.is_truthy(),
         ..Page::default()
     };
-    for object in Array::from(&get_property(listed, "objects")?).iter() {
+    for object in get_array(listed, "objects")?.iter() {
         let object: R2Object = object.unchecked_into();
-        if let Some(key) = scope.shown(&object.key()) {
+        if let Some(key) = scope.without_prefix(&object.key()) {
             page.entries.push(Entry {
                 key,
-                modified: object.uploaded().to_iso_string().into(),
+                modified: r2::uploaded(&object)?.to_iso_string().into(),
                 etag: object.http_etag(),
                 size: object.size().to_string(),
             });
         }
     }
-    for prefix in Array::from(&get_property(listed, "delimitedPrefixes")?).iter() {
+    for prefix in get_array(listed, "delimitedPrefixes")?.iter() {
         let prefix = prefix.as_string().unwrap_or_default();
-        page.prefixes.extend(scope.shown(&prefix));
+        page.prefixes.extend(scope.without_prefix(&prefix));
     }
     Ok(page)
 }
 
-/// The object, or the range of it that was wanted, if the conditions held.
+/// The response with the object, or with the requested range of it, if the conditions held.
 fn content(object: &R2Object, wanted: &Headers) -> Answer {
-    let headers = describe(object)?;
+    let headers = object_headers(object)?;
     let Some(body) = object.body() else {
         let must_match = wanted.has("if-match")? || wanted.has("if-unmodified-since")?;
         return match must_match {
@@ -207,11 +209,11 @@ fn content(object: &R2Object, wanted: &Headers) -> Answer {
         };
     };
     let mut status = 200;
-    if let (Some(asked), Some(range)) = (wanted.get("range")?, object.range()) {
+    if let (Some(requested), Some(range)) = (wanted.get("range")?, object.range()) {
         let number = |name: &str| get_property(&range, name).map(|value| value.as_f64());
         let size = object.size();
-        // wrangler's R2 gives all of it then.
-        if first_of(&asked).is_some_and(|first| first as f64 >= size) {
+        // wrangler's R2 returns the whole object then.
+        if first_byte(&requested).is_some_and(|first| first as f64 >= size) {
             return Err(S3Error::InvalidRange);
         }
         let (first, length) = match number("suffix")? {
@@ -232,8 +234,8 @@ fn content(object: &R2Object, wanted: &Headers) -> Answer {
     Ok(response::streamed(status, &headers, Some(&body))?)
 }
 
-/// The options that read a range.
-fn of_range(range: Option<(u64, u64)>) -> Result<Object, JsValue> {
+/// The options of R2 that read a range.
+fn range_options(range: Option<(u64, u64)>) -> Result<Object, JsValue> {
     let options = Object::new();
     if let Some((first, last)) = range {
         let range = Object::new();
@@ -241,45 +243,6 @@ fn of_range(range: Option<(u64, u64)>) -> Result<Object, JsValue> {
         set(&range, "length", &((last - first + 1) as f64).into())?;
         set(&options, "range", &range)?;
     }
-    Ok(options)
-}
-
-/// What the headers of an answer say of an object.
-fn describe(object: &R2Object) -> Result<Headers, JsValue> {
-    let headers = Headers::new()?;
-    object.write_http_metadata(&headers)?;
-    headers.set("etag", &object.http_etag())?;
-    headers.set("last-modified", &String::from(object.uploaded().to_utc_string()))?;
-    headers.set("content-length", &object.size().to_string())?;
-    headers.set("accept-ranges", "bytes")?;
-    if let Some(notes) = object.custom_metadata() {
-        for note in Object::entries(&notes).iter() {
-            let note = Array::from(&note);
-            if let (Some(name), Some(value)) = (note.get(0).as_string(), note.get(1).as_string()) {
-                // Another writer's may not be fit for a header.
-                let _ = headers.set(&format!("{META}{name}"), &value);
-            }
-        }
-    }
-    Ok(headers)
-}
-
-/// What is noted of an object that is written: what the headers of the request say, or what is noted of another.
-fn metadata(request: &Request, other: Option<&R2Object>) -> Result<Object, JsValue> {
-    let (options, notes) = (Object::new(), Object::new());
-    if let Some(other) = other {
-        set(&options, "httpMetadata", &other.http_metadata())?;
-        set(&options, "customMetadata", &other.custom_metadata().into())?;
-        return Ok(options);
-    }
-    let headers = request.headers();
-    for (name, value) in r2::pairs(&headers)? {
-        if let Some(name) = name.strip_prefix(META) {
-            set(&notes, name, &value.into())?;
-        }
-    }
-    set(&options, "httpMetadata", &headers)?;
-    set(&options, "customMetadata", &notes)?;
     Ok(options)
 }
 
@@ -292,10 +255,10 @@ fn text(object: &JsValue, name: &str) -> Result<String, JsValue> {
     Ok(get_property(object, name)?.as_string().unwrap_or_default())
 }
 
-fn get_property(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    Reflect::get(object, &name.into())
+fn get_array(object: &JsValue, name: &str) -> Result<Array, JsValue> {
+    get_property(object, name)?.dyn_into()
 }
 
-fn set(object: &Object, name: &str, value: &JsValue) -> Result<(), JsValue> {
-    Reflect::set(object, &name.into(), value).map(drop)
+fn get_property(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
+    Reflect::get(object, &name.into())
 }

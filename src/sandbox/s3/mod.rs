@@ -1,8 +1,10 @@
-//! S3 for the s3fs of this sandbox: finds out what a request may, and answers it from an R2 binding or from the bucket's
-//! own store, signed with the credentials that the sandbox does not have. Bodies pass through as the runtime's streams.
+//! S3 for the s3fs of this sandbox: checks the grant of a request, and answers it from an R2
+//! binding or from the bucket's own store, signed with the credentials that the sandbox does not
+//! have. Bodies pass through as the runtime's streams.
 
 mod answer;
 mod binding;
+mod metadata;
 mod r2;
 mod remote;
 mod sign;
@@ -17,21 +19,22 @@ use web_sys::{Request, Response};
 
 use super::Core;
 use crate::error::ApiError;
-use crate::s3::authorization::Shown;
+use crate::s3::authorization::Credential;
 use crate::s3::{Operation, S3Error, Scope};
 use crate::url;
 
+pub use answer::error as error_response;
 pub use r2::is_bucket;
 pub use sign::Signer;
 
 impl Core {
-    /// Answers a request of s3fs. Whatever goes wrong becomes an error of S3.
+    /// Answers a request of s3fs. Every failure becomes an error of S3.
     pub async fn s3(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         match self.serve(request).await {
             Ok(response) => Ok(response),
             Err(e) => {
-                if let S3Error::Failed(words) = &e {
-                    self.log("bucket failed", None, words);
+                if let S3Error::Failed(message) = &e {
+                    self.log("bucket failed", None, message);
                 }
                 Ok(answer::error(&e)?)
             }
@@ -41,10 +44,10 @@ impl Core {
     async fn serve(self: &Rc<Self>, request: &Request) -> Result<Response, S3Error> {
         let headers = request.headers();
         let header = |name: &str| headers.get(name).ok().flatten();
-        let shown = header("authorization").and_then(|value| Shown::parse(&value));
-        let shown = shown.ok_or(S3Error::AccessDenied("no token is shown"))?;
-        let grant = self.granted(&shown.token).await?;
-        let grant = grant.ok_or(S3Error::AccessDenied("the token opens nothing"))?;
+        let credential = header("authorization").and_then(|value| Credential::parse(&value));
+        let credential = credential.ok_or(S3Error::AccessDenied("no token was sent"))?;
+        let grant = self.find_grant(&credential.token).await?;
+        let grant = grant.ok_or(S3Error::AccessDenied("the token has no grant"))?;
         let (url, method) = (request.url(), request.method());
         let path = url::path(&url).strip_prefix(OBJECT).unwrap_or_default();
         let operation = Operation::parse(&method, path, url::query(&url), header)?;
@@ -65,18 +68,26 @@ impl Core {
                 binding::serve(&bucket.unchecked_into(), &scope, operation, request).await
             }
             (_, Source::Remote(remote)) => {
-                remote::serve(&self.signer, remote, &scope, &shown.region, operation, request).await
+                remote::serve(
+                    &self.signer,
+                    remote,
+                    &scope,
+                    &credential.region,
+                    operation,
+                    request,
+                )
+                .await
             }
         }
     }
 }
 
 impl From<JsValue> for S3Error {
-    // Once, and not at each of the many calls that can throw.
+    // Not inlined into each of the many calls that can throw.
     #[cold]
     #[inline(never)]
     fn from(thrown: JsValue) -> Self {
-        Self::of_r2(worker::Error::from(thrown).to_string())
+        Self::from_r2(worker::Error::from(thrown).to_string())
     }
 }
 

@@ -1,4 +1,4 @@
-//! R2 bindings. Bound here and not by the `worker` crate, whose own are larger than all of this, and copy bodies.
+//! R2 bindings. The bindings of the `worker` crate are larger than all of this, and copy bodies.
 
 use js_sys::{Array, Date, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
@@ -7,7 +7,7 @@ use web_sys::{Headers, ReadableStream, Request};
 use crate::s3::S3Error;
 use crate::stream;
 
-/// The class of a binding.
+/// The name of a binding's JavaScript class.
 const CLASS: &str = "R2Bucket";
 
 #[wasm_bindgen]
@@ -48,7 +48,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn abort(this: &Upload) -> Result<Promise, JsValue>;
 
-    /// What is known of an object; with a `body` when it was asked for and the conditions held.
+    /// The metadata of an object; with a `body` when it was requested and the conditions held.
     pub type R2Object;
 
     #[wasm_bindgen(method, getter)]
@@ -61,7 +61,7 @@ extern "C" {
     pub fn http_etag(this: &R2Object) -> String;
 
     #[wasm_bindgen(method, getter)]
-    pub fn uploaded(this: &R2Object) -> Date;
+    fn uploaded(this: &R2Object) -> JsValue;
 
     #[wasm_bindgen(method, getter, js_name = customMetadata)]
     pub fn custom_metadata(this: &R2Object) -> Option<Object>;
@@ -72,7 +72,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn range(this: &R2Object) -> Option<Object>;
 
-    /// What a conditional or ranged `get` gives; no property of it is there without.
+    /// Only results of `get` have it, and only when the conditions held.
     #[wasm_bindgen(method, getter)]
     pub fn body(this: &R2Object) -> Option<ReadableStream>;
 
@@ -80,8 +80,18 @@ extern "C" {
     pub fn write_http_metadata(this: &R2Object, headers: &Headers) -> Result<(), JsValue>;
 }
 
-/// Whether this is the binding of a bucket. Bindings of other kinds have whatever method they are asked for, as a call to
-/// another Worker: the class is what tells them apart.
+/// The upload time of an object. Error: the runtime gives none.
+pub fn uploaded(object: &R2Object) -> Result<Date, JsValue> {
+    let uploaded = object.uploaded().dyn_into::<Date>();
+    // Formatting an invalid date throws.
+    uploaded
+        .ok()
+        .filter(|date| date.get_time().is_finite())
+        .ok_or_else(|| JsValue::from("the bucket's binding gave an object without a valid time"))
+}
+
+/// Whether this is the binding of a bucket. Bindings of other kinds have any method, as an RPC to
+/// another Worker: only the class tells them apart.
 pub fn is_bucket(binding: &JsValue) -> bool {
     let class = || {
         let constructor: Function = Reflect::get(binding, &"constructor".into())
@@ -93,8 +103,8 @@ pub fn is_bucket(binding: &JsValue) -> bool {
     binding.is_object() && class().is_some_and(|class| class == CLASS)
 }
 
-/// What a promise has brought; `None` when there is nothing.
-pub fn some<T: JsCast>(value: JsValue) -> Option<T> {
+/// The value of a promise; `None` for null and undefined.
+pub fn non_null<T: JsCast>(value: JsValue) -> Option<T> {
     let is_there = !value.is_null() && !value.is_undefined();
     is_there.then(|| value.unchecked_into())
 }
@@ -111,13 +121,18 @@ pub fn pairs(headers: &Headers) -> Result<Vec<(String, String)>, JsValue> {
     Ok(pairs)
 }
 
-/// The body of a request as something of known length: bytes when there are none, else a stream that nothing of is held.
+/// The body of a request as a value of known length: an empty array, or an unbuffered stream.
 pub fn body(request: &Request) -> Result<JsValue, S3Error> {
     let length = request.headers().get("content-length")?;
     let length = length.and_then(|length| length.parse::<u64>().ok());
     let length = length.ok_or(S3Error::MissingContentLength)?;
     match request.body() {
-        Some(body) if length > 0 => Ok(stream::pass_on(body, Some(length))?.into()),
+        Some(body) if length > 0 => Ok(stream::pipe_through(body, Some(length))?.into()),
         _ => Ok(js_sys::Uint8Array::new_with_length(0).into()),
     }
+}
+
+/// Sets a property of a JavaScript object.
+pub fn set(object: &Object, name: &str, value: &JsValue) -> Result<(), JsValue> {
+    Reflect::set(object, &name.into(), value).map(drop)
 }

@@ -1,5 +1,5 @@
-//! S3 from the bucket's own store: the same requests, in the mount's bucket and below its prefix, signed with the credentials
-//! of the mount.
+//! S3 from the bucket's own store: the same requests, in the mount's bucket and below its prefix,
+//! signed with the credentials of the mount.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use sandbox_protocol::mount::Remote;
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request, RequestInit, RequestRedirect, Response};
 
-use super::super::runtime::global_fetch;
 use super::sign::{self, Signer};
 use super::{answer, r2};
-use crate::api::body;
-use crate::s3::forward::{Target, goes_on, payload};
+use crate::body;
+use crate::outbound::global_fetch;
+use crate::s3::forward::{Target, is_forwarded, payload};
 use crate::s3::list::Page;
 use crate::s3::{Operation, S3Error, Scope, complete, sigv4, xml};
 use crate::url;
 
-/// The most bytes of a list that are read: some 4 KB for each of 1000 keys.
+/// The maximum of bytes read of a list: some 4 KB for each of 1000 keys.
 const MAX_LIST: usize = 8 * 1024 * 1024;
 
-/// The most bytes of an error that are read.
+/// The maximum of bytes read of an error.
 const MAX_ERROR: usize = 64 * 1024;
 
 /// Answers a request, within `scope`, from the store, signed for `region`.
@@ -37,18 +37,19 @@ pub async fn serve(
             "the mount has no endpoint or no credentials".into(),
         ));
     };
-    let target = Target::of(&operation, &remote.bucket, scope);
-    // As the runtime writes it: what it leaves out, a default port say, is not signed.
+    let target = Target::new(&operation, &remote.bucket, scope);
+    // As the runtime normalizes it: parts that it leaves out, such as a default port, are not
+    // signed.
     let base = Request::new_with_str(endpoint.as_str())?.url();
     let path = format!("{}{}", url::path(&base).trim_end_matches('/'), target.path);
-    let wanted = request.headers();
+    let original = request.headers();
     let validity = sign::now(region);
-    let said = wanted.get("x-amz-content-sha256")?;
-    let payload = payload(said.as_deref());
+    let hash = original.get("x-amz-content-sha256")?;
+    let payload = payload(hash.as_deref());
     let mut headers = BTreeMap::new();
     let mut add = |name: &str, value: String| headers.insert(name.to_owned(), value);
-    for (name, value) in r2::pairs(&wanted)? {
-        if goes_on(&name) {
+    for (name, value) in r2::pairs(&original)? {
+        if is_forwarded(&name) {
             add(&name, value);
         }
     }
@@ -72,14 +73,14 @@ pub async fn serve(
         sent.set(name, value)?;
     }
     sent.set("authorization", &authorization)?;
-    // What is stored is what is wanted, whatever the runtime asks for by itself.
+    // The stored bytes, without a content encoding that the runtime would otherwise accept.
     sent.set("accept-encoding", "identity")?;
     let init = RequestInit::new();
     init.set_method(&method);
     init.set_headers(&sent);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(Some(&request.signal()));
-    // No answer to one mount is for another.
+    // A cached response for one mount must not be served to another.
     Reflect::set(&init, &"cache".into(), &"no-store".into())?;
     match operation {
         Operation::Put(_) | Operation::UploadPart(..) => init.set_body(&r2::body(request)?),
@@ -94,8 +95,8 @@ pub async fn serve(
         "" => format!("{origin}{path}"),
         query => format!("{origin}{path}?{query}"),
     };
-    let asked = async { global_fetch(&Request::new_with_str_and_init(&at, &init)?).await };
-    let response = asked.await.map_err(unreachable)?;
+    let fetched = async { global_fetch(&Request::new_with_str_and_init(&at, &init)?).await };
+    let response = fetched.await.map_err(unreachable)?;
     match (response.status(), operation) {
         (200, Operation::List(query)) => {
             let text = body::read_stream(response.body(), MAX_LIST).await?;
@@ -103,7 +104,7 @@ pub async fn serve(
             answer::xml(200, &query.answer(&Page::read(&text, scope)))
         }
         (200..=299 | 304, _) => Ok(response),
-        (status, _) => Err(refusal(status, response).await),
+        (status, _) => Err(store_error(status, response).await),
     }
 }
 
@@ -114,14 +115,15 @@ fn unreachable(thrown: JsValue) -> S3Error {
     ))
 }
 
-/// The store's error. Its code and its region go on, and no more: its words can have the access key in them.
-async fn refusal(status: u16, response: Response) -> S3Error {
+/// The store's error. Only its code and its region are forwarded: its message can contain the
+/// access key.
+async fn store_error(status: u16, response: Response) -> S3Error {
     let text = body::read_stream(response.body(), MAX_ERROR).await;
     let text = text.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let code = xml::text(&text, "Code");
     S3Error::Refused {
-        // Where a redirect leads is not asked.
+        // Redirects are not followed.
         status: if (300..400).contains(&status) { 400 } else { status },
         code: code.unwrap_or_else(|| match status {
             404 => "NoSuchKey".to_owned(),

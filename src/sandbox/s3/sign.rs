@@ -1,4 +1,5 @@
-//! Signs requests with the credentials of a mount. The key of a day is kept: it is made by four hashes.
+//! Signs requests with the credentials of a mount. The key of a day is cached: it takes four hashes
+//! to derive.
 
 use std::cell::RefCell;
 
@@ -14,7 +15,7 @@ use crate::s3::sigv4::{Request, Validity, hex};
 
 #[wasm_bindgen]
 extern "C" {
-    /// The platform's cryptography, with HMAC.
+    /// The platform's `SubtleCrypto`, with HMAC.
     type Subtle;
 
     #[wasm_bindgen(method, catch, js_name = importKey)]
@@ -31,13 +32,13 @@ extern "C" {
     fn sign(this: &Subtle, algorithm: &str, key: &JsValue, text: &Uint8Array) -> Result<Promise, JsValue>;
 }
 
-/// Makes signatures.
+/// Makes signatures, and caches the key of the day.
 #[derive(Debug, Default)]
 pub struct Signer {
     day: RefCell<Option<Day>>,
 }
 
-/// The key of a day in a region.
+/// The signing key of a day in a region.
 #[derive(Clone)]
 struct Day {
     credentials: Credentials,
@@ -88,7 +89,7 @@ impl Signer {
     }
 }
 
-/// Now, in `region`.
+/// The validity of a signature made now, in `region`.
 pub fn now(region: &str) -> Validity {
     Validity::new(&String::from(Date::new_0().to_iso_string()), region)
 }

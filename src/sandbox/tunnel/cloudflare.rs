@@ -1,23 +1,23 @@
-//! Cloudflare's API, as far as named tunnels need it. Everything is found by its name, so every call may be repeated:
-//! after a failure nobody needs to know how far the last try came.
+//! Cloudflare's API, as far as named tunnels need it. Everything is found by its name, so every
+//! call may be repeated after a failure, however far the last attempt came.
 
 use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request};
 
 use super::record::Record;
 use crate::config::TunnelConfig;
 use crate::error::ApiError;
-use crate::sandbox::runtime::global_fetch;
+use crate::outbound::global_fetch;
 use crate::stub;
 
-/// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The domain whose hosts are tunnels.
+/// The domain of the hostnames of tunnels.
 const TARGET_DOMAIN: &str = ".cfargotunnel.com";
 
 const NO_TOKEN: &str = "\
@@ -27,23 +27,23 @@ which are not set for this deployment; one without a name needs none of them";
 const PERMISSIONS: &str = "\
 CLOUDFLARE_API_TOKEN needs the permissions \"Account: Cloudflare Tunnel: Edit\", \"Zone: DNS: Edit\" and \"Zone: Zone: Read\"";
 
-/// The zone that hostnames are made in.
+/// The zone of the hostnames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
     /// Its id.
     pub id: String,
     /// Its domain.
     pub name: String,
-    /// The account that tunnels are made in.
+    /// The account of the tunnels.
     pub account: String,
 }
 
-/// A tunnel that is ready for its connector.
+/// A tunnel at Cloudflare, ready for its connector.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct Provisioned {
     /// Its id.
     pub id: String,
-    /// What its connector authenticates itself with.
+    /// The token that authenticates its connector.
     pub token: String,
 }
 
@@ -55,7 +55,7 @@ pub struct Cloudflare<'a> {
 }
 
 impl<'a> Cloudflare<'a> {
-    /// Fails when the deployment has no token, and says what to set.
+    /// Fails when the deployment has no token; the error names the variables to set.
     pub fn new(config: &'a TunnelConfig) -> Result<Self, ApiError> {
         match &config.api_token {
             Some(token) => Ok(Self { config, token }),
@@ -82,20 +82,19 @@ impl<'a> Cloudflare<'a> {
         })
     }
 
-    /// Makes what is missing of the tunnel, its way to the port, and its hostname. Fails when somebody else has the
-    /// hostname.
-    pub async fn provide(self, sandbox: &SandboxId, record: &Record) -> Result<Made, ApiError> {
-        // The bodies are written out: they hold names, numbers and ids only, nothing that JSON would escape.
+    /// Creates the missing parts of the tunnel, its route to the port, and its hostname. Fails when
+    /// the hostname has a DNS record that does not belong to this sandbox.
+    pub async fn provision(self, sandbox: &SandboxId, record: &Record) -> Result<Provisioned, ApiError> {
         let tunnels = tunnels(record);
         let id = match self.tunnel_id(sandbox, record).await? {
             Some(id) => id,
             None => {
                 let name = record.tunnel_name(sandbox);
-                let body = format!(r#"{{"name":"{name}","config_src":"cloudflare"}}"#);
-                let made = self
+                let body = json!({ "name": name, "config_src": "cloudflare" });
+                let created = self
                     .call("make the tunnel", "POST", &tunnels, Some(&body))
                     .await?;
-                text(&made, "id")?
+                text(&created, "id")?
             }
         };
         let (hostname, port) = (&record.hostname, record.port);
@@ -103,7 +102,7 @@ impl<'a> Cloudflare<'a> {
         let entries = self.hostname_entries(record).await?;
         if list(&entries)
             .iter()
-            .any(|entry| !is_ours(entry, &target, sandbox))
+            .any(|entry| !belongs_to(entry, &target, sandbox))
         {
             return Err(ApiError::Tunnel(format!(
                 "{hostname} has a DNS record that is not of this sandbox; choose another name, or delete that record"
@@ -114,43 +113,47 @@ impl<'a> Cloudflare<'a> {
             .any(|entry| field(entry, "content") == target)
         {
             self.delete(&entries, sandbox, record, &target).await?;
-            let comment = Record::comment(sandbox).unwrap_or_default();
-            let body = format!(
-                r#"{{"type":"CNAME","name":"{hostname}","content":"{target}","proxied":true,"comment":"{comment}"}}"#
-            );
+            let body = json!({
+                "type": "CNAME",
+                "name": hostname,
+                "content": target,
+                "proxied": true,
+                "comment": Record::comment(sandbox).unwrap_or_default(),
+            });
             let path = dns_records(record);
             self.call("make the DNS record", "POST", &path, Some(&body))
                 .await?;
         }
-        let way = format!(
-            r#"{{"config":{{"ingress":[{{"hostname":"{hostname}","service":"http://localhost:{port}"}},{{"service":"http_status:404"}}]}}}}"#
-        );
+        let ingress = json!({ "config": { "ingress": [
+            { "hostname": hostname, "service": format!("http://localhost:{port}") },
+            { "service": "http_status:404" },
+        ] } });
         let path = format!("{tunnels}/{id}/configurations");
-        self.call("configure the tunnel", "PUT", &path, Some(&way))
+        self.call("configure the tunnel", "PUT", &path, Some(&ingress))
             .await?;
         let path = format!("{tunnels}/{id}/token");
         let token = self.call("give the tunnel's token", "GET", &path, None).await?;
-        Ok(Made {
+        Ok(Provisioned {
             id,
             token: required(token.as_str().unwrap_or_default(), "a token")?,
         })
     }
 
-    /// Removes the tunnel and its hostname, as far as they are there. The connector must have ended.
+    /// Removes the tunnel and its hostname, as far as they exist. The connector must have ended.
     pub async fn remove(self, sandbox: &SandboxId, record: &Record) -> Result<(), ApiError> {
         let id = self.tunnel_id(sandbox, record).await?.unwrap_or_default();
         let entries = self.hostname_entries(record).await?;
         self.delete(&entries, sandbox, record, &format!("{id}{TARGET_DOMAIN}"))
             .await?;
         if !id.is_empty() {
-            // A connection of a moment ago does not keep it.
+            // A recent connection then does not prevent the deletion.
             let path = format!("{}/{id}?cascade=true", tunnels(record));
             self.call("delete the tunnel", "DELETE", &path, None).await?;
         }
         Ok(())
     }
 
-    /// Deletes those of the hostname's DNS records that are ours.
+    /// Deletes the hostname's DNS records that belong to this sandbox.
     async fn delete(
         self,
         entries: &Value,
@@ -160,7 +163,7 @@ impl<'a> Cloudflare<'a> {
     ) -> Result<(), ApiError> {
         for entry in list(entries)
             .iter()
-            .filter(|entry| is_ours(entry, target, sandbox))
+            .filter(|entry| belongs_to(entry, target, sandbox))
         {
             let path = format!("{}/{}", dns_records(record), text(entry, "id")?);
             self.call("delete the DNS record", "DELETE", &path, None).await?;
@@ -188,16 +191,23 @@ impl<'a> Cloudflare<'a> {
         self.call("look for the DNS record", "GET", &path, None).await
     }
 
-    /// One call; gives the `result` of its answer. `task` is for the error's text. Deleting what is gone is no error.
-    async fn call(self, task: &str, method: &str, path: &str, body: Option<&str>) -> Result<Value, ApiError> {
+    /// One call; returns the `result` of its response. `task` is for the error message. A `DELETE`
+    /// with 404 is no error.
+    async fn call(
+        self,
+        task: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
         let failed = |why: String| ApiError::Tunnel(format!("Cloudflare's API did not {task}: {why}"));
         let lost = |e: JsValue| failed(worker::Error::from(e).to_string());
         let headers = Headers::new()?;
         headers.set("authorization", &format!("Bearer {}", self.token))?;
-        let init = stub::impatient(method, PATIENCE);
+        let init = stub::with_timeout(method, CALL_TIMEOUT);
         if let Some(body) = body {
             headers.set("content-type", "application/json")?;
-            init.set_body(&JsValue::from(body));
+            init.set_body(&JsValue::from(body.to_string()));
         }
         init.set_headers(&headers);
         let url = format!("{}{path}", self.config.api_url);
@@ -220,29 +230,29 @@ fn dns_records(record: &Record) -> String {
     format!("/zones/{}/dns_records", record.zone)
 }
 
-/// The `result` of an answer, or why there is none.
+/// The `result` of a response, or the error message.
 fn read(status: u16, answer: &str) -> Result<Value, String> {
-    // From bytes, as the bodies of requests are: one parser less in the Worker.
+    // From bytes, like the bodies of requests: one parser less in the Wasm.
     let mut answer: Value = serde_json::from_slice(answer.as_bytes()).unwrap_or_default();
     if (200..300).contains(&status) && answer.get("success").and_then(Value::as_bool) == Some(true) {
         return Ok(answer.get_mut("result").map(Value::take).unwrap_or_default());
     }
     let errors = answer.get("errors").map(list).unwrap_or_default();
-    let words = errors.iter().map(|error| {
+    let message = errors.iter().map(|error| {
         let code = error.get("code").unwrap_or(&Value::Null);
         format!("{} ({code})", field(error, "message"))
     });
-    let mut words = words.collect::<Vec<_>>().join("; ");
-    if words.is_empty() {
-        words = format!("it answered with {status}");
+    let mut message = message.collect::<Vec<_>>().join("; ");
+    if message.is_empty() {
+        message = format!("it answered with {status}");
     }
     if matches!(status, 401 | 403) {
-        words = format!("{words}. {PERMISSIONS}");
+        message = format!("{message}. {PERMISSIONS}");
     }
-    Err(words)
+    Err(message)
 }
 
-/// The zone itself, or the only one of a list.
+/// The zone itself, or the only zone of a list.
 fn only_one(zones: &Value) -> Result<&Value, ApiError> {
     match zones.as_array().map(Vec::as_slice) {
         None => Ok(zones),
@@ -254,8 +264,8 @@ fn only_one(zones: &Value) -> Result<&Value, ApiError> {
     }
 }
 
-/// Whether a DNS record of the hostname leads to our tunnel, or led to an earlier one of this sandbox.
-fn is_ours(entry: &Value, target: &str, sandbox: &SandboxId) -> bool {
+/// Whether a DNS record of the hostname points to the tunnel, or to an earlier one of this sandbox.
+fn belongs_to(entry: &Value, target: &str, sandbox: &SandboxId) -> bool {
     let content = field(entry, "content");
     let commented = Record::comment(sandbox).is_some_and(|comment| field(entry, "comment") == comment);
     field(entry, "type") == "CNAME" && (content == target || commented && content.ends_with(TARGET_DOMAIN))
@@ -265,12 +275,12 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The text in a field, empty when there is none.
+/// The text of a field, empty when there is none.
 fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The text in a field that must be there.
+/// The text of a required field.
 fn text(value: &Value, name: &str) -> Result<String, ApiError> {
     required(field(value, name), name)
 }

@@ -1,5 +1,5 @@
-//! What a Sandbox object remembers of a named tunnel, so that nothing of it stays at Cloudflare when the sandbox is
-//! gone. Pure.
+//! The record that a Sandbox object stores of a named tunnel, so that nothing of it stays at
+//! Cloudflare when the sandbox is gone. Pure.
 
 use std::time::Duration;
 
@@ -8,37 +8,39 @@ use sandbox_protocol::{Port, SandboxId};
 use serde::Serialize;
 use serde_json::Value;
 
-/// How often it is looked whether the boot of a tunnel still runs: an end that nobody watched is found so.
-const LOOK: Duration = Duration::from_secs(600);
-/// The pause after the first failure to remove one; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
-/// The longest comment that Cloudflare takes, in characters.
+/// The interval at which the object checks that the boot of a tunnel still runs, to find ends
+/// without a watch.
+const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+/// The pause after the first failed removal; each further failure doubles it.
+const INITIAL_BACKOFF: Duration = Duration::from_secs(10);
+/// The maximum pause.
+const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
+/// The maximum length of a comment at Cloudflare, in characters.
 const MAX_COMMENT: usize = 100;
 
-/// A named tunnel that exists at Cloudflare, or may: it is written down before anything is made there. What exactly
-/// was made is found there, by the names in it.
+/// A named tunnel that exists at Cloudflare, or may exist: it is stored before anything is created
+/// there. The parts that were created are found there by the names in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
-    /// Where it leads.
+    /// The port that it leads to.
     pub port: Port,
-    /// What the client calls it. One record a name.
+    /// The client's name for it. There is one record per name.
     pub name: TunnelName,
     /// Its hostname.
     pub hostname: String,
-    /// The account that it is in.
+    /// Its account.
     pub account: String,
-    /// The zone that its hostname is in.
+    /// The zone of its hostname.
     pub zone: String,
     /// The boot that it leads to; `None`: it is to be removed.
     pub boot: Option<String>,
-    /// How often that has failed.
+    /// The number of failed removals.
     pub failures: u32,
 }
 
 impl Record {
-    /// Reads what was serialized. By hand: derived code for it would be the larger part of this module.
+    /// Reads the stored form. By hand, because derived code would be the larger part of this
+    /// module.
     pub fn read(stored: &Value) -> Option<Self> {
         let text = |name: &str| stored.get(name)?.as_str().map(str::to_owned);
         let number = |name: &str| stored.get(name)?.as_u64();
@@ -53,34 +55,35 @@ impl Record {
         })
     }
 
-    /// What the tunnel is called at Cloudflare: the reference's form.
+    /// The name of the tunnel at Cloudflare, in the reference's form.
     pub fn tunnel_name(&self, sandbox: &SandboxId) -> String {
         format!("sandbox-{sandbox}-{}", self.name)
     }
 
-    /// What marks the hostname's DNS record as ours: the reference's form. None where it would be too long.
+    /// The comment that marks the hostname's DNS record as this sandbox's, in the reference's form.
+    /// None where it would be too long.
     pub fn comment(sandbox: &SandboxId) -> Option<String> {
         Some(format!("sandbox-{sandbox}")).filter(|comment| comment.len() <= MAX_COMMENT)
     }
 
-    /// Whether it must be removed before `wanted` can be made.
-    pub fn is_in_the_way_of(&self, wanted: &Self) -> bool {
+    /// Whether it must be removed before `wanted` can be created.
+    pub fn conflicts_with(&self, wanted: &Self) -> bool {
         let same = self.name == wanted.name && self.hostname == wanted.hostname;
         !same && (self.port == wanted.port || self.name == wanted.name)
     }
 
-    /// Whether a boot that is not `running` is all that it led to.
-    pub fn is_left_over(&self, running: Option<&str>) -> bool {
+    /// Whether its boot is not the `running` one.
+    pub fn is_orphaned(&self, running: Option<&str>) -> bool {
         self.boot.is_none() || self.boot.as_deref() != running
     }
 
-    /// When to look at it again.
-    pub fn pause(&self) -> Duration {
+    /// The time until its next check or removal.
+    pub fn next_attempt(&self) -> Duration {
         match self.boot {
-            Some(_) => LOOK,
-            None => FIRST_PAUSE
+            Some(_) => CHECK_INTERVAL,
+            None => INITIAL_BACKOFF
                 .saturating_mul(1 << self.failures.saturating_sub(1).min(20))
-                .min(LONGEST_PAUSE),
+                .min(MAX_BACKOFF),
         }
     }
 }
@@ -114,40 +117,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way() {
+    fn records_that_conflict() {
         let wanted = record("8080", "app");
+        assert!(!record("8080", "app").conflicts_with(&wanted), "it is used again");
         assert!(
-            !record("8080", "app").is_in_the_way_of(&wanted),
-            "it is used again"
-        );
-        assert!(
-            !record("8081", "app").is_in_the_way_of(&wanted),
+            !record("8081", "app").conflicts_with(&wanted),
             "it is led elsewhere"
         );
-        assert!(record("8080", "other").is_in_the_way_of(&wanted));
-        assert!(!record("8081", "other").is_in_the_way_of(&wanted));
+        assert!(record("8080", "other").conflicts_with(&wanted));
+        assert!(!record("8081", "other").conflicts_with(&wanted));
         let elsewhere = Record {
             hostname: "app.example.org".into(),
             ..record("8081", "app")
         };
-        assert!(elsewhere.is_in_the_way_of(&wanted), "the zone was changed");
+        assert!(elsewhere.conflicts_with(&wanted), "the zone was changed");
     }
 
     #[test]
-    fn what_is_left_over() {
+    fn records_that_are_orphaned() {
         let mut record = record("8080", "app");
-        assert!(!record.is_left_over(Some("b")));
-        assert!(record.is_left_over(Some("c")));
-        assert!(record.is_left_over(None));
+        assert!(!record.is_orphaned(Some("b")));
+        assert!(record.is_orphaned(Some("c")));
+        assert!(record.is_orphaned(None));
         record.boot = None;
-        assert!(record.is_left_over(Some("b")));
-        assert!(record.is_left_over(None));
+        assert!(record.is_orphaned(Some("b")));
+        assert!(record.is_orphaned(None));
     }
 
     #[test]
-    fn pauses_double_up_to_a_day() {
+    fn the_backoff_doubles_up_to_a_day() {
         let mut record = record("8080", "app");
-        assert_eq!(record.pause(), LOOK);
+        assert_eq!(record.next_attempt(), CHECK_INTERVAL);
         record.boot = None;
         for (failures, seconds) in [
             (0, 10),
@@ -158,7 +158,7 @@ mod tests {
             (u32::MAX, 86_400),
         ] {
             record.failures = failures;
-            assert_eq!(record.pause(), Duration::from_secs(seconds), "{failures}");
+            assert_eq!(record.next_attempt(), Duration::from_secs(seconds), "{failures}");
         }
     }
 

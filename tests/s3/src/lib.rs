@@ -1,5 +1,5 @@
-//! An S3 server in memory, for tests. The protocol and its signatures are those of the `s3s` crate; this is what s3fs
-//! needs of a store.
+//! An S3 server in memory, for tests. The `s3s` crate implements the protocol and its signatures,
+//! this crate the store that s3fs needs.
 
 mod list;
 mod objects;

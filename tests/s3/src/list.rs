@@ -6,7 +6,7 @@ use s3s::dto::CommonPrefix;
 
 use crate::objects::Bucket;
 
-/// What is listed.
+/// The query of a listing.
 pub struct Query<'a> {
     pub prefix: &'a str,
     pub delimiter: Option<&'a str>,

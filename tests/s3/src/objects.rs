@@ -1,4 +1,4 @@
-//! What a store holds.
+//! The objects of a store.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ pub type Bucket = BTreeMap<String, Object>;
 pub struct Object {
     /// Its bytes.
     pub content: Bytes,
-    /// What its writer noted beside them.
+    /// The metadata from its writer.
     pub metadata: Option<Metadata>,
     /// Their type.
     pub content_type: Option<ContentType>,

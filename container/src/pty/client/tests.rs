@@ -7,7 +7,7 @@ fn client(buffers: Buffers) -> (Client, Connection) {
 }
 
 #[tokio::test]
-async fn more_than_a_little_input_takes_room_until_it_is_taken() {
+async fn input_takes_a_buffer_permit_until_it_is_taken_unless_it_is_small() {
     let limit = Limit {
         name: "SANDBOX_MAX_BUFFER_BYTES",
         value: 64 * 1024,
@@ -15,17 +15,17 @@ async fn more_than_a_little_input_takes_room_until_it_is_taken() {
     let buffers = Buffers::new(limit);
     let (mut client, connection) = client(buffers.clone());
     let input = connection.input;
-    let little = Bytes::from(vec![0; SMALL - FRAME]);
+    let little = Bytes::from(vec![0; SMALL_INPUT - FRAME_OVERHEAD]);
     let much = Bytes::from(vec![0; 48 * 1024]);
     let all = buffers.take(limit.value).unwrap();
     assert_eq!(input.send(little.clone()).await, Ok(()));
-    let refusal = Err(NotTaken::NoRoom(
+    let buffers_full = Err(InputError::BuffersFull(
         "too many bytes in buffers: the limit is 65536 (SANDBOX_MAX_BUFFER_BYTES)".to_owned(),
     ));
-    assert_eq!(input.send(Bytes::from_static(b"x")).await, refusal);
+    assert_eq!(input.send(Bytes::from_static(b"x")).await, buffers_full);
     drop(all);
     assert_eq!(input.send(much.clone()).await, Ok(()));
-    assert_eq!(input.send(much.clone()).await, refusal);
+    assert_eq!(input.send(much.clone()).await, buffers_full);
     for taken in [little, much.clone()] {
         assert_eq!(client.input.recv().await.unwrap().bytes, taken);
     }
@@ -35,24 +35,24 @@ async fn more_than_a_little_input_takes_room_until_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn input_waits_for_room_and_not_for_ever() {
+async fn input_waits_for_the_input_before_it_until_a_timeout() {
     let (mut client, connection) = client(Buffers::default());
     let input = connection.input;
     let frame = Bytes::from(vec![0; INPUT_AHEAD / 2]);
     assert_eq!(input.send(frame.clone()).await, Ok(()));
-    let began = Instant::now();
-    assert_eq!(input.send(frame.clone()).await, Err(NotTaken::Stuck));
-    assert!(began.elapsed() >= STUCK);
+    let started = Instant::now();
+    assert_eq!(input.send(frame.clone()).await, Err(InputError::TimedOut));
+    assert!(started.elapsed() >= INPUT_TIMEOUT);
     let taken = client.input.recv().await.unwrap();
-    // One that is larger than all the room waits until it has all of it.
+    // A frame that is larger than the limit waits until no other input is ahead of it.
     let large = Bytes::from(vec![0; 2 * INPUT_AHEAD]);
     let (sent, ()) = tokio::join!(input.send(large), async {
-        tokio::time::sleep(STUCK / 2).await;
+        tokio::time::sleep(INPUT_TIMEOUT / 2).await;
         drop(taken);
     });
     assert_eq!(sent, Ok(()));
     drop(client);
-    assert_eq!(input.send(frame).await, Err(NotTaken::Gone));
+    assert_eq!(input.send(frame).await, Err(InputError::Closed));
 }
 
 #[tokio::test(start_paused = true)]

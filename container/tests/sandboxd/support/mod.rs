@@ -1,5 +1,6 @@
 //! Starts `sandboxd` and looks at its processes.
 
+mod hung;
 mod stream;
 mod terminal;
 mod tunnels;
@@ -18,19 +19,20 @@ use sandbox_protocol::Activity;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use hung::{Answers, CONTENT, Hung};
 pub use stream::{Output, Stream};
 pub use terminal::Terminal;
 pub use tunnels::Tunnels;
 
-/// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout for anything that should happen.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A `sandboxd` of its own, ended with the test.
 pub struct Sandboxd {
     pub process: Child,
     pub address: SocketAddr,
     pub workspace: TempDir,
-    /// What it has logged.
+    /// Its log so far.
     pub log: Arc<Mutex<String>>,
 }
 
@@ -64,16 +66,16 @@ impl Sandboxd {
                 break address.trim().parse().unwrap();
             }
         };
-        let kept = Arc::new(Mutex::new(lines));
-        let keeper = Arc::clone(&kept);
+        let log_text = Arc::new(Mutex::new(lines));
+        let writer = Arc::clone(&log_text);
         thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 eprintln!("{line}");
-                *keeper.lock().unwrap() += &(line + "\n");
+                *writer.lock().unwrap() += &(line + "\n");
             }
         });
         Self {
-            log: kept,
+            log: log_text,
             process,
             address,
             workspace,
@@ -86,7 +88,7 @@ impl Sandboxd {
 
     pub fn connect(&self) -> TcpStream {
         let connection = TcpStream::connect(self.address).unwrap();
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(TIMEOUT)).unwrap();
         connection
     }
 
@@ -117,7 +119,7 @@ impl Sandboxd {
         (output.text() + &output.stderr(), output.code())
     }
 
-    /// Asks for a session to be made: the status and the body.
+    /// Creates a session: the status and the body.
     pub fn create_session(&self, body: &str) -> (u16, Value) {
         let request = format!(
             "POST /session HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -164,10 +166,17 @@ impl Sandboxd {
 
     /// The children of `sandboxd` that are dead and not collected.
     pub fn zombies(&self) -> usize {
-        let children = processes()
-            .filter_map(stat)
-            .filter(|(parent, _)| *parent == self.pid());
-        children.filter(|(_, state)| state == "Z").count()
+        self.child_states().filter(|state| state == "Z").count()
+    }
+
+    /// The children of `sandboxd`, dead ones included.
+    pub fn children(&self) -> usize {
+        self.child_states().count()
+    }
+
+    fn child_states(&self) -> impl Iterator<Item = String> {
+        let children = processes().filter_map(stat);
+        children.filter_map(|(parent, state)| (parent == self.pid()).then_some(state))
     }
 
     pub fn signal(&self, signal: &str) {
@@ -220,14 +229,24 @@ fn stat(pid: u32) -> Option<(u32, String)> {
 /// The processes called `sleep` with the argument `duration`.
 pub fn sleeping(duration: &str) -> Vec<u32> {
     let cmdline = format!("sleep\0{duration}\0");
-    let is_it =
-        |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == cmdline.as_bytes());
+    let is = |pid: &u32, file: &str, text: &str| {
+        fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|found| found == text.as_bytes())
+    };
+    // The command line of others may hang: see `hung.rs`.
+    let is_it = |pid: &u32| is(pid, "comm", "sleep\n") && is(pid, "cmdline", &cmdline);
     processes().filter(is_it).collect()
+}
+
+/// Reports that the calling test is left out, and `why`, although the test harness hides the output
+/// of tests that pass.
+pub fn left_out(why: &str) {
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "{test} is left out: {why}");
 }
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
         thread::sleep(Duration::from_millis(10));
@@ -254,7 +273,8 @@ pub fn has_bubblewrap() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A command that runs `sandboxd` as the first process of a pid namespace that ends with the test, as in a container.
+/// A command that runs `sandboxd` as the first process of a pid namespace that ends with the test,
+/// as in a container.
 pub fn namespaced() -> Command {
     let mut command = Command::new("bwrap");
     command

@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sandbox_protocol::event::Exit;
+use sandbox_protocol::event::{self, Exit};
+
+use super::TIMEOUT;
 
 /// A stream that is being read.
 pub struct Stream {
     pub head: String,
     reader: BufReader<TcpStream>,
-    /// What has been read and not parsed yet.
+    /// Text that is read and not parsed yet.
     text: String,
     ended: bool,
 }
 
 /// An event, or a comment (with no type and no id).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
     pub id: Option<u64>,
     pub kind: String,
@@ -104,6 +106,10 @@ impl Stream {
     /// The next event or comment; `None` at the end.
     pub fn next(&mut self) -> Option<Event> {
         loop {
+            if let Some(rest) = self.text.strip_prefix(event::KEEP_ALIVE) {
+                self.text = rest.to_owned();
+                return Some(Event::default());
+            }
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let event = parse(event);
                 self.text = rest.to_owned();
@@ -117,12 +123,12 @@ impl Stream {
         }
     }
 
-    /// Reads until `stdout` has said `text`.
+    /// Reads until the standard output contains `text`.
     pub fn wait_for(&mut self, text: &str) {
-        let mut said = Vec::new();
-        while !String::from_utf8_lossy(&said).contains(text) {
+        let mut output = Vec::new();
+        while !String::from_utf8_lossy(&output).contains(text) {
             let event = self.next().expect("the stream ended");
-            said.extend(if event.kind == "stdout" {
+            output.extend(if event.kind == "stdout" {
                 event.bytes()
             } else {
                 Vec::new()
@@ -144,6 +150,8 @@ impl Stream {
         let mut events = Vec::new();
         while let Some(event) = self.next() {
             events.push(event);
+            // Comments come as long as the command runs.
+            assert!(started.elapsed() < TIMEOUT * 3, "the command does not end");
         }
         let took = started.elapsed();
         assert!(
@@ -164,14 +172,7 @@ impl Stream {
 }
 
 fn parse(text: &str) -> Event {
-    let mut event = Event {
-        id: None,
-        kind: String::new(),
-        data: String::new(),
-    };
-    if text.starts_with(": ") {
-        return event;
-    }
+    let mut event = Event::default();
     let mut lines = text.lines();
     let mut field = |name: &str| {
         let line = lines.next().expect("a field");
@@ -187,13 +188,13 @@ fn parse(text: &str) -> Event {
 }
 
 impl Output {
-    fn of(&self, kind: &str) -> Vec<u8> {
+    fn bytes_of(&self, kind: &str) -> Vec<u8> {
         let events = self.events.iter().filter(|event| event.kind == kind);
         events.flat_map(Event::bytes).collect()
     }
 
     pub fn stdout(&self) -> Vec<u8> {
-        self.of("stdout")
+        self.bytes_of("stdout")
     }
 
     pub fn text(&self) -> String {
@@ -201,7 +202,7 @@ impl Output {
     }
 
     pub fn stderr(&self) -> String {
-        String::from_utf8(self.of("stderr")).unwrap()
+        String::from_utf8(self.bytes_of("stderr")).unwrap()
     }
 
     pub fn code(&self) -> i32 {

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use super::{PATIENCE, Sandboxd};
+use super::{Sandboxd, TIMEOUT};
 
 /// A terminal that is being used.
 pub struct Terminal {
@@ -18,7 +18,7 @@ pub struct Terminal {
     pub output: Vec<u8>,
 }
 
-/// What came until the end of the connection.
+/// The frames up to the end of the connection.
 #[derive(Debug)]
 pub struct Finished {
     pub output: Vec<u8>,
@@ -106,10 +106,10 @@ impl Terminal {
 
     /// The next frame that is not a ping.
     pub fn frame(&mut self) -> Message {
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
             match self.socket.read().unwrap() {
-                Message::Ping(_) => assert!(began.elapsed() < PATIENCE, "nothing but pings"),
+                Message::Ping(_) => assert!(started.elapsed() < TIMEOUT, "nothing but pings"),
                 frame => return frame,
             }
         }
@@ -117,7 +117,7 @@ impl Terminal {
 
     /// Reads until the output has `text` in it; gives the output up to its end.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
             let position = self
                 .output
@@ -128,9 +128,10 @@ impl Terminal {
                 let found = std::mem::replace(&mut self.output, rest);
                 return String::from_utf8_lossy(&found).into_owned();
             }
-            let is_late = began.elapsed() > PATIENCE;
+            let is_late = started.elapsed() > TIMEOUT;
             match self.frame() {
                 Message::Binary(bytes) if !is_late => self.output.extend_from_slice(&bytes),
+                Message::Pong(_) if !is_late => {}
                 frame => {
                     let so_far = String::from_utf8_lossy(&self.output);
                     panic!("no {text:?} in {so_far:?}, but {frame:?}");
@@ -146,9 +147,9 @@ impl Terminal {
             last: None,
             close: None,
         };
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
-            assert!(began.elapsed() < PATIENCE * 3, "no end: {}", finished.text());
+            assert!(started.elapsed() < TIMEOUT * 3, "no end: {}", finished.text());
             match self.socket.read() {
                 Ok(Message::Binary(bytes)) => {
                     assert_eq!(finished.last, None, "output after the last text frame");

@@ -50,7 +50,7 @@ impl Tunnels {
         serde_json::from_str(&body).unwrap()
     }
 
-    pub fn refusal(&self, method: &str, port: &str, body: &str) -> (u16, ErrorBody) {
+    pub fn error_of(&self, method: &str, port: &str, body: &str) -> (u16, ErrorBody) {
         let (status, body) = self.request(method, port, body);
         (status, serde_json::from_str(&body).unwrap())
     }
@@ -63,7 +63,7 @@ impl Tunnels {
         self.directory.path().join("mode")
     }
 
-    /// What each run of the stand-in was given.
+    /// The input of each run of the stand-in.
     pub fn runs(&self) -> Vec<Value> {
         let runs = fs::read_to_string(self.directory.path().join("runs")).unwrap_or_default();
         runs.lines()

@@ -11,19 +11,19 @@ fn answers_are_read_and_errors_quoted() {
     assert_eq!(read(409, bad), Err("taken (1013); no (7)".into()));
     assert_eq!(read(200, bad), Err("taken (1013); no (7)".into()));
     assert_eq!(read(502, "<html>"), Err("it answered with 502".into()));
-    let words = read(
+    let message = read(
         403,
         r#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}]}"#,
     );
-    let words = words.unwrap_err();
+    let message = message.unwrap_err();
     assert!(
-        words.starts_with("Authentication error (10000). ") && words.contains("DNS: Edit"),
-        "{words}"
+        message.starts_with("Authentication error (10000). ") && message.contains("DNS: Edit"),
+        "{message}"
     );
 }
 
 #[test]
-fn a_token_must_see_one_zone_or_be_told_which() {
+fn a_token_that_sees_several_zones_needs_a_zone_id() {
     let zone = json!({ "id": "z" });
     assert_eq!(only_one(&zone), Ok(&zone));
     assert_eq!(only_one(&json!([zone])), Ok(&zone));
@@ -37,11 +37,11 @@ fn a_token_must_see_one_zone_or_be_told_which() {
 }
 
 #[test]
-fn only_records_of_this_sandbox_are_ours() {
+fn only_records_of_this_sandbox_belong_to_it() {
     let id = SandboxId::parse("abc").unwrap();
     let entry = |kind: &str, content: &str, comment: Option<&str>| json!({ "type": kind, "content": content, "comment": comment });
     let target = "t.cfargotunnel.com";
-    for (entry, ours) in [
+    for (entry, belongs) in [
         (entry("CNAME", "t.cfargotunnel.com", None), true),
         (entry("CNAME", "old.cfargotunnel.com", Some("sandbox-abc")), true),
         (
@@ -52,12 +52,12 @@ fn only_records_of_this_sandbox_are_ours() {
         (entry("CNAME", "www.example.com", Some("sandbox-abc")), false),
         (entry("A", "192.0.2.1", Some("sandbox-abc")), false),
     ] {
-        assert_eq!(is_ours(&entry, target, &id), ours, "{entry}");
+        assert_eq!(belongs_to(&entry, target, &id), belongs, "{entry}");
     }
 }
 
 #[test]
-fn without_a_token_it_is_said_what_to_set() {
+fn without_a_token_the_error_names_what_to_set() {
     let config = TunnelConfig::from_vars(|_| None);
     let error = Cloudflare::new(&config).unwrap_err();
     let body = error.body();

@@ -1,4 +1,4 @@
-//! A run: what was asked for, the bridges, what was measured.
+//! A run: the flags, the bridges, the results.
 
 use sandbar_tests::Runtime;
 
@@ -11,13 +11,13 @@ use crate::turns::Rounds;
 
 /// A run.
 pub struct Bench {
-    /// What was asked for.
+    /// The command line.
     pub flags: Flags,
     /// The runtime whose limits hold.
     pub runtime: Option<Runtime>,
     /// The bridges, once they are needed; the first is the one that the limits are for.
     pub sides: Vec<Side>,
-    /// What was measured so far.
+    /// The results so far.
     pub rows: Vec<Row>,
 }
 
@@ -47,7 +47,7 @@ impl Bench {
         lines.iter().any(|line| self.flags.wants(line.name))
     }
 
-    /// So many rounds after a tenth of them to warm up; with `--quick` a tenth of both.
+    /// `counted` rounds after a tenth of them to warm up; with `--quick` a tenth of both.
     pub fn rounds(&self, counted: usize) -> Rounds {
         let counted = if self.flags.quick {
             (counted / 10).max(3).min(counted)
@@ -80,12 +80,12 @@ impl Bench {
         &mut self,
         line: &'static Line,
         (series, base): (&[Series], &[Series]),
-        together: impl Fn(&Series, &Series) -> Series,
+        combine: impl Fn(&Series, &Series) -> Series,
     ) {
         let each = series
             .iter()
             .zip(base)
-            .map(|(series, base)| together(series, base));
+            .map(|(series, base)| combine(series, base));
         self.add(line, each.collect());
     }
 }

@@ -6,7 +6,7 @@ use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 use sandbar_tests::{Bridge, Runtime};
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const USAGE: &str = "\
 Measures the bridge and prints a table: what, how often, p50, p95, p99, the limit, and whether it was kept.
 
@@ -24,7 +24,7 @@ Environment:
   SANDBOX_API_KEY     its key
   SANDBOX_API_KEY_VS  the key of the bridge at --vs; the same by default";
 
-/// What was asked for.
+/// The flags.
 #[derive(Debug, Default, PartialEq)]
 pub struct Flags {
     /// `--runtime`
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_looks_into_names() {
+    fn only_matches_parts_of_names() {
         let flags = parse(&["--only", "put", "--only", "PTY"]).unwrap().unwrap();
         assert!(flags.wants("PUT 1 KiB") && flags.wants("machine: pty, echo") && !flags.wants("GET 1 KiB"));
         assert!(Flags::default().wants("anything"));

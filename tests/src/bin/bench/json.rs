@@ -6,9 +6,9 @@ use crate::machine::Machine;
 use crate::report::Row;
 use crate::series::{Miss, Series};
 
-/// `{"machine", "lines": [{"name", "n", "p50", "p95", "p99", "unit", "limit", "ok", "errors", …}]}`. A percentile that
-/// does not exist is null, and `missing` then says why; with `--vs`, `vs` has the other bridge's numbers and `ratio` is
-/// this median divided by that one.
+/// `{"machine", "lines": [{"name", "n", "p50", "p95", "p99", "unit", "limit", "ok", "errors",
+/// …}]}`. A percentile that does not exist is null, and `missing` then says why; with `--vs`, `vs`
+/// has the other bridge's numbers and `ratio` is this median divided by that one.
 pub fn document(machine: &Machine, rows: &[Row]) -> Value {
     json!({ "machine": machine.json(), "lines": rows.iter().map(line).collect::<Vec<_>>() })
 }
@@ -40,7 +40,7 @@ fn numbers(row: &Row, series: &Series) -> Value {
         json!({ "n": series.len(), "p50": p50, "p95": p95, "p99": p99, "errors": series.errors });
     match &series.miss {
         Some(Miss::NotOffered) => numbers["missing"] = "not offered".into(),
-        Some(Miss::Unseen(why)) => numbers["missing"] = (*why).into(),
+        Some(Miss::Unobservable(why)) => numbers["missing"] = (*why).into(),
         Some(Miss::Failed(why)) => numbers["first_error"] = why.as_str().into(),
         None => {}
     }
@@ -57,7 +57,10 @@ mod tests {
         static LINE: Line = Line::new("stdout", Unit::MbPerS).limit(150.0);
         let row = |series| Row::new(&LINE, LINE.limit_on(None), series);
         assert_eq!(
-            line(&row(vec![Series::of(vec![300.0]), Series::of(vec![150.0])])),
+            line(&row(vec![
+                Series::from_samples(vec![300.0]),
+                Series::from_samples(vec![150.0])
+            ])),
             json!({
                 "name": "stdout", "n": 1, "p50": 300.0, "p95": 300.0, "p99": 300.0, "errors": 0, "unit": "MB/s",
                 "limit": { "at_least": 150.0 }, "ok": true, "ratio": 2.0,

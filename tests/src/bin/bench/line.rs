@@ -1,10 +1,10 @@
-//! What a line of the table is: a name, a unit, and the limit that holds for it on each runtime.
+//! A line of the table: a name, a unit, and its limit on each runtime.
 
 use std::fmt;
 
 use sandbar_tests::Runtime;
 
-/// What a number counts, and with it which way is better.
+/// The unit of a number, and with it which direction is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Milliseconds.
@@ -52,9 +52,9 @@ impl Unit {
 /// One line.
 #[derive(Debug)]
 pub struct Line {
-    /// What is measured.
+    /// The quantity that is measured.
     pub name: &'static str,
-    /// In what.
+    /// Its unit.
     pub unit: Unit,
     on_local: Option<f64>,
     on_containers: Option<f64>,
@@ -102,7 +102,7 @@ impl Line {
     }
 }
 
-/// What a median may not be worse than.
+/// The worst value that a median may have.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
     /// The number.

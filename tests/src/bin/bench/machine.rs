@@ -1,4 +1,4 @@
-//! Where a run took place: numbers mean little without it.
+//! The machine of a run: numbers mean little without it.
 
 use std::fs;
 use std::process::Command;
@@ -22,8 +22,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What can be found out about it; what cannot is empty or 0.
-    pub fn look(runtime: Option<Runtime>) -> Self {
+    /// Inspects this machine. A property that cannot be found out is empty or 0.
+    pub fn inspect(runtime: Option<Runtime>) -> Self {
         let field = |file: &str, name: &str| {
             let text = read(file);
             let line = text
@@ -36,14 +36,14 @@ impl Machine {
             .trim_end_matches(" kB")
             .parse()
             .unwrap_or(0.0);
-        let changed = !said("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
-        let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+        let changed = !output_of("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
+        let commit = output_of("git", &["rev-parse", "--short", "HEAD"]);
         Self {
             cores: available_parallelism().map_or(0, usize::from),
             processor: field("/proc/cpuinfo", "model name"),
             memory_gib: (memory_kib / 1024.0 / 1024.0).round(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            date: said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+            date: output_of("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
             runtime: runtime.map_or("unknown", Runtime::name),
             commit: if changed {
                 format!("{commit}, changed")
@@ -59,7 +59,7 @@ impl Machine {
     }
 
     /// Whether something else keeps it busy, so that the numbers are worth little.
-    pub fn is_busy(&self) -> bool {
+    pub fn is_loaded(&self) -> bool {
         self.load > self.cores as f64 / 4.0
     }
 
@@ -75,7 +75,7 @@ impl Machine {
             self.memory_gib,
             self.kernel,
             self.load,
-            if self.is_busy() {
+            if self.is_loaded() {
                 ": BUSY, so these numbers are worth little"
             } else {
                 ""
@@ -96,7 +96,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(project_root())

@@ -1,8 +1,10 @@
-//! `npm run bench`: the numbers that the project promises, measured on this machine, beside their limits.
+//! `npm run bench`: the numbers that the project promises, measured on this machine, beside their
+//! limits.
 //!
-//! [`lines`] is the whole table, [`measure`] has a module for each part of it. Everything that concerns a bridge is
-//! measured on each [`side::Side`] in turns; [`series`] keeps every sample. Nothing here fails on a slow machine: a limit
-//! that is missed is a word in the table, an error is counted, and what a bridge lacks is "not offered".
+//! [`lines`] is the whole table, [`measure`] has a module for each part of it. Everything that
+//! concerns a bridge is measured on each [`side::Side`] in turns; [`series`] keeps every sample.
+//! Nothing here fails on a slow machine: a limit that is missed is a word in the table, an error is
+//! counted, and what a bridge lacks is "not offered".
 
 mod bench;
 mod flags;
@@ -38,7 +40,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let machine = Machine::look(flags.runtime());
+    let machine = Machine::inspect(flags.runtime());
     eprintln!("{}", machine.line());
     let as_json = flags.json;
     let mut bench = Bench::new(flags);

@@ -1,4 +1,4 @@
-//! What was measured so far, and the table of it.
+//! The results so far, and their table.
 
 use crate::line::{Limit, Line};
 use crate::series::{Miss, Series};
@@ -27,8 +27,8 @@ impl Row {
         }
     }
 
-    /// Whether the limit was kept: the median is not worse and nothing went wrong. Nothing where there is no limit, or
-    /// where nothing could be measured.
+    /// Whether the limit was kept: the median is not worse and nothing went wrong. Nothing where
+    /// there is no limit, or where nothing could be measured.
     pub fn is_ok(&self) -> Option<bool> {
         let limit = self.limit?;
         match self.this.median(self.line.unit) {
@@ -66,7 +66,7 @@ impl Row {
                 .vs
                 .as_ref()
                 .map_or_else(Default::default, |vs| percentiles(vs, self.line));
-            text += &format!(" {vs} | {} |", self.in_words());
+            text += &format!(" {vs} | {} |", self.comparison());
         }
         text
     }
@@ -83,7 +83,7 @@ impl Row {
     }
 
     /// The ratio, and which side has the better of it.
-    fn in_words(&self) -> String {
+    fn comparison(&self) -> String {
         let Some(ratio) = self.ratio() else {
             return String::new();
         };
@@ -108,7 +108,7 @@ fn percentiles(series: &Series, line: &Line) -> [String; 3] {
         told[0] = match &series.miss {
             None => "–".to_owned(),
             Some(Miss::NotOffered) => "not offered".to_owned(),
-            Some(Miss::Unseen(why)) => (*why).to_owned(),
+            Some(Miss::Unobservable(why)) => (*why).to_owned(),
             Some(Miss::Failed(_)) => "failed".to_owned(),
         };
     }
@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn rows() {
-        let good = row(Series::of(vec![1.0, 2.0, 30.0]), None);
+        let good = row(Series::from_samples(vec![1.0, 2.0, 30.0]), None);
         assert_eq!(
             good.markdown(false),
             "| exec | 3 | 2.00 | 30.0 | 30.0 | ms | ≤ 2 | ok |"
         );
-        let bad = row(Series::of(vec![3.0]), None);
+        let bad = row(Series::from_samples(vec![3.0]), None);
         assert_eq!(bad.is_ok(), Some(false));
         let absent = row(Series::without(Miss::NotOffered), None);
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_error_is_never_ok() {
-        let mut series = Series::of(vec![1.0]);
+        let mut series = Series::from_samples(vec![1.0]);
         series.add(Err(Miss::Failed("broke".into())));
         let broken = row(series, None);
         assert_eq!(
@@ -208,11 +208,19 @@ mod tests {
 
     #[test]
     fn ratios_name_the_better_side() {
-        let against = |this, vs| row(Series::of(vec![this]), Some(Series::of(vec![vs])));
-        assert_eq!(against(1.0, 4.0).in_words(), "4.00× better");
-        assert_eq!(against(3.0, 2.0).in_words(), "1.50× worse");
+        let against = |this, vs| {
+            row(
+                Series::from_samples(vec![this]),
+                Some(Series::from_samples(vec![vs])),
+            )
+        };
+        assert_eq!(against(1.0, 4.0).comparison(), "4.00× better");
+        assert_eq!(against(3.0, 2.0).comparison(), "1.50× worse");
         assert_eq!(against(1.0, 4.0).ratio(), Some(0.25));
-        let lacking = row(Series::of(vec![1.0]), Some(Series::without(Miss::NotOffered)));
+        let lacking = row(
+            Series::from_samples(vec![1.0]),
+            Some(Series::without(Miss::NotOffered)),
+        );
         assert_eq!(
             lacking.markdown(true),
             "| exec | 1 | 1.00 | 1.00 | 1.00 | ms | ≤ 2 | ok | not offered |  |"

@@ -1,22 +1,23 @@
-//! The samples of one line on one bridge, and what is told of them. Nothing is trimmed: an outlier counts like the rest.
+//! The samples of one line on one bridge, and their statistics. Nothing is trimmed: an outlier
+//! counts like the rest.
 
 use std::fmt;
 
 use crate::line::Unit;
 
-/// Why a sample is none.
+/// Why a sample is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Miss {
     /// The bridge does not have what is measured.
     NotOffered,
-    /// What is measured cannot be seen from here, and why.
-    Unseen(&'static str),
-    /// It went wrong, and how.
+    /// The quantity cannot be observed from here; the reason.
+    Unobservable(&'static str),
+    /// The measurement failed; the message.
     Failed(String),
 }
 
 impl Miss {
-    /// A failure, told by what it says itself.
+    /// A failure with the message of `e`.
     pub fn failed(e: impl fmt::Display) -> Self {
         Self::Failed(e.to_string())
     }
@@ -26,7 +27,7 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotOffered => "not offered",
-            Self::Unseen(why) => why,
+            Self::Unobservable(why) => why,
             Self::Failed(why) => why,
         })
     }
@@ -35,8 +36,8 @@ impl fmt::Display for Miss {
 /// One number, or why there is none.
 pub type Sample = Result<f64, Miss>;
 
-/// After so many failures without a sample, there is no point in going on.
-const HOPELESS: usize = 3;
+/// The number of failures without a sample after which a line is given up.
+const MAX_FAILURES: usize = 3;
 
 /// The samples of one line on one bridge.
 #[derive(Debug, Clone, Default)]
@@ -49,15 +50,15 @@ pub struct Series {
 }
 
 impl Series {
-    /// Of numbers that were all got.
-    pub fn of(samples: Vec<f64>) -> Self {
+    /// A series of these samples, without a failure.
+    pub fn from_samples(samples: Vec<f64>) -> Self {
         Self {
             samples,
             ..Self::default()
         }
     }
 
-    /// Of what cannot be measured.
+    /// A series of a quantity that cannot be measured.
     pub fn without(miss: Miss) -> Self {
         let mut series = Self::default();
         series.add(Err(miss));
@@ -85,8 +86,8 @@ impl Series {
     /// Whether more tries would be in vain.
     pub fn gave_up(&self) -> bool {
         match self.miss {
-            Some(Miss::NotOffered | Miss::Unseen(_)) => true,
-            _ => self.samples.is_empty() && self.errors >= HOPELESS,
+            Some(Miss::NotOffered | Miss::Unobservable(_)) => true,
+            _ => self.samples.is_empty() && self.errors >= MAX_FAILURES,
         }
     }
 
@@ -95,7 +96,8 @@ impl Series {
         self.samples.len()
     }
 
-    /// The number that `percent` of the samples are not worse than (the nearest rank: always one of them).
+    /// The number that `percent` of the samples are not worse than (the nearest rank: always one of
+    /// them).
     pub fn percentile(&self, percent: usize, unit: Unit) -> Option<f64> {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
@@ -144,8 +146,8 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
         points.iter().map(|p| p.1).sum::<f64>() / n,
     );
     let spread: f64 = points.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
-    let together: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
-    (points.len() >= 2 && spread > 0.0).then(|| together / spread)
+    let covariance: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
+    (points.len() >= 2 && spread > 0.0).then(|| covariance / spread)
 }
 
 #[cfg(test)]
@@ -154,11 +156,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_samples_and_worse_is_higher() {
-        let series = Series::of((1..=100).rev().map(f64::from).collect());
+        let series = Series::from_samples((1..=100).rev().map(f64::from).collect());
         let told = |unit| [50, 95, 99, 100].map(|percent| series.percentile(percent, unit).unwrap());
         assert_eq!(told(Unit::Ms), [50.0, 95.0, 99.0, 100.0]);
         assert_eq!(told(Unit::MbPerS), [51.0, 6.0, 2.0, 1.0]);
-        let one = Series::of(vec![7.0]);
+        let one = Series::from_samples(vec![7.0]);
         assert_eq!(
             (one.median(Unit::Ms), one.percentile(99, Unit::Ms)),
             (Some(7.0), Some(7.0))
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_outlier_stays() {
-        let series = Series::of(vec![1.0, 1.0, 1000.0]);
+        let series = Series::from_samples(vec![1.0, 1.0, 1000.0]);
         assert_eq!((series.len(), series.percentile(99, Unit::Ms)), (3, Some(1000.0)));
     }
 
@@ -190,7 +192,7 @@ mod tests {
         assert!(series.gave_up());
         assert_eq!(series.errors, 0);
         let mut failing = Series::default();
-        for _ in 0..HOPELESS {
+        for _ in 0..MAX_FAILURES {
             assert!(!failing.gave_up());
             failing.add(Err(Miss::Failed("no".into())));
         }
@@ -199,7 +201,10 @@ mod tests {
 
     #[test]
     fn above_is_against_the_median() {
-        let (exec, health) = (Series::of(vec![5.0, 6.0, 9.0]), Series::of(vec![3.0, 2.0, 8.0]));
+        let (exec, health) = (
+            Series::from_samples(vec![5.0, 6.0, 9.0]),
+            Series::from_samples(vec![3.0, 2.0, 8.0]),
+        );
         let above = exec.above(&health);
         assert_eq!(above.median(Unit::Ms), Some(3.0));
         assert_eq!(above.percentile(99, Unit::Ms), Some(6.0));

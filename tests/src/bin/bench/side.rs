@@ -1,5 +1,5 @@
-//! A bridge that is measured, with a sandbox that runs. Unlike the tests' client it takes no failure for the end of
-//! the world: a bench counts it.
+//! A bridge that is measured, with a sandbox that runs. Unlike the tests' client it does not panic
+//! on a failure: a bench counts it.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::sse::{self, Ran};
 use crate::time::ms_since;
 
 /// How long one measurement may take before it counts as failed.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const MEASUREMENT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The session that is measured.
 const SESSION: &str = "bench";
@@ -113,8 +113,8 @@ impl Exec {
     pub async fn run(&self, argv: &[&str]) -> Result<Ran, Miss> {
         let request = self.0.try_clone().ok_or(Miss::Failed("no request".into()))?;
         let request = request.json(&json!({ "argv": argv }));
-        let began = Instant::now();
-        sse::read(accepted(send(request).await?).await?, began).await
+        let started = Instant::now();
+        sse::read(accepted(send(request).await?).await?, started).await
     }
 
     /// Milliseconds to the exit of a command.
@@ -126,7 +126,7 @@ impl Exec {
 /// Sends a request; the error is that of the connection.
 pub async fn send(request: RequestBuilder) -> Result<Response, Miss> {
     request.send().await.map_err(|e| {
-        // reqwest's own words leave out what happened: the last cause has it.
+        // reqwest's own message leaves out the reason: the last cause has it.
         let mut cause: &dyn Error = &e;
         while let Some(deeper) = cause.source() {
             cause = deeper;
@@ -135,7 +135,7 @@ pub async fn send(request: RequestBuilder) -> Result<Response, Miss> {
     })
 }
 
-/// A response that is 200, or what it says instead.
+/// A response that is 200; any other is a failure with its text.
 pub async fn accepted(response: Response) -> Result<Response, Miss> {
     let status = response.status();
     if status == StatusCode::OK {
@@ -163,9 +163,9 @@ pub fn is_unknown(status: StatusCode) -> bool {
 
 /// Milliseconds of a request whose answer, 200, is read to its end.
 pub async fn time_of(request: RequestBuilder) -> Result<f64, Miss> {
-    let began = Instant::now();
+    let started = Instant::now();
     count(accepted(send(request).await?).await?).await?;
-    Ok(ms_since(began))
+    Ok(ms_since(started))
 }
 
 /// How many bytes the body of a response has.

@@ -1,4 +1,5 @@
-//! Reads a command's stream fast: counts what it decodes and keeps nothing. [`sandbar_tests::sse`] is the strict reader.
+//! Reads a command's stream fast: counts what it decodes and keeps nothing. [`sandbar_tests::sse`]
+//! is the strict reader.
 
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::series::Miss;
 use crate::time::ms_since;
 
-/// What a command's stream held.
+/// The result of a command's stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ran {
     /// Milliseconds until the first byte of output.
@@ -22,9 +23,10 @@ pub struct Ran {
     pub stdout: usize,
 }
 
-/// Reads the stream of a command that was asked for at `began`. Anything but an exit with 0 is a failure. What follows
-/// the exit is read, so that the connection can be used again, and takes no part in the times.
-pub async fn read(response: reqwest::Response, began: Instant) -> Result<Ran, Miss> {
+/// Reads the stream of a command that was asked for at `started`. Anything but an exit with 0 is a
+/// failure. What follows the exit is read, so that the connection can be used again, and takes no
+/// part in the times.
+pub async fn read(response: reqwest::Response, started: Instant) -> Result<Ran, Miss> {
     let mut body = response.bytes_stream();
     let mut stream = Scanner::default();
     let (mut first_byte, mut exit) = (None, None);
@@ -32,10 +34,10 @@ pub async fn read(response: reqwest::Response, began: Instant) -> Result<Ran, Mi
         let had_ended = stream.end.is_some();
         stream.push(&bytes.map_err(Miss::failed)?)?;
         if stream.stdout > 0 {
-            first_byte.get_or_insert_with(|| ms_since(began));
+            first_byte.get_or_insert_with(|| ms_since(started));
         }
         if stream.end.is_some() && !had_ended {
-            exit = Some(ms_since(began));
+            exit = Some(ms_since(started));
         }
     }
     match (stream.end, exit) {
@@ -49,7 +51,7 @@ pub async fn read(response: reqwest::Response, began: Instant) -> Result<Ran, Mi
     }
 }
 
-/// Takes a stream apart, wherever the network cut it.
+/// Splits a stream into events, wherever the network cut it.
 #[derive(Default)]
 struct Scanner {
     /// The beginning of an event whose end has not come.
@@ -118,8 +120,7 @@ fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    const STREAM: &[u8] =
-        b": keep-alive\n\nid: 1\nevent: stdout\ndata: aGVsbG8=\n\nid: 2\nevent: stderr\ndata: aGE=\n\n\
+    const STREAM: &[u8] = b":\nid: 1\nevent: stdout\ndata: aGVsbG8=\n\nid: 2\nevent: stderr\ndata: aGE=\n\n\
         id: 3\nevent: stdout\ndata: eA==\n\nid: 4\nevent: exit\ndata: {\"exit_code\":0}\n\n";
 
     #[test]

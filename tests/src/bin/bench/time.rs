@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Milliseconds since a moment.
-pub fn ms_since(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64() * 1e3
+/// Milliseconds since an instant.
+pub fn ms_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
 }
 
 /// Megabytes (10⁶ bytes) a second.

@@ -3,7 +3,7 @@
 use std::array;
 
 use crate::series::{Miss, Sample, Series};
-use crate::side::{PATIENCE, Side};
+use crate::side::{MEASUREMENT_TIMEOUT, Side};
 
 /// How often something is measured.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,8 @@ pub struct Rounds {
 
 /// Measures `N` numbers at a time on each side in turns; gives for each number a series a side.
 ///
-/// Every other round begins with the last side. A side that gave up on all of its numbers is left alone.
+/// Every other round begins with the last side. A side that gave up on all of its numbers is left
+/// alone.
 pub async fn in_turns<const N: usize>(
     sides: &[Side],
     rounds: Rounds,
@@ -28,10 +29,10 @@ pub async fn in_turns<const N: usize>(
             if series.iter().all(|of_number| of_number[index].gave_up()) {
                 continue;
             }
-            let samples = match tokio::time::timeout(PATIENCE, measure(&sides[index])).await {
+            let samples = match tokio::time::timeout(MEASUREMENT_TIMEOUT, measure(&sides[index])).await {
                 Ok(samples) => samples,
                 Err(_) => {
-                    let late = format!("no end within {} s", PATIENCE.as_secs());
+                    let late = format!("no end within {} s", MEASUREMENT_TIMEOUT.as_secs());
                     array::from_fn(|_| Err(Miss::Failed(late.clone())))
                 }
             };

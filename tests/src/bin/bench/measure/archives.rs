@@ -1,4 +1,5 @@
-//! The workspace as an archive, out and in. Rates are of the files' bytes; what the archive adds is not counted.
+//! The workspace as an archive, out and in. Rates are of the files' bytes; what the archive adds is
+//! not counted.
 
 use std::time::Instant;
 
@@ -61,7 +62,8 @@ pub async fn measure(bench: &mut Bench) {
     }
 }
 
-/// Makes the files and nothing else in the workspace, where archives are offered: an empty one is tried first.
+/// Makes the files and nothing else in the workspace, where archives are offered: an empty one is
+/// tried first.
 async fn fill(side: &Side, shape: Shape) -> Result<(), Miss> {
     let exec = side.exec(&side.sandbox);
     exec.run(&["sh", "-c", CLEAR]).await?;
@@ -85,11 +87,11 @@ async fn empty(sides: &[Side]) {
 
 /// MB/s of the workspace as an archive, which has to hold at least the files' bytes.
 async fn persist(side: &Side, shape: Shape) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     let response = offered(send(call(side, "/persist")).await?).await?;
     let got = count(response).await?;
     if got > shape.bytes() {
-        Ok(mb_per_s(shape.bytes(), began.elapsed()))
+        Ok(mb_per_s(shape.bytes(), started.elapsed()))
     } else {
         Err(Miss::Failed(format!("an archive of {got} bytes")))
     }
@@ -98,9 +100,9 @@ async fn persist(side: &Side, shape: Shape) -> Sample {
 /// MB/s of unpacking an archive of that shape.
 async fn hydrate(side: &Side, shape: Shape) -> Sample {
     let request = with_body(call(side, "/hydrate"), shape.archive_bytes(), shape.archive()?);
-    let began = Instant::now();
+    let started = Instant::now();
     count(offered(send(request).await?).await?).await?;
-    Ok(mb_per_s(shape.bytes(), began.elapsed()))
+    Ok(mb_per_s(shape.bytes(), started.elapsed()))
 }
 
 fn call(side: &Side, rest: &str) -> RequestBuilder {

@@ -1,20 +1,21 @@
-//! Where the time of one exec goes. Every part is the difference of two calls of the same round, of which one does all
-//! that the other does and one thing more:
+//! Where the time of one exec goes. Every part is the difference of two calls of the same round, of
+//! which one does all that the other does and one thing more:
 //!
 //! | part | is | less |
 //! | --- | --- | --- |
-//! | edge | `GET /health` | an answer of a bare HTTP server |
+//! | worker | `GET /health` | an answer of a bare HTTP server |
 //! | object | `GET running` | `GET /health` |
 //! | tunnel | `GET` of a file of one byte | `GET running` |
 //! | spawn | exec at sandboxd | that file at sandboxd |
 //! | stream, and the rest | exec | that file, and spawn |
 //!
-//! With the bare server's answer they add up to the whole. On the local runtime `running` asks `sandbox-local`, which is
-//! a hop like the one to sandboxd: there the tunnel is within the object's number.
+//! With the bare server's answer they add up to the whole. On the local runtime `running` asks
+//! `sandbox-local`, which is a hop like the one to sandboxd: there the tunnel is within the
+//! object's number.
 
 use crate::bench::Bench;
 use crate::line::Line;
-use crate::lines::{EDGE, OBJECT, SPAWN, STREAM, TUNNEL};
+use crate::lines::{OBJECT, SPAWN, STREAM, TUNNEL, WORKER};
 use crate::series::{Miss, Sample, Series};
 use crate::side::Side;
 use crate::turns::in_turns;
@@ -23,7 +24,7 @@ use super::daemon::Daemon;
 use super::host::Loopback;
 
 /// The lines of this module.
-pub const LINES: [&Line; 5] = [&EDGE, &OBJECT, &TUNNEL, &SPAWN, &STREAM];
+pub const LINES: [&Line; 5] = [&WORKER, &OBJECT, &TUNNEL, &SPAWN, &STREAM];
 
 /// Measures the parts on a bridge of this machine: the way to another one would be in all of them.
 pub async fn measure(bench: &mut Bench) {
@@ -31,7 +32,7 @@ pub async fn measure(bench: &mut Bench) {
         return;
     }
     if bench.sides[0].client.bridge.pid.is_none() {
-        return without(bench, &Miss::Unseen("not on this machine"));
+        return without(bench, &Miss::Unobservable("not on this machine"));
     }
     let (daemon, loopback) = match (Daemon::start(), Loopback::start().await) {
         (Ok(daemon), Ok(loopback)) => (daemon, loopback),
@@ -69,9 +70,15 @@ async fn parts(side: &Side, daemon: &Daemon, loopback: &Loopback) -> Result<[f64
     let file_there = daemon.read_file().await?;
     let exec_there = daemon.exec().time(&["true"]).await?;
     let exec = side.exec(&side.sandbox).time(&["true"]).await?;
-    let edge = health - server?;
+    let worker = health - server?;
     let spawn = exec_there - file_there;
-    Ok([edge, running - health, file - running, spawn, exec - file - spawn])
+    Ok([
+        worker,
+        running - health,
+        file - running,
+        spawn,
+        exec - file - spawn,
+    ])
 }
 
 fn without(bench: &mut Bench, miss: &Miss) {

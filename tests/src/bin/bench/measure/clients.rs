@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::line::{Line, Unit};
 use crate::lines::{LATENCY_32, LATENCY_512, RATE_1, RATE_32, RATE_512, SPREAD_512};
 use crate::series::{Miss, Sample, Series};
-use crate::side::{Exec, PATIENCE};
+use crate::side::{Exec, MEASUREMENT_TIMEOUT};
 use crate::turns::{Rounds, order};
 
 /// The lines of this module.
@@ -23,7 +23,8 @@ pub const LINES: [&Line; 6] = [
     &SPREAD_512,
 ];
 
-/// What so many clients got: they take the next call as soon as their last has ended, until none is left.
+/// The results of several clients. Each makes its next call as soon as its last has ended, until
+/// none is left.
 pub struct Burst {
     /// Milliseconds of each call, or how it failed.
     pub calls: Vec<Sample>,
@@ -32,29 +33,29 @@ pub struct Burst {
 
 impl Burst {
     /// Lets `clients` execute `total` times `true`.
-    pub async fn of_exec(exec: &Exec, clients: usize, total: usize) -> Self {
+    pub async fn run_execs(exec: &Exec, clients: usize, total: usize) -> Self {
         let exec = exec.clone();
         let call = move || {
             let exec = exec.clone();
             async move { exec.time(&["true"]).await }
         };
-        Self::of(clients, total, call).await
+        Self::run(clients, total, call).await
     }
 
     /// Lets `clients` make `total` calls.
-    pub async fn of<F>(clients: usize, total: usize, call: impl Fn() -> F + Clone + Send + 'static) -> Self
+    pub async fn run<F>(clients: usize, total: usize, call: impl Fn() -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = Sample> + Send + 'static,
     {
         let taken = Arc::new(AtomicUsize::new(0));
         let mut running = JoinSet::new();
-        let began = Instant::now();
+        let started = Instant::now();
         for _ in 0..clients {
             let (call, taken) = (call.clone(), Arc::clone(&taken));
             running.spawn(async move {
                 let mut calls = Vec::new();
                 while taken.fetch_add(1, Ordering::Relaxed) < total {
-                    let ended = tokio::time::timeout(PATIENCE, call()).await;
+                    let ended = tokio::time::timeout(MEASUREMENT_TIMEOUT, call()).await;
                     calls.push(ended.unwrap_or_else(|_| Err(Miss::Failed("no end".into()))));
                 }
                 calls
@@ -63,7 +64,7 @@ impl Burst {
         let calls = running.join_all().await.concat();
         Self {
             calls,
-            took: began.elapsed(),
+            took: started.elapsed(),
         }
     }
 
@@ -94,7 +95,8 @@ impl Load {
             latency.add(call.clone());
             self.latency.add(call.clone());
             if let Err(miss) = call {
-                // The rate is that of the others: without its errors it would look better than it was.
+                // The rate is that of the others: without its errors it would look better than it
+                // was.
                 self.rate.warm_up(Err(miss.clone()));
             }
         }
@@ -132,7 +134,7 @@ async fn loads(bench: &Bench, clients: usize, total: usize) -> Vec<Load> {
     for round in 0..warm_up + counted {
         for index in order(bench.sides.len(), round) {
             let side = &bench.sides[index];
-            let burst = Burst::of_exec(&side.exec(&side.sandbox), clients, total).await;
+            let burst = Burst::run_execs(&side.exec(&side.sandbox), clients, total).await;
             if round >= warm_up {
                 loads[index].add(&burst);
             } else {

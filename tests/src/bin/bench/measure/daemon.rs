@@ -36,7 +36,7 @@ impl Daemon {
         let workspace = std::env::temp_dir().join(format!("sandbar-bench-{port}"));
         std::fs::create_dir_all(&workspace).map_err(Miss::failed)?;
         std::fs::write(workspace.join("small"), "x").map_err(Miss::failed)?;
-        let began = Instant::now();
+        let started = Instant::now();
         let mut command = Command::new(sandboxd_path());
         command
             .args(["--listen", &address, "--workspace"])
@@ -61,12 +61,12 @@ impl Daemon {
             started: 0.0,
         };
         while daemon.health().is_err() {
-            if began.elapsed() > Duration::from_secs(10) {
+            if started.elapsed() > Duration::from_secs(10) {
                 return Err(Miss::Failed("sandboxd does not answer".into()));
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        daemon.started = ms_since(began);
+        daemon.started = ms_since(started);
         Ok(daemon)
     }
 

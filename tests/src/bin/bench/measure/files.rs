@@ -22,7 +22,7 @@ pub const LINES: [&Line; 10] = [
 /// The file that is written again and again.
 const FILE: &str = "/file/workspace/bench";
 
-/// What a body is made of, as it goes.
+/// The bytes that a body repeats.
 static CHUNK: [u8; 1 << 20] = [0x5a; 1 << 20];
 
 /// Measures each size: writes it, reads it.
@@ -56,16 +56,16 @@ pub async fn measure(bench: &mut Bench) {
 
 /// MB/s of writing a file.
 pub async fn put(side: &Side, bytes: usize) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     put_time(side, bytes).await?;
-    Ok(mb_per_s(bytes, began.elapsed()))
+    Ok(mb_per_s(bytes, started.elapsed()))
 }
 
-/// MB/s of reading the file that was written last, which has so many bytes.
+/// MB/s of reading the file that was written last, which has `bytes` bytes.
 pub async fn get(side: &Side, bytes: usize) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     get_time(side, bytes).await?;
-    Ok(mb_per_s(bytes, began.elapsed()))
+    Ok(mb_per_s(bytes, started.elapsed()))
 }
 
 /// Milliseconds of writing a file.
@@ -73,19 +73,19 @@ async fn put_time(side: &Side, bytes: usize) -> Sample {
     let chunk = bytes.min(CHUNK.len());
     let chunks = repeat_n(Bytes::from_static(&CHUNK[..chunk]), bytes / chunk);
     let request = side.request(&side.sandbox, Method::PUT, FILE);
-    let began = Instant::now();
+    let started = Instant::now();
     let written = accepted(send(with_body(request, bytes, chunks)).await?).await?;
     count(written).await?;
-    Ok(ms_since(began))
+    Ok(ms_since(started))
 }
 
 /// Milliseconds of reading it.
 async fn get_time(side: &Side, bytes: usize) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     let response = accepted(send(side.request(&side.sandbox, Method::GET, FILE)).await?).await?;
     let got = count(response).await?;
     if got == bytes {
-        Ok(ms_since(began))
+        Ok(ms_since(started))
     } else {
         Err(Miss::Failed(format!("{got} of {bytes} bytes")))
     }

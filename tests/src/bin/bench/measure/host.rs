@@ -1,4 +1,4 @@
-//! The machine's own limits: what nothing that runs on it can be faster than.
+//! The machine's own limits: no program on it can be faster.
 
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ pub async fn measure(bench: &mut Bench) -> Option<f64> {
         let small = http(&server, 0, bench.rounds(300)).await;
         bench.add(&LOOPBACK, vec![small]);
         let large = http(&server, BODY, bench.rounds(7)).await;
-        let rates = large.beside(&Series::of(vec![0.0]), LOOPBACK.unit, |ms, _| {
+        let rates = large.beside(&Series::from_samples(vec![0.0]), LOOPBACK.unit, |ms, _| {
             mb_per_s(BODY, Duration::from_secs_f64(ms / 1e3))
         });
         bench.add(&LOOPBACK_BODY, vec![rates]);
@@ -63,19 +63,19 @@ fn fork_exec(total: usize) -> io::Result<f64> {
         }
         Ok(())
     };
-    let began = Instant::now();
+    let started = Instant::now();
     thread::scope(|scope| {
         let other = scope.spawn(work);
         work()?;
         other.join().unwrap_or(Err(io::ErrorKind::Other.into()))
     })?;
-    Ok(total as f64 / began.elapsed().as_secs_f64())
+    Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
 /// MB/s through a pipe, from one thread to another.
 fn pipe(bytes: usize) -> io::Result<f64> {
     let (mut reader, mut writer) = io::pipe()?;
-    let began = Instant::now();
+    let started = Instant::now();
     let sending = thread::spawn(move || {
         let block = vec![0; 64 << 10];
         for _ in 0..bytes / block.len() {
@@ -86,7 +86,7 @@ fn pipe(bytes: usize) -> io::Result<f64> {
     let mut block = vec![0; 64 << 10];
     while reader.read(&mut block)? > 0 {}
     sending.join().unwrap_or(Err(io::ErrorKind::Other.into()))?;
-    Ok(mb_per_s(bytes, began.elapsed()))
+    Ok(mb_per_s(bytes, started.elapsed()))
 }
 
 async fn http(server: &Loopback, bytes: usize, rounds: Rounds) -> Series {
@@ -102,7 +102,8 @@ async fn http(server: &Loopback, bytes: usize, rounds: Rounds) -> Series {
     series
 }
 
-/// The least that an HTTP server can do: it answers every request with as many bytes as its path says.
+/// The least that an HTTP server can do: it answers every request with as many bytes as its path
+/// says.
 pub struct Loopback {
     url: String,
     client: Client,
@@ -122,7 +123,7 @@ impl Loopback {
         Ok(Self { url, client })
     }
 
-    /// Milliseconds of one answer of so many bytes.
+    /// Milliseconds of one answer of `bytes` bytes.
     pub async fn get(&self, bytes: usize) -> Sample {
         time_of(self.client.get(format!("{}/{bytes}", self.url))).await
     }

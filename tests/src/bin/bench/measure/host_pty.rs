@@ -35,15 +35,15 @@ pub fn measure(bench: &mut Bench) {
 
 /// Our end of a new pty, and the one of a program.
 fn open() -> io::Result<(File, File)> {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    grantpt(&ours)?;
-    unlockpt(&ours)?;
-    let name = ptsname(&ours, Vec::new())?;
-    let theirs = File::options()
+    let pty = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&pty)?;
+    unlockpt(&pty)?;
+    let name = ptsname(&pty, Vec::new())?;
+    let tty = File::options()
         .read(true)
         .write(true)
         .open(OsStr::from_bytes(name.to_bytes()))?;
-    Ok((File::from(ours), theirs))
+    Ok((File::from(pty), tty))
 }
 
 /// `cat` on a raw pty: it writes back what it reads, as a shell's line editor does.
@@ -54,23 +54,20 @@ struct Echo {
 
 impl Echo {
     fn start() -> io::Result<Self> {
-        let (pty, theirs) = open()?;
-        let mut settings = tcgetattr(&theirs)?;
+        let (pty, tty) = open()?;
+        let mut settings = tcgetattr(&tty)?;
         settings.make_raw();
-        tcsetattr(&theirs, OptionalActions::Now, &settings)?;
-        let cat = Command::new("cat")
-            .stdin(theirs.try_clone()?)
-            .stdout(theirs)
-            .spawn()?;
+        tcsetattr(&tty, OptionalActions::Now, &settings)?;
+        let cat = Command::new("cat").stdin(tty.try_clone()?).stdout(tty).spawn()?;
         Ok(Self { pty, cat })
     }
 
     /// Milliseconds until a key has come back.
     fn key(&mut self) -> io::Result<f64> {
-        let began = Instant::now();
+        let started = Instant::now();
         self.pty.write_all(b"x")?;
         self.pty.read_exact(&mut [0])?;
-        Ok(ms_since(began))
+        Ok(ms_since(started))
     }
 }
 
@@ -83,7 +80,7 @@ impl Drop for Echo {
 
 /// MB/s of a program that writes as much as it can, from its start.
 fn cat() -> io::Result<f64> {
-    let (mut pty, theirs) = open()?;
+    let (mut pty, tty) = open()?;
     let file = std::env::temp_dir().join(format!("sandbar-bench-cat-{}", std::process::id()));
     let made = Command::new("sh")
         .args(["-c", CAT_FILE_SCRIPT, "sh"])
@@ -92,17 +89,17 @@ fn cat() -> io::Result<f64> {
     if !made.success() {
         return Err(io::Error::other("the file was not made"));
     }
-    let began = Instant::now();
+    let started = Instant::now();
     let mut child = Command::new("cat")
         .arg(&file)
         .stdin(Stdio::null())
-        .stdout(theirs)
+        .stdout(tty)
         .spawn()?;
     let (mut block, mut got) = (vec![0; 64 << 10], 0);
     while got < CAT_BYTES {
         got += pty.read(&mut block)?;
     }
-    let took = began.elapsed();
+    let took = started.elapsed();
     child.wait()?;
     std::fs::remove_file(file)?;
     Ok(mb_per_s(CAT_BYTES, took))

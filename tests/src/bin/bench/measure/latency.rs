@@ -24,7 +24,8 @@ pub const LINES: [&Line; 10] = [
     &SESSION_BASH_ABOVE,
 ];
 
-/// A script that does nothing, so that the time is that of the shell, and in a session of keeping its state.
+/// A script that does nothing, so that the time is that of the shell, and in a session of keeping
+/// its state.
 const NOTHING: [&str; 3] = ["bash", "-c", ":"];
 
 /// Measures each kind of request once a round, so that all of them see the same machine.

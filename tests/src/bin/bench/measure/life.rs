@@ -1,4 +1,5 @@
-//! The life of a sandbox without a warm pool: created, used, destroyed, used again under the same id.
+//! The life of a sandbox without a warm pool: created, used, destroyed, used again under the same
+//! id.
 
 use std::time::Instant;
 
@@ -38,14 +39,14 @@ pub async fn measure(bench: &mut Bench) {
 
 /// A new sandbox, and the milliseconds until its first command has ended.
 pub async fn create(side: &Side) -> Result<(String, f64), Miss> {
-    let began = Instant::now();
+    let started = Instant::now();
     let id = side.create().await?;
     side.exec(&id).run(&["true"]).await?;
-    Ok((id, ms_since(began)))
+    Ok((id, ms_since(started)))
 }
 
 async fn delete(side: &Side, id: &str) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     side.destroy(id).await?;
-    Ok(ms_since(began))
+    Ok(ms_since(started))
 }

@@ -23,30 +23,32 @@ pub const LINES: [&Line; 5] = [
     &SANDBOXD_SLOPE,
 ];
 
-/// How many calls count, and how many go before: V8's heap takes its size within some 16,000 calls, and then keeps it.
+/// How many calls count, and how many go before: V8's heap takes its size within some 16,000 calls,
+/// and then keeps it.
 const CALLS: usize = 10_000;
 const WARM_UP: usize = 20_000;
 
-/// Calls between two looks, and how many clients share them.
+/// Calls between two readings, and how many clients share them.
 const STEP: usize = 250;
 const CLIENTS: usize = 8;
 
-/// Looks at processes while calls are made.
+/// Reads the memory of processes while calls are made.
 struct Watch {
     workerds: Vec<u32>,
     daemon: Vec<u32>,
 }
 
-/// What was seen: after how many calls, how many mebibytes.
+/// The readings: mebibytes after a number of calls.
 #[derive(Default)]
-struct Looks {
+struct Readings {
     workerds: Vec<(f64, f64)>,
     daemon: Vec<(f64, f64)>,
     /// Holds the errors only.
     errors: Series,
 }
 
-/// Measures the first side: calls that end in the Worker first, which leave heaps as large as any call makes them.
+/// Measures the first side: calls that end in the Worker first, which leave heaps as large as any
+/// call makes them.
 pub async fn measure(bench: &mut Bench) {
     if bench.flags.quick || !bench.wants(&LINES) {
         return;
@@ -68,12 +70,12 @@ pub async fn measure(bench: &mut Bench) {
             let health = health.try_clone().ok_or(Miss::Failed("no request".into()));
             async move { time_of(health?).await }
         };
-        Burst::of(CLIENTS, STEP, call).await
+        Burst::run(CLIENTS, STEP, call).await
     };
     let exec = side.exec(&side.sandbox);
     let of_health = watch.while_calling(healths).await;
     let of_exec = watch
-        .while_calling(async || Burst::of_exec(&exec, CLIENTS, STEP).await)
+        .while_calling(async || Burst::run_execs(&exec, CLIENTS, STEP).await)
         .await;
     bench.add(
         &WORKERD_BASE,
@@ -86,43 +88,46 @@ pub async fn measure(bench: &mut Bench) {
 }
 
 impl Watch {
-    async fn while_calling(&self, step: impl AsyncFn() -> Burst) -> Looks {
-        let mut looks = Looks::default();
+    async fn while_calling(&self, step: impl AsyncFn() -> Burst) -> Readings {
+        let mut readings = Readings::default();
         if self.workerds.is_empty() && self.daemon.is_empty() {
-            return looks;
+            return readings;
         }
         for done in (STEP..=WARM_UP + CALLS).step_by(STEP) {
             let burst = step().await;
             burst
                 .calls
                 .into_iter()
-                .for_each(|call| looks.errors.warm_up(call));
-            let look = |pids: &[u32]| sum_rss_mib(pids).filter(|_| done > WARM_UP);
-            looks
+                .for_each(|call| readings.errors.warm_up(call));
+            let read = |pids: &[u32]| sum_rss_mib(pids).filter(|_| done > WARM_UP);
+            readings
                 .workerds
-                .extend(look(&self.workerds).map(|mib| (done as f64, mib)));
-            looks
+                .extend(read(&self.workerds).map(|mib| (done as f64, mib)));
+            readings
                 .daemon
-                .extend(look(&self.daemon).map(|mib| (done as f64, mib)));
+                .extend(read(&self.daemon).map(|mib| (done as f64, mib)));
         }
-        looks
+        readings
     }
 }
 
-fn memory(looks: &[(f64, f64)], errors: &Series) -> Series {
-    told(looks.iter().map(|look| look.1), errors)
+fn memory(readings: &[(f64, f64)], errors: &Series) -> Series {
+    told(readings.iter().map(|reading| reading.1), errors)
 }
 
 /// Bytes a call.
-fn growth(looks: &[(f64, f64)], errors: &Series) -> Series {
-    told(slope(looks).map(|mib| mib * 1024.0 * 1024.0).into_iter(), errors)
+fn growth(readings: &[(f64, f64)], errors: &Series) -> Series {
+    told(
+        slope(readings).map(|mib| mib * 1024.0 * 1024.0).into_iter(),
+        errors,
+    )
 }
 
 fn told(numbers: impl Iterator<Item = f64>, errors: &Series) -> Series {
     let mut series = errors.clone();
     numbers.for_each(|number| series.add(Ok(number)));
     if series.len() == 0 {
-        return Series::without(Miss::Unseen("not on this machine"));
+        return Series::without(Miss::Unobservable("not on this machine"));
     }
     series
 }

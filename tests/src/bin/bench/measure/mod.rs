@@ -1,6 +1,7 @@
-//! What is measured, in the order of the table: first what needs no bridge, while none runs.
+//! The measurements, in the order of the table: first those that need no bridge, while none runs.
 
 mod archives;
+mod body;
 mod breakdown;
 mod clients;
 mod daemon;
@@ -29,10 +30,11 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     if std::env::var_os("BASE_URL").is_none() {
         sandboxd::measure(bench, fork_exec).await;
     }
-    let of_bridges: [&[&Line]; 10] = [
+    let of_bridges: [&[&Line]; 11] = [
         &latency::LINES,
         &breakdown::LINES,
         &memory::LINES,
+        &body::LINES,
         &stdout::LINES,
         &files::LINES,
         &archives::LINES,
@@ -45,17 +47,19 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
         return Ok(());
     }
     bench.open().await?;
-    // Single requests first, on a quiet bridge; memory before what makes heaps large, so that it grows or it does not. The
-    // warm pool last: its bridge stays until the end.
+    // Single requests first, on a quiet bridge; memory before what makes heaps large, so that it
+    // grows or it does not. The warm pool last: its bridge stays until the end.
     latency::measure(bench).await;
     breakdown::measure(bench).await;
     memory::measure(bench).await;
+    body::measure(bench).await;
     stdout::measure(bench).await;
     files::measure(bench).await;
     archives::measure(bench).await;
     pty::measure(bench).await;
-    // Behind what is about throughput: the runtime keeps the 512 connections for a while, and Docker's proxies a share of the
-    // pipes that the kernel has for one user in each, so that commands get small ones.
+    // Behind what is about throughput: the runtime keeps the 512 connections for a while, and
+    // Docker's proxies a share of the pipes that the kernel has for one user in each, so that
+    // commands get small ones.
     clients::measure(bench).await;
     life::measure(bench).await;
     warm::measure(bench).await;

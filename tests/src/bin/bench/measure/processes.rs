@@ -20,8 +20,8 @@ pub fn sum_rss_mib(pids: &[u32]) -> Option<f64> {
         .filter(|sum| *sum > 0.0)
 }
 
-/// The `sandboxd` with a boot id, where its processes can be seen: on the local runtime, and in containers of an engine
-/// on this machine.
+/// The `sandboxd` with a boot id, where its processes can be seen: on the local runtime, and in
+/// containers of an engine on this machine.
 pub fn sandboxd(boot_id: &str) -> Option<u32> {
     let mark = format!("SANDBOX_BOOT_ID={boot_id}");
     all().into_iter().find(|pid| {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_a_child_of_ours() {
+    fn finds_its_own_child() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         // Between fork and exec it has our name.
         while !is_named(child.id(), "sleep") {

@@ -26,10 +26,11 @@ pub const LINES: [&Line; 4] = [&PTY_OPEN, &PTY_READY, &PTY_ECHO, &PTY_CAT];
 /// How many bytes the file has that `cat` writes to a terminal.
 pub const CAT_BYTES: usize = 20 << 20;
 
-/// Makes that file where `$1` says. It is one line: the kernel takes its own time for the end of each.
+/// Makes that file where `$1` says. It is one line: the kernel takes its own time for the end of
+/// each.
 pub const CAT_FILE_SCRIPT: &str = r#"head -c 20971520 /dev/zero | tr '\0' a >"$1""#;
 
-/// How long a terminal may be silent where something has to come.
+/// How long a terminal may be silent when output is due.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A terminal that is ready.
@@ -83,7 +84,7 @@ async fn keys(sides: &[Side], rounds: Rounds) -> Vec<Series> {
     for side in sides {
         let terminal = Terminal::open(side, "&mode=shell").await;
         terminals.push(match terminal {
-            Ok(mut terminal) => terminal.settle().await.map(|()| terminal),
+            Ok(mut terminal) => terminal.wait_for_prompt().await.map(|()| terminal),
             Err(miss) => Err(miss),
         });
     }
@@ -112,13 +113,13 @@ async fn keys(sides: &[Side], rounds: Rounds) -> Vec<Series> {
 /// MB/s of output of a command that is sent as a program sends it: as one line that ends in LF.
 async fn cat(side: &Side) -> Sample {
     let mut terminal = Terminal::open(side, "").await?;
-    let began = Instant::now();
+    let started = Instant::now();
     terminal.send(b"cat /workspace/lines\n").await?;
     let mut got = 0;
     while got < CAT_BYTES {
         got += terminal.output().await?.len();
     }
-    let took = began.elapsed();
+    let took = started.elapsed();
     terminal.close().await;
     Ok(mb_per_s(CAT_BYTES, took))
 }
@@ -131,14 +132,14 @@ impl Terminal {
         let mut request = url.into_client_request().map_err(Miss::failed)?;
         let key = HeaderValue::try_from(format!("Bearer {}", bridge.key)).map_err(Miss::failed)?;
         request.headers_mut().insert("authorization", key);
-        let began = Instant::now();
+        let started = Instant::now();
         let (socket, _) = connect_async_with_config(request, None, true)
             .await
             .map_err(|e| match e {
                 Error::Http(response) if is_unknown(response.status()) => Miss::NotOffered,
                 other => Miss::failed(other),
             })?;
-        let upgrade = ms_since(began);
+        let upgrade = ms_since(started);
         let mut terminal = Self {
             socket,
             took: (upgrade, 0.0),
@@ -152,7 +153,7 @@ impl Terminal {
                 return Err(Miss::Failed(format!("{told} before ready")));
             }
         }
-        terminal.took.1 = ms_since(began) - upgrade;
+        terminal.took.1 = ms_since(started) - upgrade;
         Ok(terminal)
     }
 
@@ -181,7 +182,7 @@ impl Terminal {
     }
 
     /// Waits until the prompt is there and nothing follows it.
-    async fn settle(&mut self) -> Result<(), Miss> {
+    async fn wait_for_prompt(&mut self) -> Result<(), Miss> {
         self.output().await?;
         while let Ok(more) = timeout(Duration::from_millis(500), self.output()).await {
             more?;
@@ -189,12 +190,13 @@ impl Terminal {
         Ok(())
     }
 
-    /// Milliseconds until a key is echoed. It is taken back after that, so that the line stays short.
+    /// Milliseconds until a key is echoed. It is taken back after that, so that the line stays
+    /// short.
     async fn key(&mut self) -> Sample {
-        let began = Instant::now();
+        let started = Instant::now();
         self.send(b"x").await?;
         while !self.output().await?.contains(&b'x') {}
-        let took = ms_since(began);
+        let took = ms_since(started);
         self.send(b"\x7f").await?;
         while !self.output().await?.contains(&b'\x08') {}
         Ok(took)

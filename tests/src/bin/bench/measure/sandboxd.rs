@@ -1,4 +1,4 @@
-//! `sandboxd` by itself: how soon it answers, what it executes without a Worker in front, how much memory it takes.
+//! `sandboxd` alone: the time to its first answer, its rate of execs without a Worker, its memory.
 
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use crate::turns::{Rounds, repeated};
 use super::clients::Burst;
 use super::daemon::Daemon;
 
-/// What 32 clients have to reach, of what the machine's own processes reach with two threads.
+/// The share that 32 clients have to reach of the machine's own rate with two threads.
 const SHARE: f64 = 0.5;
 
-/// Measures a `sandboxd` that is started outside any sandbox. `fork_exec` is the machine's own rate.
+/// Measures a `sandboxd` that is started outside any sandbox. `fork_exec` is the machine's own
+/// rate.
 pub async fn measure(bench: &mut Bench, fork_exec: Option<f64>) {
     start(bench);
     idle(bench).await;
@@ -92,7 +93,7 @@ async fn load(bench: &mut Bench, daemon: &Daemon, fork_exec: Option<f64>) {
     let Rounds { warm_up, counted } = bench.rounds(5);
     let (mut rate, mut memory) = (Series::default(), Series::default());
     for round in 0..warm_up + counted {
-        let (burst, most) = most(daemon, Burst::of_exec(&daemon.exec(), 32, 2_000)).await;
+        let (burst, most) = most(daemon, Burst::run_execs(&daemon.exec(), 32, 2_000)).await;
         if round >= warm_up {
             rate.add(burst.rate());
             memory.add(most);

@@ -1,4 +1,4 @@
-//! What is shipped: the Worker and the `sandboxd` binary.
+//! The size of the build: the Worker and the `sandboxd` binary.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

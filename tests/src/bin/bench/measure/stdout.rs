@@ -41,12 +41,12 @@ pub async fn measure(bench: &mut Bench) {
     }
 }
 
-/// MB/s of so many bytes of output, from the request to the exit.
+/// MB/s of `bytes` bytes of output, from the request to the exit.
 async fn stdout(side: &Side, bytes: usize) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     let argv = ["head", "-c", &bytes.to_string(), "/dev/zero"];
     let ran = side.exec(&side.sandbox).run(&argv).await?;
-    let took = began.elapsed();
+    let took = started.elapsed();
     if ran.stdout == bytes {
         Ok(mb_per_s(bytes, took))
     } else {

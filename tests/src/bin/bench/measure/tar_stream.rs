@@ -5,10 +5,10 @@ use tar::Header;
 
 use crate::series::Miss;
 
-/// What tar counts in.
+/// The size of tar's blocks.
 const BLOCK: usize = 512;
 
-/// A workspace: so many files of one size, in directories of a thousand at most.
+/// A workspace: a number of files of one size, in directories of a thousand at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// How many files.

@@ -22,7 +22,8 @@ pub const LINES: [&Line; 1] = [&WARM];
 /// How long the pool may take to have something ready.
 const FILLING: Duration = Duration::from_secs(60);
 
-/// Measures a bridge with a pool in the place of the one that was started without; others as they are.
+/// Measures a bridge with a pool in the place of the one that was started without; others as they
+/// are.
 pub async fn measure(bench: &mut Bench) {
     if !bench.wants(&LINES) {
         return;
@@ -47,14 +48,14 @@ pub async fn measure(bench: &mut Bench) {
 }
 
 async fn warm(side: &Side) -> Sample {
-    let began = Instant::now();
+    let started = Instant::now();
     while waiting(side).await? == 0 {
-        if began.elapsed() > FILLING {
+        if started.elapsed() > FILLING {
             return Err(Miss::Failed("the pool does not fill".into()));
         }
         sleep(Duration::from_millis(50)).await;
     }
-    // What the pool said is known to its object before the start has come to rest.
+    // The pool's object reports a sandbox before its start has fully ended.
     sleep(Duration::from_millis(200)).await;
     let (id, took) = create(side).await?;
     side.destroy(&id).await?;

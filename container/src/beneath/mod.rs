@@ -1,0 +1,72 @@
+//! Files and directories by descriptors, for trees that commands change at any time. Nothing is
+//! checked first and used later: a path becomes a descriptor that pins an inode, and all further
+//! calls use that.
+//!
+//! - `root`: a path of a client → a pinned file, or a pinned directory and a name in it. The only
+//!   code that follows links, and only those that stay beneath the root.
+//! - `descent`: names in a tree of any depth → a pinned directory, through no link.
+//! - This file: one step of a walk, and what can be done with a pinned file.
+//!
+//! `O_PATH` opens nothing: a FIFO does not block and a device has no effects.
+
+mod descent;
+mod root;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchown, openat};
+use rustix::io::Errno;
+
+pub(crate) use descent::{Descent, OPEN, components};
+pub(crate) use root::{Entry, Names, Root};
+
+const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// Pins `name` in a directory, whatever it is. A link is pinned itself.
+pub(crate) fn pin(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    openat(directory, name, PIN | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Pins the directory `name` in another. A link or a file is `NOTDIR`.
+pub(crate) fn pin_directory(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    openat(
+        directory,
+        name,
+        PIN | OFlags::NOFOLLOW | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+}
+
+/// The entries of a directory, `.` and `..` among them. It may be a pinned one.
+pub(crate) fn list(directory: BorrowedFd<'_>) -> Result<Dir, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Dir::new(openat(directory, ".", flags, Mode::empty())?)
+}
+
+/// Opens a pinned file, which must be known to be a regular one, with `access`. Goes through /proc,
+/// so it opens the pinned inode, whatever its name leads to by now.
+pub(crate) fn reopen(pinned: &File, access: OFlags) -> Result<File, Errno> {
+    openat(
+        CWD,
+        descriptor_path(pinned),
+        access | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map(File::from)
+}
+
+/// Gives an open file or directory to `owner`. Does nothing when the server has no right to, or
+/// when the file system has no owners.
+pub(crate) fn give(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
+    match fchown(file, Some(uid), Some(gid)) {
+        Err(Errno::PERM) => Ok(()),
+        given => given,
+    }
+}
+
+/// A path to an open file, independent of its name.
+pub(crate) fn descriptor_path(open: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", open.as_raw_fd())
+}

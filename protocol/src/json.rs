@@ -1,0 +1,59 @@
+//! JSON bodies of requests.
+
+use std::fmt::Display;
+
+use serde_json::{Map, Value};
+
+use crate::Invalid;
+
+/// The byte order mark that some writers put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A JSON body without its byte order mark, if it has one.
+pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// The fields of a body that is a JSON object. Errors: 400.
+pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Invalid> {
+    match serde_json::from_slice(without_byte_order_mark(body)) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(invalid("must be an object")),
+        Err(e) => Err(invalid(e)),
+    }
+}
+
+/// The fields of a body; none for an empty one. Errors: 400.
+pub(crate) fn optional_object(body: &[u8]) -> Result<Map<String, Value>, Invalid> {
+    if without_byte_order_mark(body).trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    object(body)
+}
+
+/// A field, unless it is absent or `null`.
+pub(crate) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+pub(crate) fn invalid(why: impl Display) -> Invalid {
+    Invalid::request(format!("Invalid JSON body: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_order_mark_is_taken() {
+        assert_eq!(object(b"\xef\xbb\xbf{\"a\":1}").unwrap().len(), 1);
+        assert_eq!(optional_object(b"\xef\xbb\xbf \n").unwrap().len(), 0);
+        for body in [
+            &b"\xef\xbb{}"[..],
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+            b"{}\xef\xbb\xbf",
+        ] {
+            assert_eq!(object(body).unwrap_err().status(), 400);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Small bodies, read to check them before a sandbox is started.
+
+use std::future::ready;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::select;
+use js_sys::{Reflect, Uint8Array};
+use sandbox_protocol::Invalid;
+use sandbox_protocol::json::without_byte_order_mark;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
+use worker::Delay;
+
+use crate::error::ApiError;
+
+/// The maximum of bytes read from the body of a rejected request. Some clients send the whole body
+/// before they read the response.
+const MAX_DISCARDED: u32 = 16 << 20;
+/// The maximum time for reading them. A client that sends nothing more waits this long for its
+/// response.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The headers of a JSON body.
+pub fn json_headers() -> Result<Headers, ApiError> {
+    let headers = Headers::new()?;
+    headers.set("content-type", "application/json")?;
+    Ok(headers)
+}
+
+/// Reads a body of at most `limit` bytes. Errors: 413 when it is longer, 400 when it breaks off.
+pub async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, ApiError> {
+    match read_announced(request, limit).await? {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => read_stream(request.body(), limit).await,
+    }
+}
+
+/// Reads a JSON body of at most `limit` bytes: a copy to check, which the caller then drops, and
+/// the bytes to forward, unchanged but without a byte order mark. So a body exists at most twice.
+/// Errors: as for [`read`].
+pub async fn read_json(request: &Request, limit: usize) -> Result<(Vec<u8>, JsValue), ApiError> {
+    let announced = read_announced(request, limit).await?;
+    let copy = match &announced {
+        Some(bytes) => bytes.to_vec(),
+        None => read_stream(request.body(), limit).await?,
+    };
+    let json = without_byte_order_mark(&copy);
+    let bytes = match announced {
+        Some(bytes) => bytes.subarray((copy.len() - json.len()) as u32, bytes.length()),
+        None => Uint8Array::from(json),
+    };
+    Ok((copy, bytes.into()))
+}
+
+/// Reads a body whose `Content-Length` is at most `limit` bytes, as most are: in one step, not
+/// chunk by chunk.
+async fn read_announced(request: &Request, limit: usize) -> Result<Option<Uint8Array>, ApiError> {
+    let length = request.headers().get("content-length")?;
+    if !length.is_some_and(|length| length.parse::<usize>().is_ok_and(|length| length <= limit)) {
+        return Ok(None);
+    }
+    let bytes = JsFuture::from(request.array_buffer()?).await.map_err(broken)?;
+    Ok(Some(Uint8Array::new(&bytes)))
+}
+
+/// The client disconnected: the response will hardly reach it, but the log should not call this a
+/// fault of the Worker.
+fn broken(_: JsValue) -> ApiError {
+    Invalid::request("the body broke off").into()
+}
+
+/// Reads the body of a request or of a response, as [`read`] does.
+pub async fn read_stream(body: Option<ReadableStream>, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let Some(stream) = body else {
+        return Ok(Vec::new());
+    };
+    // Not `get_reader`, which is bound as if it never threw.
+    let reader = ReadableStreamDefaultReader::new(&stream)?;
+    let mut body = Vec::new();
+    while let Some(bytes) = next(&reader).await.map_err(broken)? {
+        if body.len() + bytes.length() as usize > limit {
+            // The caller that sends the error response discards the rest.
+            reader.release_lock();
+            return Err(ApiError::TooLarge { limit: limit as u64 });
+        }
+        append(&mut body, &bytes);
+    }
+    Ok(body)
+}
+
+/// Grows `body` by at least a quarter, so that it is seldom moved, and never allocates much more
+/// than it holds.
+fn append(body: &mut Vec<u8>, bytes: &Uint8Array) {
+    let (length, added) = (body.len(), bytes.length() as usize);
+    if body.capacity() - length < added {
+        body.reserve_exact(added.max(length / 4));
+    }
+    body.resize(length + added, 0);
+    if let Some(end) = body.get_mut(length..) {
+        bytes.copy_to(end);
+    }
+}
+
+/// Reads the rest of the body of a rejected request, see [`discard_after`].
+pub async fn discard(request: &Request) {
+    if let Some(stream) = request.body() {
+        discard_after(ready(()), &stream).await;
+    }
+}
+
+/// Waits for `released`, when nothing else reads from `stream` any more, then reads the rest of it.
+/// Takes at most [`DISCARD_TIMEOUT`] for both, and reads at most [`MAX_DISCARDED`] bytes: the
+/// runtime closes the connection of a client that is still sending, and some clients then see that
+/// and not the response.
+pub async fn discard_after(released: impl Future<Output = ()>, stream: &ReadableStream) {
+    let reading = async {
+        released.await;
+        // Another reader may have the lock. The lock is kept, so a second call reads nothing.
+        let Ok(reader) = ReadableStreamDefaultReader::new(stream) else {
+            return;
+        };
+        let mut left = MAX_DISCARDED;
+        while let Ok(Some(bytes)) = next(&reader).await {
+            left = left.saturating_sub(bytes.length());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    select(pin!(reading), pin!(Delay::from(DISCARD_TIMEOUT))).await;
+}
+
+/// The next bytes; `None` at the end.
+async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+    let chunk = JsFuture::from(reader.read()).await?;
+    if Reflect::get(&chunk, &"done".into())?.is_truthy() {
+        return Ok(None);
+    }
+    Ok(Some(Reflect::get(&chunk, &"value".into())?.unchecked_into()))
+}

@@ -1,0 +1,84 @@
+//! One start, sleep or DELETE at a time: it is awaited by every request that needs its outcome.
+
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+use wasm_bindgen_futures::spawn_local;
+
+use super::lifecycle::{Boot, Need};
+use super::{Core, start};
+use crate::error::ApiError;
+use crate::new_id::new_uuid;
+
+/// A transition that is under way; every request that waits for it holds a clone.
+pub type Transition = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
+
+impl Core {
+    /// A boot that answers, started if necessary.
+    pub async fn boot(self: &Rc<Self>) -> Result<Boot, ApiError> {
+        loop {
+            let need = self.lifecycle.borrow().need();
+            match need {
+                Need::Use(boot) => return Ok(boot),
+                Need::Start { inspect_first } => {
+                    let boot_id = new_uuid()?;
+                    let ticket = self.lifecycle.borrow_mut().begin_start();
+                    self.clone()
+                        .begin(start::start(self.clone(), ticket, inspect_first, boot_id).boxed_local())
+                        .await?;
+                }
+                Need::Wait => match self.pending_transition() {
+                    Some(transition) => transition.await?,
+                    None => self.lifecycle.borrow_mut().transition_lost(),
+                },
+            }
+        }
+    }
+
+    /// The running boot, whether or not it answers yet. Waits for a transition that is under way.
+    pub async fn running_boot(&self) -> Result<Option<Boot>, ApiError> {
+        let transition = match self.lifecycle.borrow().need() {
+            Need::Use(boot) => return Ok(Some(boot)),
+            Need::Start { inspect_first: false } => return Ok(None),
+            Need::Start { inspect_first: true } => None,
+            Need::Wait => self.pending_transition(),
+        };
+        if let Some(transition) = transition {
+            // The request that began it reports its errors.
+            let _ = transition.await;
+        }
+        self.runtime.inspect().await
+    }
+
+    /// The id of the running boot, if known; for the log.
+    pub async fn running_boot_id(&self) -> Option<String> {
+        if let Some((id, exit)) = &*self.exit.borrow() {
+            return exit.peek().is_none().then(|| id.clone());
+        }
+        let boot = self.runtime.inspect().await.ok().flatten();
+        boot.map(|boot| boot.id)
+    }
+
+    /// The transition that is under way.
+    pub fn pending_transition(&self) -> Option<Transition> {
+        let transition = self.transition.borrow().clone();
+        transition.filter(|transition| transition.peek().is_none())
+    }
+
+    /// Makes a transition the one that others wait for, and waits for it. It goes on when the
+    /// request that began it is gone.
+    pub async fn begin(
+        &self,
+        transition: LocalBoxFuture<'static, Result<(), ApiError>>,
+    ) -> Result<(), ApiError> {
+        let transition = transition.shared();
+        *self.transition.borrow_mut() = Some(transition.clone());
+        let driver = transition.clone();
+        spawn_local(async move {
+            // The requests that wait for it report its errors.
+            let _ = driver.await;
+        });
+        transition.await
+    }
+}
