@@ -55,8 +55,9 @@ pub async fn read_json(request: &Request, limit: usize) -> Result<(Vec<u8>, JsVa
 }
 
 /// Reads a body whose `Content-Length` is at most `limit` bytes, as most are: in one step, not
-/// chunk by chunk.
-async fn read_announced(request: &Request, limit: usize) -> Result<Option<Uint8Array>, ApiError> {
+/// chunk by chunk. `None` for another body, of which nothing is read. Errors: 400 when it breaks
+/// off.
+pub async fn read_announced(request: &Request, limit: usize) -> Result<Option<Uint8Array>, ApiError> {
     let length = request.headers().get("content-length")?;
     if !length.is_some_and(|length| length.parse::<usize>().is_ok_and(|length| length <= limit)) {
         return Ok(None);

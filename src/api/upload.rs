@@ -1,5 +1,5 @@
-//! Requests with a body of any size, forwarded to the Sandbox object. Bodies are streamed, not
-//! buffered.
+//! Requests with a body of any size, forwarded to the Sandbox object. All but small bodies are
+//! streamed.
 
 use futures_util::FutureExt as _;
 use sandbox_protocol::{SandboxId, sandboxd};
@@ -14,6 +14,10 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::new_id::new_uuid;
 use crate::stream::{self, BodyKind};
+
+/// The maximum of bytes that are read before they are forwarded. For less, a stream takes longer
+/// than the body.
+const MAX_BUFFERED: usize = 64 << 10;
 
 /// The body of a request, and its headers.
 pub struct Upload {
@@ -78,6 +82,9 @@ impl Upload {
         let Some(source) = self.body else {
             return object::forward(env, id, path, request, &self.headers, None).await;
         };
+        if let Some(bytes) = body::read_announced(request, MAX_BUFFERED).await? {
+            return object::forward(env, id, path, request, &self.headers, Some(&bytes)).await;
+        }
         let (readable, sink) = stream::pipe(self.length)?;
         let forwarded = future_to_promise(forward_body(source.clone(), sink, self.mark));
         let response = object::forward(env, id, path, request, &self.headers, Some(&readable.into())).await;
