@@ -32,6 +32,9 @@ use crate::quota::BufferPermit;
 /// The most bytes of one read. A response holds two chunks: one being sent, one being read.
 const CHUNK: u64 = 512 * 1024;
 
+/// The largest file that is read when it is opened.
+const SMALL: u64 = 16 * 1024;
+
 /// Answers `GET` and `HEAD`. The body has the announced length: bytes appended meanwhile are left
 /// out, and when the file shrinks the connection breaks off.
 pub(super) async fn read(
@@ -51,7 +54,11 @@ pub(super) async fn read(
             false => Ok(opened),
         }
     });
-    let (file, size, validators) = opened.await?;
+    let Opened {
+        content,
+        size,
+        validators,
+    } = opened.await?;
 
     let mut headers = HeaderMap::new();
     validators.write_to(&mut headers);
@@ -78,8 +85,13 @@ pub(super) async fn read(
     if method == Method::HEAD {
         return Ok((status, headers).into_response());
     }
-    let permit = buffers.take((bytes.end - bytes.start).min(2 * CHUNK))?;
-    let body = Body::new(FileBody::start(file, bytes, permit).await?);
+    let body = match content {
+        Content::Whole(whole) => Body::from(whole.slice(bytes.start as usize..bytes.end as usize)),
+        Content::File(file) => {
+            let permit = buffers.take((bytes.end - bytes.start).min(2 * CHUNK))?;
+            Body::new(FileBody::start(file, bytes, permit).await?)
+        }
+    };
     Ok((status, headers, body).into_response())
 }
 
@@ -93,8 +105,22 @@ fn part(method: &Method, request: &HeaderMap, validators: &Validators, size: u64
     }
 }
 
-/// Opens the regular file that `path` names: the file, its size in bytes and its validators.
-fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<(OffRuntime<File>, u64, Validators), Error> {
+/// An open file.
+struct Opened {
+    content: Content,
+    /// Its size in bytes.
+    size: u64,
+    validators: Validators,
+}
+
+enum Content {
+    /// All its bytes. It is small: to read them in a job of their own would take longer.
+    Whole(Bytes),
+    File(OffRuntime<File>),
+}
+
+/// Opens the regular file that `path` names.
+fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<Opened, Error> {
     let refused = |errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Error::FileNotFound(path.to_string()),
         errno => path_error(path, errno, Error::Read),
@@ -111,7 +137,17 @@ fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<(OffRuntime<File>
     let file = reopen(&pinned, OFlags::RDONLY).map_err(|errno| path_error(path, errno, Error::Read))?;
     let metadata = file.metadata().map_err(Error::Read)?;
     let validators = Validators::new(&metadata, SystemTime::now());
-    Ok((OffRuntime::new(file), metadata.size(), validators))
+    let size = metadata.size();
+    let content = if size <= SMALL {
+        Content::Whole(read_exact_at(&file, 0, size).map_err(Error::Read)?.into())
+    } else {
+        Content::File(OffRuntime::new(file))
+    };
+    Ok(Opened {
+        content,
+        size,
+        validators,
+    })
 }
 
 /// The bytes of a file from `next` to `end`. While one chunk is sent the next is read.
