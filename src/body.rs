@@ -1,26 +1,13 @@
 //! Small bodies, read to check them before a sandbox is started.
 
-use std::future::ready;
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::future::select;
 use js_sys::{Reflect, Uint8Array};
 use sandbox_protocol::Invalid;
 use sandbox_protocol::json::without_byte_order_mark;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
-use worker::Delay;
 
 use crate::error::ApiError;
-
-/// The maximum of bytes read from the body of a rejected request. Some clients send the whole body
-/// before they read the response.
-const MAX_DISCARDED: u32 = 16 << 20;
-/// The maximum time for reading them. A client that sends nothing more waits this long for its
-/// response.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The headers of a JSON body.
 pub fn json_headers() -> Result<Headers, ApiError> {
@@ -104,37 +91,8 @@ fn append(body: &mut Vec<u8>, bytes: &Uint8Array) {
     }
 }
 
-/// Reads the rest of the body of a rejected request, see [`discard_after`].
-pub async fn discard(request: &Request) {
-    if let Some(stream) = request.body() {
-        discard_after(ready(()), &stream).await;
-    }
-}
-
-/// Waits for `released`, when nothing else reads from `stream` any more, then reads the rest of it.
-/// Takes at most [`DISCARD_TIMEOUT`] for both, and reads at most [`MAX_DISCARDED`] bytes: the
-/// runtime closes the connection of a client that is still sending, and some clients then see that
-/// and not the response.
-pub async fn discard_after(released: impl Future<Output = ()>, stream: &ReadableStream) {
-    let reading = async {
-        released.await;
-        // Another reader may have the lock. The lock is kept, so a second call reads nothing.
-        let Ok(reader) = ReadableStreamDefaultReader::new(stream) else {
-            return;
-        };
-        let mut left = MAX_DISCARDED;
-        while let Ok(Some(bytes)) = next(&reader).await {
-            left = left.saturating_sub(bytes.length());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    select(pin!(reading), pin!(Delay::from(DISCARD_TIMEOUT))).await;
-}
-
-/// The next bytes; `None` at the end.
-async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+/// The next bytes of a body; `None` at its end.
+pub async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
     let chunk = JsFuture::from(reader.read()).await?;
     if Reflect::get(&chunk, &"done".into())?.is_truthy() {
         return Ok(None);

@@ -8,13 +8,14 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use crate::api;
+use crate::api::openapi::ExplorerFile;
 use crate::auth;
-use crate::body;
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::discard::discard;
 use crate::error::ApiError;
 use crate::response;
-use crate::route::{self, ExplorerFile, Resolved};
+use crate::router::{self, Resolved};
 use crate::url;
 
 /// The log line of a request. Except for the sandbox id it contains nothing that a client sent: no
@@ -40,7 +41,7 @@ pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
     let url = request.url();
     // Clones the handle; the `clone` of the JavaScript object would tee the body.
     let discardable = Clone::clone(&request);
-    let (resolved, result) = match route::resolve(&method, url::path(&url)) {
+    let (resolved, result) = match router::resolve(&method, url::path(&url)) {
         Ok(resolved) => {
             let result = authorize_and_dispatch(&resolved, request, &url, env, &caller).await;
             (Some(resolved), result)
@@ -48,7 +49,7 @@ pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
         Err(invalid) => (None, Err(invalid.into())),
     };
     if result.is_err() {
-        body::discard(&discardable).await;
+        discard(&discardable).await;
     }
     // s3fs sends many requests, all for files. Its 403s are logged: the caller may not be s3fs.
     let is_of_s3fs = resolved

@@ -12,13 +12,14 @@ mod deadline;
 pub mod duration;
 pub mod error;
 pub mod pool;
-pub mod route;
+pub mod router;
 pub mod url;
 
 mod api;
 mod body;
 mod caller;
 mod delivery;
+mod discard;
 mod dispatch;
 mod new_id;
 mod outbound;

@@ -9,7 +9,6 @@ use worker::Env;
 use crate::config::ASSETS_BINDING;
 use crate::error::ApiError;
 use crate::response;
-use crate::route::ExplorerFile;
 
 /// The Content-Security-Policy of the explorer's page: it loads from and talks to this origin only.
 /// Swagger UI sets styles inline.
@@ -26,6 +25,48 @@ pub async fn explorer(env: &Env, request: &Request) -> Result<Response, ApiError
     let response = asset(env, "/openapi.html", request).await?;
     response.headers().set("content-security-policy", PAGE_POLICY)?;
     Ok(response)
+}
+
+/// A file of the explorer, the same on every bridge: a browser loads it without the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplorerFile {
+    /// Swagger UI.
+    Library,
+    /// Swagger UI's style.
+    LibraryStyle,
+    /// The script that sets Swagger UI up for this API.
+    Script,
+    /// This API's additions to Swagger UI's style.
+    Style,
+    /// The licenses of Swagger UI and its parts, which are distributed with it.
+    Licenses,
+}
+
+impl ExplorerFile {
+    const ALL: [Self; 5] = [
+        Self::Library,
+        Self::LibraryStyle,
+        Self::Script,
+        Self::Style,
+        Self::Licenses,
+    ];
+
+    /// The path, in URLs as among the static assets.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Library => "/explorer/swagger-ui-bundle.js",
+            Self::LibraryStyle => "/explorer/swagger-ui.css",
+            Self::Script => "/explorer/explorer.js",
+            Self::Style => "/explorer/explorer.css",
+            Self::Licenses => "/explorer/swagger-ui-bundle.js.LICENSE.txt",
+        }
+    }
+
+    /// The file of this name. Error: 404.
+    pub fn parse(name: &str) -> Result<Self, ApiError> {
+        let has_name = |file: &Self| file.path().strip_prefix("/explorer/") == Some(name);
+        Self::ALL.into_iter().find(has_name).ok_or(ApiError::NotFound)
+    }
 }
 
 /// 200 with a file of the explorer; 304.
@@ -75,4 +116,34 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn fetch(this: &Assets, request: &Request) -> Result<js_sys::Promise, JsValue>;
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbox_protocol::route::{Access, Operation};
+
+    use super::*;
+    use crate::router::resolve;
+
+    #[test]
+    fn the_explorer_loads_its_files_without_the_key_and_no_others() {
+        for file in ExplorerFile::ALL {
+            let resolved = resolve("GET", file.path()).unwrap();
+            assert_eq!(ExplorerFile::parse(resolved.parameter("file")), Ok(file));
+            assert_eq!(
+                (resolved.operation, resolved.access),
+                (Ok(Operation::ExplorerFile), Access::Open)
+            );
+        }
+        for at in ["/explorer", "/openapi.json", "/openapi.html"] {
+            assert_eq!(
+                resolve("GET", at).unwrap().operation,
+                Err(ApiError::NotFound),
+                "{at}"
+            );
+        }
+        for name in ["", "openapi.json", "../health"] {
+            assert_eq!(ExplorerFile::parse(name), Err(ApiError::NotFound), "{name}");
+        }
+    }
 }

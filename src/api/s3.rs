@@ -6,9 +6,9 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use super::upload::Upload;
-use crate::body;
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::discard::discard;
 use crate::error::ApiError;
 use crate::s3::authorization::Credential;
 use crate::s3::{S3Error, token};
@@ -25,7 +25,7 @@ pub async fn serve(
     request: Request,
 ) -> Result<Response, ApiError> {
     if *caller == Caller::External && !has_signed_token(config, id, &request).await? {
-        body::discard(&request).await;
+        discard(&request).await;
         let error = S3Error::AccessDenied("no token of this sandbox is shown");
         return Ok(error_response(&error)?);
     }

@@ -11,6 +11,7 @@ use worker::Env;
 use super::object;
 use crate::body;
 use crate::config::Config;
+use crate::discard::discard_after;
 use crate::error::ApiError;
 use crate::new_id::new_uuid;
 use crate::stream::{self, BodyKind};
@@ -70,8 +71,7 @@ impl Upload {
     }
 
     /// Forwards `request` with this body, as [`object::forward`] does. A response may come while
-    /// the client is still sending: then the rest of the body is [discarded](body::discard_after)
-    /// first.
+    /// the client is still sending: then the rest of the body is [discarded](discard_after) first.
     pub async fn forward(
         self,
         env: &Env,
@@ -88,7 +88,7 @@ impl Upload {
         let (readable, sink) = stream::pipe(self.length)?;
         let forwarded = future_to_promise(forward_body(source.clone(), sink, self.mark));
         let response = object::forward(env, id, path, request, &self.headers, Some(&readable.into())).await;
-        body::discard_after(JsFuture::from(forwarded).map(drop), &source).await;
+        discard_after(JsFuture::from(forwarded).map(drop), &source).await;
         response
     }
 }

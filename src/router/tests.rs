@@ -66,28 +66,6 @@ fn an_operation_is_found_with_its_parameters() {
 }
 
 #[test]
-fn the_explorer_loads_its_files_without_the_key_and_no_others() {
-    for file in ExplorerFile::ALL {
-        let resolved = resolve("GET", file.path()).unwrap();
-        assert_eq!(
-            (resolved.operation, resolved.access),
-            (Ok(Operation::ExplorerFile), Access::Open)
-        );
-        assert_eq!(ExplorerFile::parse(resolved.parameters[0].1), Ok(file));
-    }
-    for at in ["/explorer", "/openapi.json", "/openapi.html"] {
-        assert_eq!(
-            resolve("GET", at).unwrap().operation,
-            Err(ApiError::NotFound),
-            "{at}"
-        );
-    }
-    for name in ["", "openapi.json", "../health"] {
-        assert_eq!(ExplorerFile::parse(name), Err(ApiError::NotFound), "{name}");
-    }
-}
-
-#[test]
 fn a_bad_id_is_refused_before_anything_else() {
     for at in [
         "/v1/sandbox/ABC/exec",

@@ -76,47 +76,5 @@ fn allowed(routes: impl Iterator<Item = &'static Route>) -> String {
     methods.join(", ")
 }
 
-/// A file of the explorer, the same on every bridge: a browser loads it without the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExplorerFile {
-    /// Swagger UI.
-    Library,
-    /// Swagger UI's style.
-    LibraryStyle,
-    /// The script that sets Swagger UI up for this API.
-    Script,
-    /// This API's additions to Swagger UI's style.
-    Style,
-    /// The licenses of Swagger UI and its parts, which are distributed with it.
-    Licenses,
-}
-
-impl ExplorerFile {
-    const ALL: [Self; 5] = [
-        Self::Library,
-        Self::LibraryStyle,
-        Self::Script,
-        Self::Style,
-        Self::Licenses,
-    ];
-
-    /// The path, in URLs as among the static assets.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Library => "/explorer/swagger-ui-bundle.js",
-            Self::LibraryStyle => "/explorer/swagger-ui.css",
-            Self::Script => "/explorer/explorer.js",
-            Self::Style => "/explorer/explorer.css",
-            Self::Licenses => "/explorer/swagger-ui-bundle.js.LICENSE.txt",
-        }
-    }
-
-    /// The file of this name. Error: 404.
-    pub fn parse(name: &str) -> Result<Self, ApiError> {
-        let has_name = |file: &Self| file.path().strip_prefix("/explorer/") == Some(name);
-        Self::ALL.into_iter().find(has_name).ok_or(ApiError::NotFound)
-    }
-}
-
 #[cfg(test)]
 mod tests;
