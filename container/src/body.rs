@@ -1,31 +1,18 @@
-//! Bodies of requests: read into memory, received in batches, or refused.
+//! Bodies of requests: read into memory, or received in batches.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
-use axum::extract::Request;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, HeaderName, header};
-use axum::response::{IntoResponse as _, Response};
 use bytes::BytesMut;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http_body::{Frame, SizeHint};
-use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{Invalid, sandboxd};
 
+use crate::Error;
+use crate::discard::discard;
 use crate::end_mark::EndMark;
 use crate::quota::{BufferPermit, Buffers};
-use crate::{Error, timeout};
 
 /// The size of the first buffer for a body that is announced to be larger, in bytes.
 const FIRST_READ: usize = 64 * 1024;
-
-/// How long the rest of a refused body is read.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole `body`, of at most `limit` bytes, and its permit of `buffers`. Errors: 413 when it is
 /// longer, 503 when the buffers are full, 400 when it breaks off.
@@ -38,7 +25,7 @@ pub async fn read(
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut blocks = body.into_data_stream();
     if announced > limit {
-        linger(headers, blocks);
+        discard(headers, blocks);
         return Err(too_large(limit));
     }
     // Counts received bytes, not announced ones: a client that announces much and sends little
@@ -48,7 +35,7 @@ pub async fn read(
     while let Some(block) = blocks.next().await {
         let block = block.map_err(|e| Invalid::request(format!("the request broke off: {e}")))?;
         if bytes.len() + block.len() > limit {
-            linger(headers, blocks);
+            discard(headers, blocks);
             return Err(too_large(limit));
         }
         let needed = bytes.len() + block.len();
@@ -60,7 +47,7 @@ pub async fn read(
                 needed.next_power_of_two()
             };
             if let Err(full) = buffers.grow(&mut permit, size as u64) {
-                linger(headers, blocks);
+                discard(headers, blocks);
                 return Err(full);
             }
             bytes.reserve_exact(size - bytes.len());
@@ -72,18 +59,6 @@ pub async fn read(
 
 fn too_large(limit: usize) -> Error {
     Error::TooLarge { limit: limit as u64 }
-}
-
-/// Reads a refused body for a while and drops its bytes. A connection that is closed while the
-/// client still sends is reset, and the reset overtakes the answer: the client would see a broken
-/// connection instead of the error.
-pub fn linger(headers: &HeaderMap, mut rest: BodyDataStream) {
-    // A client that waits for `100 Continue` sends no body after an error.
-    if !headers.contains_key(header::EXPECT) {
-        tokio::spawn(tokio::time::timeout(LINGER_TIMEOUT, async move {
-            while let Some(Ok(_)) = rest.next().await {}
-        }));
-    }
 }
 
 /// The size in bytes at which a batch of an [`Upload`] is full.
@@ -221,9 +196,9 @@ impl Upload {
         }))
     }
 
-    /// Refuses what is left of the body, see [`linger`].
+    /// Refuses what is left of the body, see [`discard`].
     pub fn refuse(self, headers: &HeaderMap) {
-        linger(headers, self.body);
+        discard(headers, self.body);
     }
 }
 
@@ -234,73 +209,5 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>, Invalid>
     match value.to_str().map(str::parse) {
         Ok(Ok(number)) => Ok(Some(number)),
         _ => Err(Invalid::request(format!("{name} must be a number of bytes"))),
-    }
-}
-
-/// Answers `request` by `call`. When its body stands still for longer than `limit` the answer is
-/// 408, whatever `call` answers to a body that breaks off.
-pub async fn timed<F: Future<Output = Response>>(
-    request: Request,
-    limit: Limit,
-    call: impl FnOnce(Request) -> F,
-) -> Response {
-    if request.body().is_end_stream() {
-        return call(request).await;
-    }
-    let is_late = Arc::new(AtomicBool::new(false));
-    let request = request.map(|body| {
-        Body::new(TimedBody {
-            body,
-            limit: Duration::from_millis(limit.value),
-            silence: None,
-            is_late: Arc::clone(&is_late),
-        })
-    });
-    let response = call(request).await;
-    if is_late.load(Relaxed) {
-        return Error::Late(limit).into_response();
-    }
-    response
-}
-
-/// A body that breaks off when a reader waits too long for its next bytes.
-struct TimedBody {
-    body: Body,
-    limit: Duration,
-    /// The timeout that runs while no bytes arrive.
-    silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    is_late: Arc<AtomicBool>,
-}
-
-impl HttpBody for TimedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.silence = None;
-            return Poll::Ready(frame);
-        }
-        let limit = self.limit;
-        let silence = self
-            .silence
-            .get_or_insert_with(|| Box::pin(timeout::after_io(limit)));
-        if silence.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        self.is_late.store(true, Relaxed);
-        let late = io::Error::from(io::ErrorKind::TimedOut);
-        Poll::Ready(Some(Err(axum::Error::new(late))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -32,7 +32,7 @@ use tower_service::Service as _;
 use crate::quota::{Permit, Quota};
 use crate::secret::Secret;
 use crate::unauthenticated::{Slot, Unauthenticated};
-use crate::{Config, Error, body, timeout};
+use crate::{Config, Error, input_timeout};
 
 /// The most bytes of a response that wait in the kernel to be sent. A slow client must read those
 /// before it sees how its command ended; the kernel's default is megabytes.
@@ -173,7 +173,7 @@ impl Server {
             };
             let http = server.http.serve_connection(TokioIo::new(stream), answer);
             let mut http = pin!(http.with_upgrades());
-            let mut timeout = pin!(timeout::after_io(header_timeout(&server.limits)));
+            let mut timeout = pin!(input_timeout::after_io(header_timeout(&server.limits)));
             let (mut is_late, mut is_stopping) = (false, false);
             loop {
                 tokio::select! {
@@ -206,7 +206,7 @@ impl Server {
                 request.extensions_mut().insert(connected);
                 let mut router = self.router.clone();
                 let request: Request = request.map(Body::new);
-                body::timed(request, self.limits.body_timeout_ms, |request| async move {
+                input_timeout::timed(request, self.limits.body_timeout_ms, |request| async move {
                     let Ok(response) = router.call(request).await;
                     response
                 })
