@@ -21,7 +21,6 @@
 //! signal nor trace it.
 
 pub mod activity;
-mod beneath;
 pub mod body;
 pub mod config;
 pub mod discard;
@@ -35,6 +34,7 @@ pub mod log;
 pub mod memory;
 pub mod mount;
 pub mod off_runtime;
+mod paths;
 pub mod pid1;
 pub mod process;
 pub mod protect;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::output::Outputs;
 use super::probe::probe_waiting;
 use super::task::Task;
-use super::wait::{Unstarted, Wait};
+use super::unstarted::{Unstarted, Wait};
 use super::{Admission, Commands, stdin};
 use crate::activity::ActivityGuard;
 use crate::process::program::Program;

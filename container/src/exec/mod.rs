@@ -23,7 +23,7 @@ pub mod probe;
 pub mod stdin;
 pub mod stream;
 pub mod task;
-mod wait;
+mod unstarted;
 
 use std::path::PathBuf;
 use std::sync::Arc;

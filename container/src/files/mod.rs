@@ -4,7 +4,7 @@
 //!
 //! A request names a file by a [`WorkspacePath`], which is clean text and nothing more. Commands in
 //! the sandbox make and change the symbolic links on it at any time. So a path is never checked and
-//! then used. [`crate::beneath`] turns a path into open file descriptors that pin what was found
+//! then used. [`crate::paths`] turns a path into open file descriptors that pin what was found
 //! inside the workspace, and all other code works on those descriptors.
 //!
 //! - `read`: a pinned file → response, with `validators` (`ETag`, `Last-Modified`, conditions) and

@@ -24,9 +24,9 @@ use super::range::Part;
 use super::validators::Validators;
 use super::workspace::Workspace;
 use super::{blocking, path_error, requested};
-use crate::beneath::reopen;
 use crate::error::Error;
 use crate::off_runtime::OffRuntime;
+use crate::paths::reopen;
 use crate::quota::BufferPermit;
 
 /// The most bytes of one read. A response holds two chunks: one being sent, one being read.

@@ -16,8 +16,8 @@ use sandbox_protocol::{Invalid, WorkspacePath, WriteOptions};
 
 use super::path_error;
 use super::workspace::Workspace;
-use crate::beneath::{Entry, give, reopen};
 use crate::error::Error;
+use crate::paths::{Entry, give, reopen};
 
 /// The mode of a new file. An existing one keeps its own.
 const NEW_FILE: u32 = 0o644;

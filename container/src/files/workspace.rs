@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Gid, Uid};
 
-use crate::beneath::Root;
+use crate::paths::Root;
 use crate::quota::Buffers;
 
 /// A workspace: the directory that all files are found beneath.

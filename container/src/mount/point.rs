@@ -18,7 +18,7 @@ use sandbox_protocol::Invalid;
 use sandbox_protocol::mount::MountPath;
 
 use crate::Error;
-use crate::beneath::{descriptor_path, pin};
+use crate::paths::{descriptor_path, pin};
 use crate::process::shell_error::os_message;
 
 /// A mount point. Its calls may block. Dropped, it removes the directories that were made for it

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use super::daemon::Daemon;
 use super::s3fs;
-use crate::beneath::descriptor_path;
 use crate::config::random_id;
+use crate::paths::descriptor_path;
 use crate::process::shell_error::os_message;
 use crate::threads::PATHS;
 

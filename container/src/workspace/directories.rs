@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimen
 use rustix::io::Errno;
 
 use super::reader::Member;
-use crate::beneath::{Descent, components, pin_directory};
+use crate::paths::{Descent, components, pin_directory};
 
 /// The bits of a mode that a directory may get.
 const MODE: u32 = 0o1777;

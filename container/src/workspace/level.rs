@@ -7,7 +7,7 @@ use rustix::fs::{Dir, Mode, OFlags, Statx, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::status::status;
-use crate::beneath::{Descent, components, pin_directory};
+use crate::paths::{Descent, components, pin_directory};
 
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)

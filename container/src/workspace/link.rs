@@ -5,7 +5,7 @@
 //! file here, as the kernel takes `..` from the directory that the link is in. All other links are
 //! written as they are.
 
-use crate::beneath::Names;
+use crate::paths::Names;
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -6,8 +6,8 @@
 //! request: a slow client or a slow disk blocks nobody else, and memory stays bounded whatever the
 //! archive's size.
 //!
-//! Out: `walk` goes through the tree by directory descriptors, a `level` for each, and writes each
-//! member as it finds it, with the `header`s of ustar and PAX and with `link`s made relative, into
+//! Out: `writer` goes through the tree by directory descriptors, a `level` for each, and writes
+//! each member as it finds it, with the `header`s of ustar and PAX and with `link`s made relative, into
 //! `output`, which compresses if asked. Names that `exclude` matches are left out. An error after
 //! the first bytes breaks the body off; an archive that ends properly is complete.
 //!
@@ -17,7 +17,7 @@
 //! workspace is unchanged, and a hydrate that ends early leaves nothing.
 //!
 //! Names in archives are never given to the kernel as paths: both directions go one name at a time
-//! from a pinned directory, as [`crate::beneath::Descent`] does, and follow no link.
+//! from a pinned directory, as [`crate::paths::Descent`] does, and follow no link.
 
 mod content;
 mod directories;
@@ -37,7 +37,7 @@ mod sparse;
 mod staging;
 mod status;
 mod unpack;
-mod walk;
+mod writer;
 
 use std::io;
 use std::path::Path;
@@ -48,8 +48,8 @@ use axum::routing::{get, post};
 use rustix::fs::{Gid, Uid};
 use sandbox_protocol::{Limits, sandboxd};
 
-use crate::beneath::Root;
 use crate::files;
+use crate::paths::Root;
 use crate::quota::{Buffers, Quota};
 
 /// The size of a block of a tar.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::Archives;
 use super::exclude::Excludes;
 use super::output::{HELD, Output, Part, WAITING};
-use super::walk::{self, Stop};
+use super::writer::{self, Stop};
 use crate::error::Error;
 use crate::memory;
 use crate::quota::BufferPermit;
@@ -66,7 +66,7 @@ fn produce(archives: &Archives, options: &PersistOptions, parts: mpsc::Sender<Pa
             .map_err(|e| Stop::Failed(e.into()))?;
         let excludes = Excludes::new(&options.excludes);
         let mut output = Output::new(options.format, parts.clone()).map_err(Stop::Failed)?;
-        walk::write_tree(root, archives.root.names(), &excludes, &mut output)?;
+        writer::write_tree(root, archives.root.names(), &excludes, &mut output)?;
         output.finish().map_err(|_| Stop::Gone)
     };
     if let Err(Stop::Failed(e)) = write() {

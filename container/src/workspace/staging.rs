@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, mkdirat, open, openat, renameat, statx};
 use rustix::io::Errno;
 
-use crate::beneath::{list, pin_directory};
 use crate::files::{is_random, random_name};
+use crate::paths::{list, pin_directory};
 
 /// The prefix of the names of staging directories. Those in the workspace itself are not part of
 /// it.

@@ -19,8 +19,8 @@ use super::content;
 use super::directories::{Directories, modified};
 use super::error::{Failure, printable, write_error};
 use super::reader::{Kind, Member, Members};
-use crate::beneath::{Descent, components, give, pin_directory};
 use crate::error::Error;
+use crate::paths::{Descent, components, give, pin_directory};
 
 /// The mode of a directory that has no member of its own, only members in it.
 const IMPLIED: u32 = 0o755;

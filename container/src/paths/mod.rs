@@ -2,7 +2,7 @@
 //! checked first and used later: a path becomes a descriptor that pins an inode, and all further
 //! calls use that.
 //!
-//! - `root`: a path of a client → a pinned file, or a pinned directory and a name in it. The only
+//! - `resolve`: a path of a client → a pinned file, or a pinned directory and a name in it. The only
 //!   code that follows links, and only those that stay beneath the root.
 //! - `descent`: names in a tree of any depth → a pinned directory, through no link.
 //! - This file: one step of a walk, and what can be done with a pinned file.
@@ -10,7 +10,7 @@
 //! `O_PATH` opens nothing: a FIFO does not block and a device has no effects.
 
 mod descent;
-mod root;
+mod resolve;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,7 +20,7 @@ use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchown, openat};
 use rustix::io::Errno;
 
 pub(crate) use descent::{Descent, OPEN, components};
-pub(crate) use root::{Entry, Names, Root};
+pub(crate) use resolve::{Entry, Names, Root};
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 

@@ -1,6 +1,6 @@
-//! Writes the workspace as members of an archive, in one pass.
+//! Writes the workspace as a tar, in one pass.
 //!
-//! The walk goes from directory descriptor to directory descriptor and follows no link, so that a
+//! The writer goes from directory descriptor to directory descriptor and follows no link, so that a
 //! directory that a command replaces meanwhile cannot lead it outside. A header always agrees with
 //! the bytes after it: a file that grows is cut, one that shrinks is padded with zeros, and one
 //! that vanishes before it is opened is left out.
@@ -21,7 +21,7 @@ use super::level::{DIRECTORY, Level};
 use super::output::Output;
 use super::status::{Mount, status};
 use super::{BLOCK, ZEROS, content, is_temporary, link};
-use crate::beneath::{Names, OPEN};
+use crate::paths::{Names, OPEN};
 
 /// Files up to this size are read before their header is written, which then has the number of
 /// bytes read.
@@ -34,7 +34,7 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// Why a walk stopped.
+/// Why the archive was not finished.
 pub(super) enum Stop {
     /// Nobody reads the archive any more.
     Gone,
@@ -50,7 +50,7 @@ pub(super) fn write_tree(
     excludes: &Excludes,
     output: &mut Output,
 ) -> Result<(), Stop> {
-    let mut walk = Walk {
+    let mut writer = Writer {
         names,
         excludes,
         output,
@@ -60,26 +60,26 @@ pub(super) fn write_tree(
         header: Vec::with_capacity(4 * BLOCK),
         small: Vec::with_capacity(SMALL as usize),
     };
-    let status = status(root.as_fd(), c"").map_err(|e| walk.failed(e))?;
-    walk.mount = Mount::from_status(&status);
-    let top = openat(&root, ".", DIRECTORY, Mode::empty()).map_err(|e| walk.failed(e))?;
-    walk.enter(root, &status)?;
-    while let Some(level) = walk.levels.last_mut() {
-        walk.name.truncate(level.name_length);
+    let status = status(root.as_fd(), c"").map_err(|e| writer.failed(e))?;
+    writer.mount = Mount::from_status(&status);
+    let top = openat(&root, ".", DIRECTORY, Mode::empty()).map_err(|e| writer.failed(e))?;
+    writer.enter(root, &status)?;
+    while let Some(level) = writer.levels.last_mut() {
+        writer.name.truncate(level.name_length);
         let Some(entry) = level.entries.as_mut().and_then(Dir::read) else {
-            walk.leave(&top)?;
+            writer.leave(&top)?;
             continue;
         };
         if let Ok(entry) = &entry {
             level.offset = entry.offset();
         }
-        let entry = entry.map_err(|e| walk.failed(e))?;
-        walk.entry(entry.file_name(), entry.file_type())?;
+        let entry = entry.map_err(|e| writer.failed(e))?;
+        writer.entry(entry.file_name(), entry.file_type())?;
     }
-    walk.write(&[0; 2 * BLOCK])
+    writer.write(&[0; 2 * BLOCK])
 }
 
-struct Walk<'w> {
+struct Writer<'w> {
     names: &'w Names,
     excludes: &'w Excludes,
     output: &'w mut Output,
@@ -91,7 +91,7 @@ struct Walk<'w> {
     small: Vec<u8>,
 }
 
-impl Walk<'_> {
+impl Writer<'_> {
     fn entry(&mut self, name: &CStr, kind: FileType) -> Result<(), Stop> {
         let bytes = name.to_bytes();
         if matches!(bytes, b"." | b"..") || is_temporary(bytes) {
