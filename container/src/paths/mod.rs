@@ -16,13 +16,19 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchown, openat};
+use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat};
 use rustix::io::Errno;
 
 pub(crate) use descent::{Descent, OPEN, components};
 pub(crate) use resolve::{Entry, Names, Root};
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// Opens a directory for reading, and nothing else.
+pub(crate) const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// Pins `name` in a directory, whatever it is. A link is pinned itself.
 pub(crate) fn pin(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
@@ -41,8 +47,25 @@ pub(crate) fn pin_directory(directory: BorrowedFd<'_>, name: &OsStr) -> Result<O
 
 /// The entries of a directory, `.` and `..` among them. It may be a pinned one.
 pub(crate) fn list(directory: BorrowedFd<'_>) -> Result<Dir, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Dir::new(openat(directory, ".", flags, Mode::empty())?)
+    Dir::new(openat(directory, ".", DIRECTORY, Mode::empty())?)
+}
+
+/// Makes the directory `name` in another, and opens it. It has exactly this mode, whatever the
+/// process's umask is, and belongs to `owner`, where the server may give it; `None`: to the server's
+/// own user. Until then nobody else can use it.
+pub(crate) fn make_directory(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    mode: u32,
+    owner: Option<(Uid, Gid)>,
+) -> Result<OwnedFd, Errno> {
+    mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
+    let made = openat(parent, name, DIRECTORY, Mode::empty())?;
+    if let Some(owner) = owner {
+        give(&made, owner)?;
+    }
+    fchmod(&made, Mode::from_raw_mode(mode))?;
+    Ok(made)
 }
 
 /// Opens a pinned file, which must be known to be a regular one, with `access`. Goes through /proc,

@@ -14,7 +14,7 @@
 //! dangling link, and kernels or seccomp filters without `openat2`. A link that leaves the
 //! workspace and comes back through another path is refused.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,11 +22,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid};
-use rustix::fs::{fchmod, mkdirat, open, openat, openat2, readlinkat};
+use rustix::fs::{open, openat, openat2, readlinkat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use sandbox_protocol::WorkspacePath;
 
-use super::{PIN, give, pin};
+use super::{DIRECTORY, PIN, make_directory, pin};
 
 /// The most links that one path may lead through; the kernel's own bound.
 const MAX_LINKS: usize = 40;
@@ -95,8 +95,7 @@ impl Root {
 
     /// Opens the directory itself for reading.
     pub(crate) fn open_directory(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.directory, ".", flags, Mode::empty())
+        openat(&self.directory, ".", DIRECTORY, Mode::empty())
     }
 
     /// The absolute paths of the directory that links may start with.
@@ -156,10 +155,11 @@ impl Root {
                 Err(Errno::NOENT) if ahead.is_empty() => return Entry::new(here, name, None),
                 Err(Errno::NOENT) => match missing {
                     Missing::Fail => return Err(Errno::NOENT),
-                    Missing::Create(owner) => {
-                        create_directory(here, &name, owner)?;
-                        pin(here, &name)?
-                    }
+                    Missing::Create(owner) => match make_directory(here, &name, 0o755, owner) {
+                        // Another upload made it.
+                        Err(Errno::EXIST) => pin(here, &name)?,
+                        made => made?,
+                    },
                 },
                 pinned => pinned?,
             };
@@ -199,23 +199,6 @@ impl Entry {
             found,
         })
     }
-}
-
-fn create_directory(parent: BorrowedFd<'_>, name: &OsStr, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
-    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        // Another upload made it.
-        Err(Errno::EXIST) => return Ok(()),
-        made => made?,
-    }
-    // The process's umask may have taken bits away.
-    let made = openat(
-        parent,
-        name,
-        OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    fchmod(&made, Mode::from_raw_mode(0o755))?;
-    owner.map_or(Ok(()), |owner| give(&made, owner))
 }
 
 fn push_names(ahead: &mut Vec<OsString>, path: &Path) {

@@ -3,16 +3,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Dir, Mode, OFlags, Statx, openat};
+use rustix::fs::{Dir, Mode, Statx, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::status::status;
-use crate::paths::{Descent, components, pin_directory};
-
-pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+use crate::paths::{DIRECTORY, Descent, components, pin_directory};
 
 /// A directory whose entries are being read.
 pub(super) struct Level {

@@ -19,10 +19,9 @@ use sandbox_protocol::Invalid;
 
 use super::content;
 use super::error::{printable, write_error};
-use super::unpack::make_directory;
 use crate::error::Error;
 use crate::files::temporary_name;
-use crate::paths::{Descent, OPEN, components, give, list, pin_directory};
+use crate::paths::{Descent, OPEN, components, give, list, make_directory, pin_directory};
 
 /// Moves one tree into another, both of any depth: it does not recurse, and the number of
 /// descriptors is bounded.

@@ -7,11 +7,11 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufRead;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
-use rustix::fs::{chownat, fchmod, futimens, linkat, mkdirat, openat, symlinkat, unlinkat, utimensat};
+use rustix::fs::{chownat, fchmod, futimens, linkat, openat, symlinkat, unlinkat, utimensat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use sandbox_protocol::Invalid;
 
@@ -20,22 +20,14 @@ use super::directories::{Directories, modified};
 use super::error::{Failure, printable, write_error};
 use super::reader::{Kind, Member, Members};
 use crate::error::Error;
-use crate::paths::{Descent, components, give, pin_directory};
+use crate::paths::{Descent, components, give, make_directory, pin_directory};
 
 /// The mode of a directory that has no member of its own, only members in it.
 const IMPLIED: u32 = 0o755;
 
-/// The mode of a directory until all members are unpacked: the server must be able to write to it.
-const UNPACKING: u32 = 0o700;
-
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
     .union(OFlags::EXCL)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
@@ -227,22 +219,6 @@ fn names(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
         return Err("names with .. are not allowed");
     }
     Ok(names)
-}
-
-/// Makes a directory with exactly this mode, whatever the process's umask is.
-pub(super) fn make_directory(
-    parent: BorrowedFd<'_>,
-    name: &OsStr,
-    mode: u32,
-    owner: Option<(Uid, Gid)>,
-) -> Result<OwnedFd, Errno> {
-    mkdirat(parent, name, Mode::from_raw_mode(UNPACKING))?;
-    let made = openat(parent, name, DIRECTORY, Mode::empty())?;
-    if let Some(owner) = owner {
-        give(&made, owner)?;
-    }
-    fchmod(&made, Mode::from_raw_mode(mode))?;
-    Ok(made)
 }
 
 fn set_link_attributes(

@@ -17,11 +17,11 @@ use tar::EntryType;
 use super::error::printable;
 use super::exclude::Excludes;
 use super::header::Member;
-use super::level::{DIRECTORY, Level};
+use super::level::Level;
 use super::output::Output;
 use super::status::{Mount, status};
 use super::{BLOCK, ZEROS, content, is_temporary, link};
-use crate::paths::{Names, OPEN};
+use crate::paths::{DIRECTORY, Names, OPEN};
 
 /// Files up to this size are read before their header is written, which then has the number of
 /// bytes read.
