@@ -30,6 +30,7 @@ pub mod probe;
 pub mod registry;
 pub mod s3fs;
 pub mod stage;
+mod unmount;
 
 use std::sync::Arc;
 
