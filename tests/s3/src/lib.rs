@@ -3,6 +3,7 @@
 
 mod list;
 mod objects;
+mod operations;
 mod store;
 
 use std::collections::BTreeMap;

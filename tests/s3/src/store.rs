@@ -1,16 +1,14 @@
-//! The operations of S3 that s3fs uses.
+//! The buckets, and the uploads to them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use bytes::Bytes;
+use s3s::dto::{ContentType, CopySource, Metadata};
+use s3s::{S3Result, s3_error};
 
-use crate::list::Query;
-use crate::objects::{Bucket, Object, md5};
+use crate::objects::{Bucket, Object};
 
 /// An upload in parts that is not complete.
 #[derive(Debug)]
@@ -29,6 +27,7 @@ pub struct Store {
 }
 
 impl Store {
+    /// Serves these buckets.
     pub fn new(buckets: Arc<Mutex<BTreeMap<String, Bucket>>>) -> Self {
         Self {
             buckets,
@@ -37,286 +36,65 @@ impl Store {
         }
     }
 
-    fn bucket<T>(&self, name: &str, work: impl FnOnce(&mut Bucket) -> S3Result<T>) -> S3Result<T> {
+    /// Works on the objects of a bucket.
+    pub fn bucket<T>(&self, name: &str, work: impl FnOnce(&mut Bucket) -> S3Result<T>) -> S3Result<T> {
         let mut buckets = lock(&self.buckets);
         work(buckets.get_mut(name).ok_or_else(|| s3_error!(NoSuchBucket))?)
     }
 
-    fn object(&self, bucket: &str, key: &str) -> S3Result<Object> {
+    /// An object.
+    pub fn object(&self, bucket: &str, key: &str) -> S3Result<Object> {
         self.bucket(bucket, |objects| {
             objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey))
         })
     }
 
-    fn source(&self, source: &CopySource) -> S3Result<Object> {
+    /// The object to copy.
+    pub fn source(&self, source: &CopySource) -> S3Result<Object> {
         match source {
             CopySource::Bucket { bucket, key, .. } => self.object(bucket, key),
             _ => Err(s3_error!(NotImplemented)),
         }
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn limit(max_keys: Option<i32>) -> usize {
-    max_keys
-        .and_then(|keys| usize::try_from(keys).ok())
-        .unwrap_or(1000)
-}
-
-async fn read(body: Option<StreamingBlob>) -> S3Result<Bytes> {
-    let mut content = BytesMut::new();
-    if let Some(mut body) = body {
-        while let Some(chunk) = body.next().await {
-            content.extend_from_slice(&chunk.map_err(|_| s3_error!(IncompleteBody))?);
-        }
-    }
-    Ok(content.freeze())
-}
-
-#[async_trait::async_trait]
-impl S3 for Store {
-    async fn head_bucket(
-        &self,
-        request: S3Request<HeadBucketInput>,
-    ) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.bucket(&request.input.bucket, |_| Ok(()))?;
-        Ok(S3Response::new(HeadBucketOutput::default()))
-    }
-
-    async fn list_objects(
-        &self,
-        request: S3Request<ListObjectsInput>,
-    ) -> S3Result<S3Response<ListObjectsOutput>> {
-        let input = request.input;
-        let query = Query {
-            prefix: input.prefix.as_deref().unwrap_or_default(),
-            delimiter: input.delimiter.as_deref(),
-            after: input.marker.as_deref().unwrap_or_default(),
-            limit: limit(input.max_keys),
-        };
-        let page = self.bucket(&input.bucket, |objects| Ok(query.page(objects)))?;
-        Ok(S3Response::new(ListObjectsOutput {
-            next_marker: page.last.filter(|_| page.is_truncated),
-            is_truncated: Some(page.is_truncated),
-            contents: Some(page.contents),
-            common_prefixes: Some(page.prefixes),
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            marker: input.marker,
-            max_keys: input.max_keys,
-            ..Default::default()
-        }))
-    }
-
-    async fn list_objects_v2(
-        &self,
-        request: S3Request<ListObjectsV2Input>,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let input = request.input;
-        let after = input
-            .continuation_token
-            .as_deref()
-            .or(input.start_after.as_deref());
-        let query = Query {
-            prefix: input.prefix.as_deref().unwrap_or_default(),
-            delimiter: input.delimiter.as_deref(),
-            after: after.unwrap_or_default(),
-            limit: limit(input.max_keys),
-        };
-        let page = self.bucket(&input.bucket, |objects| Ok(query.page(objects)))?;
-        Ok(S3Response::new(ListObjectsV2Output {
-            next_continuation_token: page.last.filter(|_| page.is_truncated),
-            is_truncated: Some(page.is_truncated),
-            contents: Some(page.contents),
-            common_prefixes: Some(page.prefixes),
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            ..Default::default()
-        }))
-    }
-
-    async fn head_object(
-        &self,
-        request: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
-        let object = self.object(&request.input.bucket, &request.input.key)?;
-        Ok(S3Response::new(HeadObjectOutput {
-            content_length: Some(object.size()),
-            e_tag: Some(object.etag()),
-            last_modified: Some(object.modified),
-            metadata: object.metadata,
-            content_type: object.content_type,
-            ..Default::default()
-        }))
-    }
-
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let object = self.object(&request.input.bucket, &request.input.key)?;
-        let (mut content, mut content_range) = (object.content.clone(), None);
-        if let Some(range) = &request.input.range {
-            let range = range.check(content.len() as u64)?;
-            content_range = Some(format!(
-                "bytes {}-{}/{}",
-                range.start,
-                range.end - 1,
-                content.len()
-            ));
-            content = content.slice(range.start as usize..range.end as usize);
-        }
-        Ok(S3Response::new(GetObjectOutput {
-            content_length: Some(content.len() as i64),
-            body: Some(s3s::Body::from(content).into()),
-            content_range,
-            e_tag: Some(object.etag()),
-            last_modified: Some(object.modified),
-            metadata: object.metadata,
-            content_type: object.content_type,
-            ..Default::default()
-        }))
-    }
-
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let input = request.input;
-        let object = Object::new(read(input.body).await?, input.metadata, input.content_type);
-        let e_tag = Some(object.etag());
-        self.bucket(&input.bucket, |objects| Ok(objects.insert(input.key, object)))?;
-        Ok(S3Response::new(PutObjectOutput {
-            e_tag,
-            ..Default::default()
-        }))
-    }
-
-    async fn copy_object(
-        &self,
-        request: S3Request<CopyObjectInput>,
-    ) -> S3Result<S3Response<CopyObjectOutput>> {
-        let input = request.input;
-        let source = self.source(&input.copy_source)?;
-        let replaces = input
-            .metadata_directive
-            .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-        let object = if replaces {
-            Object::new(source.content, input.metadata, input.content_type)
-        } else {
-            Object::new(source.content, source.metadata, source.content_type)
-        };
-        let result = CopyObjectResult {
-            e_tag: Some(object.etag()),
-            last_modified: Some(object.modified.clone()),
-            ..Default::default()
-        };
-        self.bucket(&input.bucket, |objects| Ok(objects.insert(input.key, object)))?;
-        Ok(S3Response::new(CopyObjectOutput {
-            copy_object_result: Some(result),
-            ..Default::default()
-        }))
-    }
-
-    async fn delete_object(
-        &self,
-        request: S3Request<DeleteObjectInput>,
-    ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let input = request.input;
-        self.bucket(&input.bucket, |objects| Ok(objects.remove(&input.key)))?;
-        Ok(S3Response::new(DeleteObjectOutput::default()))
-    }
-
-    async fn create_multipart_upload(
-        &self,
-        request: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let input = request.input;
+    /// Begins an upload in parts, and returns its id.
+    pub fn begin_upload(&self, metadata: Option<Metadata>, content_type: Option<ContentType>) -> String {
         let id = format!("upload-{}", self.last_upload.fetch_add(1, Ordering::Relaxed));
         let upload = Upload {
-            metadata: input.metadata,
-            content_type: input.content_type,
+            metadata,
+            content_type,
             parts: BTreeMap::new(),
         };
         lock(&self.uploads).insert(id.clone(), upload);
-        Ok(S3Response::new(CreateMultipartUploadOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            upload_id: Some(id),
-            ..Default::default()
-        }))
+        id
     }
 
-    async fn upload_part(
-        &self,
-        request: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
-        let input = request.input;
-        let content = read(input.body).await?;
-        let e_tag = Some(ETag::Strong(md5(&content)));
-        self.add_part(&input.upload_id, input.part_number, content)?;
-        Ok(S3Response::new(UploadPartOutput {
-            e_tag,
-            ..Default::default()
-        }))
-    }
-
-    async fn upload_part_copy(
-        &self,
-        request: S3Request<UploadPartCopyInput>,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        let input = request.input;
-        let mut content = self.source(&input.copy_source)?.content;
-        if let Some(range) = input.copy_source_range {
-            let range = Range::parse(&range).map_err(|_| s3_error!(InvalidArgument))?;
-            let range = range.check(content.len() as u64)?;
-            content = content.slice(range.start as usize..range.end as usize);
-        }
-        let result = CopyPartResult {
-            e_tag: Some(ETag::Strong(md5(&content))),
-            ..Default::default()
-        };
-        self.add_part(&input.upload_id, input.part_number, content)?;
-        Ok(S3Response::new(UploadPartCopyOutput {
-            copy_part_result: Some(result),
-            ..Default::default()
-        }))
-    }
-
-    async fn complete_multipart_upload(
-        &self,
-        request: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let input = request.input;
-        let upload = lock(&self.uploads).remove(&input.upload_id);
-        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let parts: Vec<_> = upload.parts.into_values().collect();
-        let object = Object::new(parts.concat().into(), upload.metadata, upload.content_type);
-        let e_tag = Some(object.etag());
-        self.bucket(&input.bucket, |objects| {
-            Ok(objects.insert(input.key.clone(), object))
-        })?;
-        Ok(S3Response::new(CompleteMultipartUploadOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            e_tag,
-            ..Default::default()
-        }))
-    }
-
-    async fn abort_multipart_upload(
-        &self,
-        request: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        lock(&self.uploads).remove(&request.input.upload_id);
-        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
-    }
-}
-
-impl Store {
-    fn add_part(&self, upload: &str, number: i32, content: Bytes) -> S3Result<()> {
+    /// Adds a part to an upload.
+    pub fn add_part(&self, upload: &str, number: i32, content: Bytes) -> S3Result<()> {
         let mut uploads = lock(&self.uploads);
         let upload = uploads.get_mut(upload).ok_or_else(|| s3_error!(NoSuchUpload))?;
         upload.parts.insert(number, content);
         Ok(())
     }
+
+    /// The object of an upload, which ends with that.
+    pub fn end_upload(&self, upload: &str) -> S3Result<Object> {
+        let upload = lock(&self.uploads).remove(upload);
+        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let parts: Vec<_> = upload.parts.into_values().collect();
+        Ok(Object::new(
+            parts.concat().into(),
+            upload.metadata,
+            upload.content_type,
+        ))
+    }
+
+    /// Drops an upload.
+    pub fn abort_upload(&self, upload: &str) {
+        lock(&self.uploads).remove(upload);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
