@@ -1,74 +1,13 @@
-//! File systems that do not answer block the processes that use them, and nobody else.
+//! Directories whose file system does not answer block the commands that use them, and no others.
 
 use std::io::{Read as _, Write as _};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{
-    Answers, CONTENT, Hung, Sandboxd, Stream, Terminal, eventually, left_out, sleeping, unique_sleep,
-};
-
-/// How long commands wait that hang, in milliseconds.
-const TIMEOUT_MS: u64 = 1500;
-
-/// The bound for anything that does not hang, also on a busy machine.
-const QUICK: Duration = Duration::from_secs(10);
-
-/// A `sandboxd` with a directory `hung` in its workspace; `None` where nothing can be mounted.
-fn start(answers: Answers) -> Option<(Sandboxd, Hung)> {
-    let sandboxd = Sandboxd::start();
-    let hung = Hung::mount(&sandboxd.workspace.path().join("hung"), answers);
-    if hung.is_none() {
-        left_out("it takes FUSE and the right to mount");
-    }
-    Some((sandboxd, hung?))
-}
-
-fn assert_quick<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let started = Instant::now();
-    let done = work();
-    assert!(started.elapsed() < QUICK, "{what} took {:?}", started.elapsed());
-    done
-}
-
-/// Runs commands that do not hang while `hanging` do, and lets those time out. `still_running`
-/// others run then.
-fn others_go_on(sandboxd: &Sandboxd, hanging: Vec<Stream>, still_running: u64) {
-    for _ in 0..20 {
-        assert_quick("health", || {
-            assert!(sandboxd.request("GET", "/health").0.contains("200 ok"))
-        });
-        let output = assert_quick("a command", || sandboxd.exec(&json!({"argv": ["echo", "well"]})));
-        assert_eq!(output.text(), "well\n");
-    }
-    assert_quick("a session", || {
-        assert_eq!(sandboxd.create_session(r#"{"id":"other"}"#).0, 200)
-    });
-    assert_quick("its command", || {
-        assert_eq!(
-            sandboxd.run_in("other", &["bash", "-c", "cd /tmp; pwd"]),
-            ("/tmp\n".into(), 0)
-        );
-    });
-    for stream in hanging {
-        let output = stream.rest();
-        assert_eq!(
-            (output.code(), output.exit.timed_out),
-            (124, true),
-            "{}",
-            output.stderr()
-        );
-    }
-    assert_eq!(sandboxd.activity().commands, still_running);
-}
-
-fn hang(sandboxd: &Sandboxd, mut body: Value, commands: usize) -> Vec<Stream> {
-    body["timeout_ms"] = TIMEOUT_MS.into();
-    (0..commands).map(|_| sandboxd.begin(&body)).collect()
-}
+use crate::support::hung::{Answers, QUICK, TIMEOUT_MS, assert_quick, hang, others_go_on, start};
+use crate::support::{Stream, Terminal, eventually};
 
 #[test]
 fn hundreds_of_commands_and_a_session_that_start_in_it() {
@@ -185,55 +124,6 @@ fn without_a_timeout_the_client_hears_of_it_and_may_leave() {
 }
 
 #[test]
-fn files_that_are_being_read() {
-    let Some((sandboxd, hung)) = start(Answers::Opens) else {
-        return;
-    };
-    let _reading: Vec<_> = ('a'..='p')
-        .map(|file| {
-            let mut connection = sandboxd.connect();
-            let request = format!("GET /file/workspace/hung/{file} HTTP/1.1\r\nhost: x\r\n\r\n");
-            connection.write_all(request.as_bytes()).unwrap();
-            connection
-        })
-        .collect();
-    eventually("all are open", || hung.unanswered() == 16);
-    let mut terminal = Terminal::open(&sandboxd, "cols=80&rows=24");
-    terminal.send("echo $((6*7))\n");
-    assert_quick("a terminal", || terminal.wait_for("42"));
-    others_go_on(&sandboxd, Vec::new(), 0);
-}
-
-#[test]
-fn files_that_are_not_closed() {
-    let Some((sandboxd, hung)) = start(Answers::Reads) else {
-        return;
-    };
-    let file = sandboxd.workspace.path().join("hung/file");
-    let begin = |method: &str, headers: &str| {
-        let mut connection = sandboxd.connect();
-        let request = format!("{method} /file/workspace/hung/file HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-        connection.write_all(request.as_bytes()).unwrap();
-        connection
-    };
-    let mut head = begin("HEAD", "");
-    let mut answer = [0; 12];
-    head.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200", "{} holds {CONTENT:?}", file.display());
-    let _reading: Vec<_> = (0..16)
-        .flat_map(|_| {
-            [
-                begin("HEAD", ""),
-                begin("GET", ""),
-                begin("GET", "range: bytes=9-\r\n"),
-            ]
-        })
-        .collect();
-    eventually("all are being closed", || hung.unanswered() == 1 + 3 * 16);
-    others_go_on(&sandboxd, Vec::new(), 0);
-}
-
-#[test]
 fn what_was_given_up_does_not_start_once_it_answers() {
     let Some((sandboxd, hung)) = start(Answers::Attributes) else {
         return;
@@ -264,54 +154,4 @@ fn what_was_given_up_does_not_start_once_it_answers() {
     );
     eventually("nothing is left", || sandboxd.children() == 0);
     assert_eq!(started.read_dir().unwrap().count(), 0);
-}
-
-/// Holds the lock of its own address space: a mapping that replaces another one waits for what is
-/// written of that.
-const HANG: &str = r#"
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-file = os.open(sys.argv[1], os.O_RDWR)
-shared = libc.mmap(None, 4096, 3, 1, file, 0)
-ctypes.memset(shared, 120, 1)
-print(os.getpid(), flush=True)
-libc.mmap(shared, 4096, 3, 0x32, -1, 0)
-"#;
-
-#[test]
-fn processes_that_nobody_can_read() {
-    let Some((sandboxd, hung)) = start(Answers::Reads) else {
-        return;
-    };
-    let directory = sandboxd.workspace.path().join("hung");
-    let begin = |file: &str| {
-        let argv = json!(["python3", "-c", HANG, directory.join(file)]);
-        sandboxd.begin(&json!({"argv": argv, "timeout_ms": TIMEOUT_MS}))
-    };
-    let mut hanging: Vec<_> = ["a", "b", "c", "d"].into_iter().map(begin).collect();
-    for stream in &mut hanging {
-        let pid = stream.next().unwrap().bytes();
-        let environ = format!("/proc/{}/environ", str::from_utf8(&pid).unwrap().trim());
-        let reads = || Command::new("timeout").args(["0.1", "cat", &environ]).output();
-        eventually("it hangs", || reads().unwrap().status.code() == Some(124));
-    }
-    let [own, daemon, left] = [unique_sleep(), unique_sleep(), unique_sleep()];
-    let script = format!("(setsid sleep {daemon} >/dev/null 2>&1 &); echo; sleep {own}");
-    let started = Instant::now();
-    let output = sandboxd.exec(&json!({"argv": ["sh", "-c", script], "timeout_ms": 300}));
-    assert_eq!((output.code(), output.exit.timed_out), (124, true));
-    assert_eq!([sleeping(&own), sleeping(&daemon)], [[0; 0]; 2]);
-    assert!(started.elapsed() < QUICK, "{:?}", started.elapsed());
-    let script = format!("(setsid sleep {left} >/dev/null 2>&1 &); (true &); echo started; sleep {left}");
-    let mut stream = sandboxd.begin(&json!({"argv": ["sh", "-c", script]}));
-    stream.wait_for("started");
-    eventually("both run", || sleeping(&left).len() == 2);
-    drop(stream);
-    eventually("both are gone", || sleeping(&left).is_empty());
-    eventually("there are no zombies", || sandboxd.zombies() == 0);
-    others_go_on(&sandboxd, hanging, 0);
-    drop(hung);
-    eventually("the processes are gone", || sandboxd.children() == 0);
 }

@@ -15,6 +15,7 @@ mod client;
 mod full;
 mod http;
 mod hung;
+mod hung_files;
 mod killed;
 mod limits;
 mod memory;

@@ -6,8 +6,18 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde_json::{Value, json};
+
+use super::{Sandboxd, Stream, left_out};
+
+/// How long commands wait that hang, in milliseconds.
+pub const TIMEOUT_MS: u64 = 1500;
+
+/// The bound for anything that does not hang, also on a busy machine.
+pub const QUICK: Duration = Duration::from_secs(10);
 
 const LOOKUP: u32 = 1;
 const GETATTR: u32 = 3;
@@ -157,4 +167,59 @@ fn attributes(inode: u32) -> [u32; 22] {
     attributes[2] = u32::try_from(CONTENT.len()).unwrap();
     attributes[15] = if inode == DIRECTORY { 0o40_755 } else { 0o100_644 };
     attributes
+}
+
+/// A `sandboxd` with a directory `hung` in its workspace; `None` where nothing can be mounted.
+pub fn start(answers: Answers) -> Option<(Sandboxd, Hung)> {
+    let sandboxd = Sandboxd::start();
+    let hung = Hung::mount(&sandboxd.workspace.path().join("hung"), answers);
+    if hung.is_none() {
+        left_out("it takes FUSE and the right to mount");
+    }
+    Some((sandboxd, hung?))
+}
+
+/// Asserts that `work` takes at most [`QUICK`].
+pub fn assert_quick<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = work();
+    assert!(started.elapsed() < QUICK, "{what} took {:?}", started.elapsed());
+    done
+}
+
+/// Runs commands that do not hang while `hanging` do, and lets those time out. `still_running`
+/// others run then.
+pub fn others_go_on(sandboxd: &Sandboxd, hanging: Vec<Stream>, still_running: u64) {
+    for _ in 0..20 {
+        assert_quick("health", || {
+            assert!(sandboxd.request("GET", "/health").0.contains("200 ok"))
+        });
+        let output = assert_quick("a command", || sandboxd.exec(&json!({"argv": ["echo", "well"]})));
+        assert_eq!(output.text(), "well\n");
+    }
+    assert_quick("a session", || {
+        assert_eq!(sandboxd.create_session(r#"{"id":"other"}"#).0, 200)
+    });
+    assert_quick("its command", || {
+        assert_eq!(
+            sandboxd.run_in("other", &["bash", "-c", "cd /tmp; pwd"]),
+            ("/tmp\n".into(), 0)
+        );
+    });
+    for stream in hanging {
+        let output = stream.rest();
+        assert_eq!(
+            (output.code(), output.exit.timed_out),
+            (124, true),
+            "{}",
+            output.stderr()
+        );
+    }
+    assert_eq!(sandboxd.activity().commands, still_running);
+}
+
+/// Begins commands that time out after [`TIMEOUT_MS`].
+pub fn hang(sandboxd: &Sandboxd, mut body: Value, commands: usize) -> Vec<Stream> {
+    body["timeout_ms"] = TIMEOUT_MS.into();
+    (0..commands).map(|_| sandboxd.begin(&body)).collect()
 }

@@ -1,6 +1,6 @@
 //! Starts `sandboxd` and looks at its processes.
 
-mod hung;
+pub mod hung;
 mod stream;
 mod terminal;
 mod tunnels;
@@ -19,7 +19,6 @@ use sandbox_protocol::Activity;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use hung::{Answers, CONTENT, Hung};
 pub use stream::{Output, Stream};
 pub use terminal::Terminal;
 pub use tunnels::Tunnels;
