@@ -10,15 +10,16 @@ ARG SOURCE_DATE_EPOCH=1767225600
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY protocol protocol
+COPY http1-client http1-client
 COPY remove-tree remove-tree
 COPY container container
 # Of the workspace only what sandboxd is made of: a change of the Worker leaves it as it is.
-RUN sed -i 's/^members = .*/members = ["protocol", "remove-tree", "container"]/' Cargo.toml && mkdir src && touch src/lib.rs
+RUN sed -i 's/^members = .*/members = ["protocol", "http1-client", "remove-tree", "container"]/' Cargo.toml && mkdir src && touch src/lib.rs
 # Linked statically, it runs in any image. That the target is named keeps these flags from build scripts and macros.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 # The sources are touched because cargo goes by their times, and other checkouts may share the cache.
 RUN --mount=type=cache,target=/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    find protocol remove-tree container -type f -exec touch {} + && \
+    find protocol http1-client remove-tree container -type f -exec touch {} + && \
     host=$(rustc -vV | sed -n 's/^host: //p') && \
     CARGO_HOME=/cargo cargo build --profile sandboxd -p sandboxd --target "$host" && \
     install -D "target/$host/sandboxd/sandboxd" /out/bin/sandboxd && \

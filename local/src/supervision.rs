@@ -7,10 +7,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use axum::http::{Request, StatusCode};
 use rustix::process::Signal;
 use sandbox_protocol::{local, sandboxd};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -143,22 +142,13 @@ impl Supervision {
 /// Waits for one response of `sandboxd` to a request with its secret. The socket queues the
 /// connection until `sandboxd` accepts it, so no polling is needed.
 async fn probe(address: SocketAddr, secret: String) -> io::Result<()> {
-    let mut connection = TcpStream::connect(address).await?;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: sandbox\r\n{}: {secret}\r\nConnection: close\r\n\r\n",
-        sandboxd::HEALTH,
-        sandboxd::SECRET_HEADER
-    );
-    connection.write_all(request.as_bytes()).await?;
-    let mut status = [0; 12];
-    connection.read_exact(&mut status).await?;
-    if &status == b"HTTP/1.1 200" {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!(
-            "sandboxd answered {}",
-            String::from_utf8_lossy(&status)
-        )))
+    let request = Request::get(format!("http://{address}{}", sandboxd::HEALTH))
+        .header(sandboxd::SECRET_HEADER, secret)
+        .body(())
+        .map_err(io::Error::other)?;
+    match http1_client::send(request).await?.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(io::Error::other(format!("sandboxd answered {status}"))),
     }
 }
 

@@ -1,4 +1,9 @@
-//! Requests that no proper HTTP client would send: paths as they are, bodies that break off.
+//! Requests that no proper HTTP client would send: paths as they are, bodies that break off, and one
+//! without a runtime.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::ToSocketAddrs;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -51,4 +56,17 @@ pub async fn connect(bridge: &Bridge, head: &str, body: &[u8]) -> TcpStream {
         .expect("a request sent");
     stream.write_all(body).await.expect("a body sent");
     stream
+}
+
+/// Asks a server of this machine for `/health`, on the calling thread: whether the status is 200.
+pub fn health(address: impl ToSocketAddrs) -> io::Result<bool> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    match answer.strip_prefix(b"HTTP/1.1 ") {
+        Some(rest) => Ok(rest.starts_with(b"200")),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
 }

@@ -1,13 +1,14 @@
 //! The process of a bridge.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+
+use crate::raw::health;
 
 /// The beginning of a process's output, as it grows.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +61,8 @@ pub fn launch(command: Command, port: u16, log: &Log) -> (String, u32) {
         ended.send(())
     });
     let deadline = Instant::now() + Duration::from_secs(600);
-    while !answers(port) {
+    // Whatever it answers.
+    while health(("localhost", port)).is_err() {
         if end.recv_timeout(Duration::from_millis(100)).is_ok() {
             panic!("the bridge did not start:\n{}", log.text());
         }
@@ -71,19 +73,6 @@ pub fn launch(command: Command, port: u16, log: &Log) -> (String, u32) {
     }
     let pid = start.recv().expect("what answers was started");
     (format!("http://localhost:{port}"), pid)
-}
-
-/// Whether something speaks HTTP on a port of this machine.
-fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(("localhost", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1"))
 }
 
 /// Runs a bridge to its end, and tells its process id.

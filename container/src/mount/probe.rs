@@ -8,10 +8,11 @@
 use std::io;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::uri::Scheme;
+use axum::http::{Request, Response, StatusCode, header};
 use sandbox_protocol::mount::{Credentials, Endpoint, Remote};
 use sandbox_protocol::s3::PROBE_LENGTH;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Error;
@@ -25,9 +26,6 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
-
-/// The most bytes of an answer's head.
-const MAX_HEAD: u64 = 16 * 1024;
 
 /// Why the object does not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +51,7 @@ pub async fn reach(remote: &Remote) -> Result<(), Error> {
                 TRY_TIMEOUT.as_secs()
             ))),
         };
-        let error = match asked.and_then(|head| head.map_or(Ok(()), |head| judge(&head))) {
+        let error = match asked.and_then(|answer| answer.as_ref().map_or(Ok(()), judge)) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -72,52 +70,29 @@ pub async fn reach(remote: &Remote) -> Result<(), Error> {
     }
 }
 
-/// The head of the answer to `HEAD` on the endpoint; `None` for one with `https`, which takes a
-/// connection.
-async fn ask(endpoint: &Endpoint, credentials: &Credentials) -> io::Result<Option<String>> {
-    let (scheme, rest) = endpoint.as_str().split_once("://").unwrap_or_default();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_https = scheme == "https";
-    let mut connection = TcpStream::connect(address(authority, if is_https { 443 } else { 80 })).await?;
-    if is_https {
-        return Ok(None);
-    }
-    let request = format!(
-        "HEAD /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential={}/0/auto/s3/aws4_request\r\n\r\n",
+/// The answer to `HEAD` on the endpoint; `None` for one with `https`, which takes a connection.
+async fn ask(endpoint: &Endpoint, credentials: &Credentials) -> io::Result<Option<Response<Bytes>>> {
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/0/auto/s3/aws4_request",
         credentials.id()
     );
-    connection.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    connection.take(MAX_HEAD).read_to_end(&mut answer).await?;
-    Ok(Some(String::from_utf8_lossy(&answer).into_owned()))
-}
-
-/// The address to connect to for an authority, which may have a port.
-fn address(authority: &str, default_port: u16) -> String {
-    // An address in brackets contains colons.
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.ends_with(']'));
-    match has_port {
-        true => authority.to_owned(),
-        false => format!("{authority}:{default_port}"),
+    let request = Request::head(endpoint.as_str())
+        .header(header::AUTHORIZATION, authorization)
+        .body(())
+        .map_err(io::Error::other)?;
+    if request.uri().scheme() == Some(&Scheme::HTTPS) {
+        return http1_client::connect(request.uri()).await.map(|_| None);
     }
+    http1_client::send(request).await.map(Some)
 }
 
 /// Checks that this is the object's answer.
-fn judge(head: &str) -> Result<(), ProbeError> {
-    let mut lines = head.lines();
-    match lines.next().and_then(|line| line.split(' ').nth(1)) {
-        Some("200") => {}
-        Some(status) => return Err(ProbeError::Status(status.to_owned())),
-        None => return Err(ProbeError::Unreached("no answer".to_owned())),
+fn judge(answer: &Response<Bytes>) -> Result<(), ProbeError> {
+    if answer.status() != StatusCode::OK {
+        return Err(ProbeError::Status(answer.status().as_u16().to_string()));
     }
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok());
-    match length {
+    let length = answer.headers().get(header::CONTENT_LENGTH);
+    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
         Some(PROBE_LENGTH) => Ok(()),
         // s3fs would take every file for an empty one.
         _ => Err(ProbeError::Unreached(
@@ -128,26 +103,28 @@ fn judge(head: &str) -> Result<(), ProbeError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
 
+    fn answer(status: u16, length: Option<&str>) -> Response<Bytes> {
+        let mut answer = Response::builder().status(status);
+        if let Some(length) = length {
+            answer = answer.header("content-length", length);
+        }
+        answer.body(Bytes::new()).unwrap()
+    }
+
     #[test]
     fn only_the_objects_own_answer_will_do() {
-        assert_eq!(judge("HTTP/1.1 200 OK\r\nContent-Length: 4242\r\n\r\n"), Ok(()));
-        assert_eq!(
-            judge("HTTP/1.1 200 OK\r\ndate: x\r\ncontent-length:4242\r\n"),
-            Ok(())
-        );
-        for head in [
-            "",
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\n\r\n",
-        ] {
-            assert!(matches!(judge(head), Err(ProbeError::Unreached(_))), "{head}");
+        assert_eq!(judge(&answer(200, Some("4242"))), Ok(()));
+        for length in [None, Some("0"), Some("x")] {
+            let judged = judge(&answer(200, length));
+            assert!(matches!(judged, Err(ProbeError::Unreached(_))), "{length:?}");
         }
-        let denied = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4242\r\n\r\n";
-        assert_eq!(judge(denied), Err(ProbeError::Status("403".to_owned())));
+        let denied = answer(403, Some("4242"));
+        assert_eq!(judge(&denied), Err(ProbeError::Status("403".to_owned())));
     }
 
     #[tokio::test]
@@ -166,8 +143,8 @@ mod tests {
                 .unwrap();
             String::from_utf8(request[..length].to_vec()).unwrap()
         };
-        let (request, head) = tokio::join!(serving, ask(&endpoint, &credentials));
-        assert_eq!(judge(&head.unwrap().unwrap()), Ok(()));
+        let (request, answer) = tokio::join!(serving, ask(&endpoint, &credentials));
+        assert_eq!(judge(&answer.unwrap().unwrap()), Ok(()));
         assert!(
             request.starts_with("HEAD /v1/sandbox/abc/s3 HTTP/1.1\r\n"),
             "{request}"
@@ -181,14 +158,10 @@ mod tests {
         let endpoint = format!("https://{}/v1", listener.local_addr().unwrap());
         let endpoint = Endpoint::parse(&endpoint).unwrap();
         let credentials = Credentials::parse("tok", "tok").unwrap();
-        assert_eq!(ask(&endpoint, &credentials).await.unwrap(), None);
+        assert!(ask(&endpoint, &credentials).await.unwrap().is_none());
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut received = Vec::new();
         connection.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, b"");
-
-        assert_eq!(address("host", 443), "host:443");
-        assert_eq!(address("[::1]", 80), "[::1]:80");
-        assert_eq!(address("[::1]:8080", 443), "[::1]:8080");
     }
 }

@@ -4,15 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use axum::body::Bytes;
+use axum::http::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The most bytes that are read of an answer. The metrics are about 20 KiB.
-const MAX_ANSWER: u64 = 1 << 20;
 
 /// The metric that counts the requests through a tunnel.
 const TOTAL: &str = "cloudflared_tunnel_total_requests";
@@ -31,32 +28,20 @@ pub struct Traffic {
 
 /// Whether the tunnel is connected to Cloudflare.
 pub async fn is_ready(address: SocketAddr) -> bool {
-    get(address, "/ready").await.is_ok_and(|answer| {
-        answer
-            .lines()
-            .next()
-            .is_some_and(|status| status.contains(" 200"))
-    })
+    let answer = get(address, "/ready").await;
+    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
 }
 
 /// The traffic so far; `None` when `cloudflared` does not answer.
 pub async fn traffic(address: SocketAddr) -> Option<Traffic> {
     let answer = get(address, "/metrics").await.ok()?;
-    Some(parse(&answer))
+    Some(parse(&String::from_utf8_lossy(answer.body())))
 }
 
-/// The whole answer to a `GET`, head included. In HTTP/1.0 it ends with the connection and has no
-/// chunks.
-async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
-    let asked = async {
-        let mut connection = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-        connection.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    timeout(ANSWER_TIMEOUT, asked).await?
+async fn get(address: SocketAddr, path: &str) -> io::Result<Response<Bytes>> {
+    let request = Request::get(format!("http://{address}{path}")).body(());
+    let request = request.map_err(io::Error::other)?;
+    timeout(ANSWER_TIMEOUT, http1_client::send(request)).await?
 }
 
 /// Reads Prometheus' text format.

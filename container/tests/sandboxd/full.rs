@@ -42,11 +42,7 @@ fn start(options: &str) -> Option<Sandboxd> {
 }
 
 fn put(sandboxd: &Sandboxd, name: &str, bytes: &[u8]) -> (String, Option<ErrorBody>) {
-    let head = format!(
-        "PUT /file/workspace/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        bytes.len()
-    );
-    let (head, body) = sandboxd.raw_request(&[head.as_bytes(), bytes].concat());
+    let (head, body) = sandboxd.send(&format!("PUT /file/workspace/{name}"), bytes);
     (head, serde_json::from_str(&body).ok())
 }
 

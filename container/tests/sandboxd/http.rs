@@ -10,11 +10,7 @@ use serde_json::json;
 use crate::support::Sandboxd;
 
 fn post(sandboxd: &Sandboxd, body: &str) -> (String, ErrorBody) {
-    let request = format!(
-        "POST /exec HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let (head, body) = sandboxd.raw_request(request.as_bytes());
+    let (head, body) = sandboxd.send("POST /exec", body);
     (head, serde_json::from_str(&body).unwrap())
 }
 

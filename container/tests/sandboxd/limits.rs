@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
 
-use crate::support::{Sandboxd, Stream, eventually, sleeping, unique_sleep};
+use crate::support::{Sandboxd, Stream, eventually, sleeping, unique_sleep, with_body};
 
 fn with(variables: &[(&'static str, &'static str)]) -> Sandboxd {
     Sandboxd::start_with(|command| {
@@ -34,9 +34,7 @@ fn assert_limit((head, body): &(String, String), name: &str) {
 }
 
 fn exec(body: &str) -> Vec<u8> {
-    let length = body.len();
-    let head = "POST /exec HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n";
-    format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes()
+    with_body("POST /exec", "", body)
 }
 
 fn assert_works(sandboxd: &Sandboxd) {

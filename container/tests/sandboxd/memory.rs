@@ -10,7 +10,7 @@ use std::time::Duration;
 use sandbox_protocol::pty::ServerMessage;
 use serde_json::json;
 
-use crate::support::{Sandboxd, Terminal, eventually, left_out, sandboxd_path};
+use crate::support::{Sandboxd, Terminal, eventually, left_out, sandboxd_path, with_body};
 
 fn small() -> Sandboxd {
     Sandboxd::start_with(|command| {
@@ -19,21 +19,14 @@ fn small() -> Sandboxd {
 }
 
 fn put(name: &str, length: usize) -> Vec<u8> {
-    let head = format!(
-        "PUT /file/workspace/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    [head.into_bytes(), vec![b'x'; length]].concat()
+    with_body(&format!("PUT /file/workspace/{name}"), "", vec![b'x'; length])
 }
 
 #[test]
 fn what_needs_more_than_the_buffers_have_is_refused() {
     let sandboxd = small();
     let body = json!({"argv": ["cat"], "stdin": "x".repeat(2 << 20)}).to_string();
-    let head = format!(
-        "POST /exec HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let (head, text) = sandboxd.raw_request((head + &body).as_bytes());
+    let (head, text) = sandboxd.send("POST /exec", body);
     assert!(
         head.starts_with("http/1.1 503") && text.contains("SANDBOX_MAX_BUFFER_BYTES"),
         "{head}{text}"
@@ -176,17 +169,14 @@ fn a_log_that_nobody_reads() {
         .unwrap();
     eventually("it listens", || std::net::TcpStream::connect(&address).is_ok());
     let body = r#"{"argv":["true"]}"#;
-    let request = format!(
-        "POST /exec HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = with_body("POST /exec", "", body);
     // Each writes a line of about a hundred bytes; a pipe holds 64 KiB.
     for number in 0..1500 {
         let mut connection = std::net::TcpStream::connect(&address).unwrap();
         connection
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        connection.write_all(request.as_bytes()).unwrap();
+        connection.write_all(&request).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("\"exit_code\":0"), "command {number}: {answer}");

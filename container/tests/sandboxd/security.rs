@@ -5,7 +5,7 @@ use std::process::Command;
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
 
-use crate::support::{Sandboxd, sandboxd_path};
+use crate::support::{Sandboxd, sandboxd_path, with_body};
 
 const SECRET: &str = "5ecre7-5ecre7-5ecre7-5ecre7";
 
@@ -34,11 +34,7 @@ fn is_root() -> bool {
 
 fn request(sandboxd: &Sandboxd, first: &str, secret: Option<&str>, body: &str) -> (String, String) {
     let secret = secret.map_or(String::new(), |secret| format!("Sandbox-Secret: {secret}\r\n"));
-    let length = body.len();
-    let head = format!(
-        "{first} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{secret}content-length: {length}\r\n\r\n"
-    );
-    sandboxd.raw_request((head + body).as_bytes())
+    sandboxd.raw_request(&with_body(first, &secret, body))
 }
 
 /// Runs a shell script as the object would.

@@ -52,12 +52,8 @@ fn archives_over_the_limit_are_refused() {
 fn archives_share_the_buffers() {
     let sandboxd = with("SANDBOX_MAX_BUFFER_BYTES", "1048576");
     let body = "x".repeat(3 << 20);
-    let head = format!(
-        "POST /hydrate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
     // Either the malformed archive or the limit is found first.
-    let (head, text) = sandboxd.raw_request((head + &body).as_bytes());
+    let (head, text) = sandboxd.send("POST /hydrate", body);
     assert!(
         head.starts_with("http/1.1 400") || text.contains("SANDBOX_MAX_BUFFER_BYTES"),
         "{head}{text}"

@@ -120,11 +120,7 @@ impl Sandboxd {
 
     /// Creates a session: the status and the body.
     pub fn create_session(&self, body: &str) -> (u16, Value) {
-        let request = format!(
-            "POST /session HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        status_and_json(&self.raw_request(request.as_bytes()))
+        status_and_json(&self.send("POST /session", body))
     }
 
     /// Deletes a session: the status and the body.
@@ -141,6 +137,11 @@ impl Sandboxd {
     pub fn request(&self, method: &str, path: &str) -> (String, String) {
         let head = format!("{method} {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n");
         self.raw_request(head.as_bytes())
+    }
+
+    /// The same for a request with a body; `line` is its method and path.
+    pub fn send(&self, line: &str, body: impl AsRef<[u8]>) -> (String, String) {
+        self.raw_request(&with_body(line, "", body))
     }
 
     pub fn raw_request(&self, request: &[u8]) -> (String, String) {
@@ -191,6 +192,14 @@ impl Drop for Sandboxd {
             self.process.wait().unwrap();
         }
     }
+}
+
+/// A request with a body, after whose answer the connection is closed. `line` is its method and
+/// path, `headers` more lines of its head.
+pub fn with_body(line: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let (body, length) = (body.as_ref(), body.as_ref().len());
+    let head = format!("{line} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n{headers}");
+    [format!("{head}content-length: {length}\r\n\r\n").as_bytes(), body].concat()
 }
 
 fn status_and_json((head, body): &(String, String)) -> (u16, Value) {

@@ -36,11 +36,7 @@ impl Tunnels {
     }
 
     pub fn request(&self, method: &str, port: &str, body: &str) -> (u16, String) {
-        let request = format!(
-            "{method} /tunnel/{port} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let (head, body) = self.sandboxd.raw_request(request.as_bytes());
+        let (head, body) = self.sandboxd.send(&format!("{method} /tunnel/{port}"), body);
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
     }
 

@@ -1,6 +1,6 @@
 //! A `sandboxd` outside any sandbox, spoken to directly.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, RequestBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 use sandbar_tests::bridge::free_port;
+use sandbar_tests::raw::health;
 
 use crate::series::{Miss, Sample};
 use crate::side::{Exec, time_of};
@@ -60,7 +61,7 @@ impl Daemon {
             http: Client::builder().no_proxy().build().map_err(Miss::failed)?,
             started: 0.0,
         };
-        while daemon.health().is_err() {
+        while !matches!(health(&daemon.address), Ok(true)) {
             if started.elapsed() > Duration::from_secs(10) {
                 return Err(Miss::Failed("sandboxd does not answer".into()));
             }
@@ -68,15 +69,6 @@ impl Daemon {
         }
         daemon.started = ms_since(started);
         Ok(daemon)
-    }
-
-    fn health(&self) -> io::Result<()> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let is_healthy = answer.starts_with("HTTP/1.1 200");
-        is_healthy.then_some(()).ok_or(io::ErrorKind::InvalidData.into())
     }
 
     /// Its `POST /exec`.
