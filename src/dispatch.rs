@@ -2,8 +2,6 @@
 
 use sandbox_protocol::route::{Access, Operation};
 use sandbox_protocol::{Port, SandboxId, SessionId, WorkspacePath, query};
-use serde::Serialize;
-use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 use worker::Env;
 
@@ -14,25 +12,10 @@ use crate::caller::Caller;
 use crate::config::Config;
 use crate::discard::discard;
 use crate::error::ApiError;
+use crate::log::{self, RequestLine};
 use crate::response;
 use crate::router::{self, Resolved};
 use crate::url;
-
-/// The log line of a request. Except for the sandbox id it contains nothing that a client sent: no
-/// key, no query, no body.
-#[derive(Serialize)]
-struct LogLine<'a> {
-    message: &'static str,
-    method: &'a str,
-    route: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sandbox: Option<&'a str>,
-    status: u16,
-    /// The time until the response's headers; a stream goes on after that.
-    duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
 
 /// Handles a request. Every failure becomes a JSON error.
 pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
@@ -62,8 +45,7 @@ pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
     if is_of_s3fs && response.status() < 500 && response.status() != 403 {
         return response;
     }
-    log(&LogLine {
-        message: "request",
+    log::request(&RequestLine {
         method: &method,
         route: resolved
             .as_ref()
@@ -191,10 +173,4 @@ fn is_page(operation: Operation) -> bool {
         operation,
         Operation::GetOpenApiSchema | Operation::OpenExplorer | Operation::OpenExplorerShort
     )
-}
-
-fn log(line: &LogLine) {
-    if let Ok(text) = serde_json::to_string(line) {
-        web_sys::console::log_1(&JsValue::from(text));
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! # Theory of operation
 //!
-//! One process, one small tokio runtime, one listener. [`http`] routes: `/health` and `/activity`
+//! One process, one small tokio runtime, one listener. [`router`] routes: `/health` and `/activity`
 //! answer from memory, `/exec` belongs to [`exec`], `/session` to [`session`], `/pty` to [`pty`],
 //! `/file/…` to [`files`], `/persist` and `/hydrate` to [`workspace`], `/mount` and `/unmount` to
 //! [`mount`], `/tunnel/…` to [`tunnel`]. The process that starts `sandboxd` talks HTTP/1.1 to it
@@ -28,10 +28,9 @@ pub mod end_mark;
 pub mod error;
 pub mod exec;
 pub mod files;
-pub mod http;
 pub mod input_timeout;
 pub mod log;
-pub mod memory;
+pub mod malloc;
 pub mod mount;
 pub mod off_runtime;
 mod paths;
@@ -40,6 +39,8 @@ pub mod process;
 pub mod protect;
 pub mod pty;
 pub mod quota;
+pub mod random;
+pub mod router;
 pub mod secret;
 pub mod server;
 pub mod session;
@@ -56,17 +57,21 @@ use std::sync::Arc;
 
 pub use config::Config;
 pub use error::Error;
-pub use mount::Keeper;
+pub use mount::MountCapability;
 
 use mount::Mounts;
 use process::children::Children;
 use quota::Buffers;
 use server::Server;
 
-/// Serves on `listener`, with mounts by `keeper`, until SIGTERM or SIGINT, then ends every process
+/// Serves on `listener`, with mounts by `mount_capability`, until SIGTERM or SIGINT, then ends every process
 /// and returns, within [`shutdown::SHUTDOWN_TIMEOUT`]. Fails only during setup, before anything was
 /// served. To be polled by the first thread of the process.
-pub async fn serve(listener: TcpListener, config: Config, keeper: Keeper) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    mount_capability: MountCapability,
+) -> io::Result<()> {
     process::descriptors::reserve()?;
     let signals = shutdown::Signals::listen()?;
     let children = Arc::new(Children::default());
@@ -78,13 +83,13 @@ pub async fn serve(listener: TcpListener, config: Config, keeper: Keeper) -> io:
     let mounts = Arc::new(Mounts::new(
         config.user.ids.as_ref().map(|ids| (ids.uid, ids.gid)),
         std::env::var_os("PATH"),
-        keeper,
+        mount_capability,
         Arc::clone(&children),
         &config.limits,
         buffers.clone(),
     ));
     let config = Arc::new(config);
-    let (router, terminals) = http::router(Arc::clone(&config), children, Arc::clone(&mounts), buffers)?;
+    let (router, terminals) = router::router(Arc::clone(&config), children, Arc::clone(&mounts), buffers)?;
     let server = Server::new(router, &config);
     tracing::info!(boot_id, address = %listener.local_addr()?, "sandboxd is ready");
     let served = shutdown::serve_until(signals, listener, server, &terminals, &mounts);

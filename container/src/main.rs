@@ -12,7 +12,7 @@ use sandbox_protocol::limits::Limit;
 use sandbox_protocol::sandboxd::SECRET_ENV;
 use sandboxd::config::{Flags, USAGE};
 use sandboxd::log::Log;
-use sandboxd::{Config, Keeper, memory, protect, threads};
+use sandboxd::{Config, MountCapability, malloc, protect, threads};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(lexopt::Parser::from_env()) {
@@ -48,12 +48,12 @@ fn run(flags: Flags) -> io::Result<()> {
         .with_target(false)
         .init();
     close_descriptors_on_exec()?;
-    memory::bound();
+    malloc::bound();
     // While there is only one thread: the runtime's threads inherit its capabilities.
-    let keeper = if flags.reserve_mounting {
-        Keeper::reserve()?
+    let mount_capability = if flags.reserve_mounting {
+        MountCapability::reserve()?
     } else {
-        Keeper::everybody()
+        MountCapability::everybody()
     };
     let listener = listener(flags.listen)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,7 +61,7 @@ fn run(flags: Flags) -> io::Result<()> {
         .max_blocking_threads(number(limits.max_blocking_threads))
         .enable_all()
         .build()?;
-    let served = runtime.block_on(sandboxd::serve(listener, config, keeper));
+    let served = runtime.block_on(sandboxd::serve(listener, config, mount_capability));
     runtime.shutdown_timeout(Duration::from_millis(100));
     served
 }

@@ -9,12 +9,12 @@ use sandbox_protocol::{ErrorBody, SandboxId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use worker::Env;
 
 use crate::config::{Config, POOL_BINDING};
 use crate::error::ApiError;
+use crate::log;
 use crate::stub;
 
 /// The timeout of the pool for a create: less than a sandbox takes to start without it.
@@ -134,5 +134,5 @@ async fn send(
 /// Logs a failed call for the operator; the caller goes on.
 fn warn(call: PoolCall, e: &ApiError) {
     let line = json!({ "message": "pool call failed", "call": call.path(), "detail": e.body().error });
-    web_sys::console::warn_1(&JsValue::from(line.to_string()));
+    log::warn(&line);
 }

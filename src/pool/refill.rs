@@ -6,7 +6,6 @@ use futures_util::future::{join_all, join3};
 use sandbox_protocol::{ErrorBody, ErrorCode, ObjectCall, SandboxId};
 use serde::Deserialize;
 use serde_json::json;
-use wasm_bindgen::JsValue;
 
 use super::plan::Batch;
 use super::row::Stale;
@@ -14,7 +13,7 @@ use super::state::State;
 use super::{Pool, millis, now_ms};
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
-use crate::{new_id, stub};
+use crate::{log, new_id, stub};
 
 /// The time added to the timeout of a start while the pool waits for a Sandbox object that starts.
 const START_GRACE: Duration = Duration::from_secs(15);
@@ -192,6 +191,6 @@ impl Pool {
     /// Writes one log line.
     fn log(&self, message: &str, id: &SandboxId, detail: &str) {
         let line = json!({ "message": message, "sandbox": id.as_str(), "detail": detail });
-        web_sys::console::warn_1(&JsValue::from(line.to_string()));
+        log::warn(&line);
     }
 }

@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, RequestInit, Response};
 
-use super::ended::Ended;
+use super::exit::Ended;
 use super::lifecycle::Boot;
 use super::platform_error::{self, Kind};
 use super::secret::Secrets;

@@ -8,9 +8,33 @@ use sandbox_protocol::pool::SandboxEvent;
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
-use super::ended::Ended;
 use super::lifecycle::{Boot, Need};
-use super::platform_error::Kind;
+use super::platform_error::{self, Kind};
+use crate::error::ApiError;
+
+/// The end of a boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The kind of the failure, for a start that waited for the boot.
+    pub kind: Kind,
+    /// The reason, as text.
+    pub reason: String,
+}
+
+impl Ended {
+    /// The boot exited, for this reason.
+    pub fn exited(reason: String) -> Self {
+        Self {
+            kind: Kind::Exited,
+            reason,
+        }
+    }
+
+    /// The error for a client that waited for the boot.
+    pub fn error(&self) -> ApiError {
+        platform_error::to_api_error(self.kind, format!("the sandbox ended: {}", self.reason))
+    }
+}
 
 /// Resolves when the boot has ended; `peek` inspects it without waiting.
 pub type Exit = Shared<LocalBoxFuture<'static, Ended>>;

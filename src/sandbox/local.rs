@@ -10,12 +10,12 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, Request, RequestInit, Response};
 use worker::Storage;
 
-use super::ended::Ended;
+use super::exit::Ended;
 use super::lifecycle::Boot;
 use super::secret::Secrets;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::outbound::global_fetch;
+use crate::fetch::global_fetch;
 use crate::stub;
 
 /// One sandbox of `sandbox-local`.

@@ -10,7 +10,6 @@
 
 mod container;
 mod destroy;
-mod ended;
 mod exit;
 mod forward;
 mod grant;
@@ -24,7 +23,7 @@ pub mod s3;
 mod secret;
 mod sleep;
 mod start;
-mod stored;
+mod stored_list;
 mod transition;
 mod tunnel;
 
@@ -44,6 +43,7 @@ use worker::{Env, Storage};
 use crate::config::Config;
 use crate::delivery::{self, Delivery};
 use crate::error::ApiError;
+use crate::log;
 use crate::pool;
 use crate::response;
 use crate::url;
@@ -54,7 +54,7 @@ use lifecycle::{Boot, Lifecycle};
 use platform_error::Kind;
 use runtime::Runtime;
 use s3::Signer;
-use stored::StoredList;
+use stored_list::StoredList;
 use transition::Transition;
 use tunnel::Tunnels;
 
@@ -213,7 +213,7 @@ impl Core {
         {
             fields.insert("detail".into(), detail.into());
         }
-        web_sys::console::log_1(&JsValue::from(line.to_string()));
+        log::info(&line);
     }
 }
 

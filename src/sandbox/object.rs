@@ -11,7 +11,7 @@ use worker_macros::durable_object;
 
 use super::runtime::Runtime;
 use super::s3::Signer;
-use super::stored::StoredList;
+use super::stored_list::StoredList;
 use super::tunnel::Tunnels;
 use super::{Core, grant, sleep};
 use crate::config::Config;

@@ -12,7 +12,7 @@ use web_sys::{RequestInit, RequestRedirect, Response};
 use worker::{State, Storage};
 
 use super::container::{self, ContainerRuntime};
-use super::ended::Ended;
+use super::exit::Ended;
 use super::forward;
 use super::lifecycle::Boot;
 use super::local::LocalRuntime;

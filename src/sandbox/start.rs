@@ -10,7 +10,7 @@ use web_sys::Response;
 use worker::Delay;
 
 use super::container::Failure;
-use super::ended::Ended;
+use super::exit::Ended;
 use super::exit::Exit;
 use super::lifecycle::{Boot, Ticket};
 use super::platform_error::Kind;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
+use crate::bridge_process::{Log, launch};
 use crate::build;
-use crate::served::{Log, launch};
 
 /// Where a bridge answers, and its key.
 #[derive(Debug, Clone)]

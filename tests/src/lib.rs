@@ -4,6 +4,7 @@
 //! machine as `npm start` does, and ended with the process.
 
 pub mod bridge;
+pub mod bridge_process;
 pub mod build;
 pub mod client;
 pub mod cloudflare;
@@ -11,7 +12,6 @@ pub mod docker;
 pub mod documented;
 pub mod kill;
 pub mod raw;
-pub mod served;
 pub mod shared;
 pub mod sse;
 pub mod terminal;

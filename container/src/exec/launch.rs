@@ -8,8 +8,8 @@ use sandbox_protocol::ExecRequest;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
+use super::disconnect::probe_waiting;
 use super::output::Outputs;
-use super::probe::probe_waiting;
 use super::task::Task;
 use super::unstarted::{Unstarted, Wait};
 use super::{Admission, Commands, stdin};

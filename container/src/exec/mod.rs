@@ -17,9 +17,9 @@
 //! comes before the `exit` event; output that its background processes write later is discarded,
 //! without ever making them wait.
 
+pub mod disconnect;
 pub mod launch;
 pub mod output;
-pub mod probe;
 pub mod stdin;
 pub mod stream;
 pub mod task;

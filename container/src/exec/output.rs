@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
 use crate::process::pipe::Output;
-use crate::process::text;
+use crate::process::utf8;
 use crate::quota::{BufferPermit, Buffers, Quota};
 
 /// The maximum size of a read, in bytes.
@@ -135,8 +135,8 @@ impl Outputs {
         if bytes.is_empty() {
             return;
         }
-        let mut wire = Vec::with_capacity(text::wire_size(bytes.len()));
-        for piece in text::pieces(bytes) {
+        let mut wire = Vec::with_capacity(utf8::wire_size(bytes.len()));
+        for piece in utf8::pieces(bytes) {
             *last_id += 1;
             output.stream.write_event(Some(*last_id), piece, &mut wire);
         }
@@ -153,7 +153,7 @@ impl Outputs {
     /// Sends a line of `sandboxd`, as if the command had written it to its standard error.
     pub async fn write_line(&mut self, line: &str) {
         let mut wire = Vec::new();
-        for piece in text::pieces(format!("{line}\n").as_bytes()) {
+        for piece in utf8::pieces(format!("{line}\n").as_bytes()) {
             self.last_id += 1;
             OutputStream::Stderr.write_event(Some(self.last_id), piece, &mut wire);
         }

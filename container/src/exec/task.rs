@@ -8,8 +8,8 @@ use sandbox_protocol::{ErrorBody, ErrorCode, Event};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::disconnect::probe_running;
 use super::output::{Outputs, RemainingOutput};
-use super::probe::probe_running;
 use crate::activity::ActivityGuard;
 use crate::process::spawn::Child;
 use crate::process::status;

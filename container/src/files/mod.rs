@@ -39,7 +39,7 @@ use sandbox_protocol::{Invalid, WorkspacePath, sandboxd};
 
 pub use workspace::Workspace;
 
-pub(crate) use upload::{TEMPORARY, is_random, random_name, temporary_name};
+pub(crate) use upload::{TEMPORARY, temporary_name};
 
 use crate::error::Error;
 

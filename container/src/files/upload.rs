@@ -11,13 +11,13 @@ use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, fchmod, fstat, fstatfs, fsync, ftruncate, openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
 use sandbox_protocol::{Invalid, WorkspacePath, WriteOptions};
 
 use super::path_error;
 use super::workspace::Workspace;
 use crate::error::Error;
 use crate::paths::{Entry, give, reopen};
+use crate::random::random_name;
 
 /// The mode of a new file. An existing one keeps its own.
 const NEW_FILE: u32 = 0o644;
@@ -210,16 +210,4 @@ fn is_on_fuse(file: &File) -> Result<bool, Errno> {
 /// A new name for an incomplete file.
 pub(crate) fn temporary_name() -> Result<String, Errno> {
     random_name(TEMPORARY)
-}
-
-/// `prefix` and a random suffix.
-pub(crate) fn random_name(prefix: &str) -> Result<String, Errno> {
-    let mut random = [0; 8];
-    getrandom(&mut random, GetRandomFlags::empty())?;
-    Ok(format!("{prefix}{:016x}", u64::from_ne_bytes(random)))
-}
-
-/// Whether `suffix` has the form of those of [`random_name`].
-pub(crate) fn is_random(suffix: &[u8]) -> bool {
-    suffix.len() == 16 && suffix.iter().all(u8::is_ascii_hexdigit)
 }

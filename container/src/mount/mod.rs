@@ -22,8 +22,8 @@
 //!
 //! A shutdown ends commands first, so that their open files are written, and mounts after them.
 
+pub mod capability;
 pub mod daemon;
-pub mod keeper;
 pub mod mounts;
 pub mod point;
 pub mod probe;
@@ -43,7 +43,7 @@ use sandbox_protocol::answer::Done;
 use sandbox_protocol::mount::MAX_BODY;
 use sandbox_protocol::{MountRequest, UnmountRequest, sandboxd};
 
-pub use keeper::Keeper;
+pub use capability::MountCapability;
 pub use mounts::Mounts;
 
 use crate::{Error, body};

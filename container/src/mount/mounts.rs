@@ -11,8 +11,8 @@ use sandbox_protocol::mount::{Credentials, MountPath, Remote, Source};
 use sandbox_protocol::{Invalid, Limits, MountRequest};
 use tokio::time::timeout;
 
+use super::capability::MountCapability;
 use super::daemon::Daemon;
-use super::keeper::Keeper;
 use super::point::{Content, Point};
 use super::probe;
 use super::registry::{Mounted, Registry};
@@ -39,7 +39,7 @@ pub struct Mounts {
     /// How long a bucket may take to answer. s3fs itself gives up an endpoint that refuses
     /// connections after 20 s.
     answer_timeout: Duration,
-    keeper: Keeper,
+    capability: MountCapability,
     children: Arc<Children>,
     /// The owner of the files of a mount.
     owner: (Uid, Gid),
@@ -51,13 +51,13 @@ pub struct Mounts {
 
 impl Mounts {
     /// No mounts yet. Their files will belong to `owner`, or to the server's own user; s3fs is
-    /// looked for in `path`, a list like that of the variable `PATH`, and started by `keeper`.
+    /// looked for in `path`, a list like that of the variable `PATH`, and started by `capability`.
     /// `limits` bound their number, and the time until a bucket answers; the bodies of requests are
     /// held in `buffers`.
     pub fn new(
         owner: Option<(Uid, Gid)>,
         path: Option<OsString>,
-        keeper: Keeper,
+        capability: MountCapability,
         children: Arc<Children>,
         limits: &Limits,
         buffers: Buffers,
@@ -66,7 +66,7 @@ impl Mounts {
             registry: Registry::default(),
             quota: Quota::new("mounted buckets", limits.max_mounts),
             answer_timeout: Duration::from_millis(limits.mount_timeout_ms.value),
-            keeper,
+            capability,
             children,
             owner: owner.unwrap_or_else(|| (getuid(), getgid())),
             path,
@@ -166,7 +166,7 @@ impl Mounts {
         let (path, directory) = (self.path.clone(), stage.directory().to_owned());
         let children = Arc::clone(&self.children);
         let start = move || Daemon::start(&arguments, path.as_deref(), &directory, children);
-        let daemon = self.keeper.run(start).await.map_err(|e| match e.kind() {
+        let daemon = self.capability.run(start).await.map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => "s3fs is not installed in the sandbox".to_owned(),
             _ => format!("s3fs: {}", os_message(&e)),
         })?;

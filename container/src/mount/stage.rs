@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use super::daemon::Daemon;
 use super::s3fs;
-use crate::config::random_id;
 use crate::paths::descriptor_path;
 use crate::process::shell_error::os_message;
+use crate::random::random_id;
 use crate::threads::PATHS;
 
 /// The parent directory of stages.

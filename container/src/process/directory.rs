@@ -72,7 +72,7 @@ pub fn resolve(workspace: &Path, cwd: &WorkspacePath) -> PathBuf {
 
 /// Opens a directory that is deleted, with its parent: nothing is in `..` either.
 fn open_deleted() -> io::Result<OwnedFd> {
-    let top = env::temp_dir().join(format!("sandboxd-{}", crate::config::random_id()?));
+    let top = env::temp_dir().join(format!("sandboxd-{}", crate::random::random_id()?));
     let path = top.join("gone");
     fs::create_dir_all(&path)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

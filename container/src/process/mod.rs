@@ -7,9 +7,9 @@
 //! [`snapshot`] of the process table finds by their parents and by a mark in their environment.
 
 pub mod children;
+mod cookie;
 pub mod descriptors;
 pub mod directory;
-mod environ;
 mod fork;
 mod image;
 pub mod pipe;
@@ -19,6 +19,6 @@ pub mod shell_error;
 mod snapshot;
 pub mod spawn;
 pub mod status;
-pub mod text;
 pub mod tree;
+pub mod utf8;
 pub mod watched;

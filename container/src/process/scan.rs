@@ -75,7 +75,7 @@ impl Process {
 
     /// Its environment at its start, each `NAME=value` followed by a NUL; empty when it is gone.
     /// Fails when it may not be read. Blocks while the process holds the lock of its address space:
-    /// see [`environ`](super::environ).
+    /// see [`cookie`](super::cookie).
     pub fn environment(&self) -> io::Result<Vec<u8>> {
         match fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),

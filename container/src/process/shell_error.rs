@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use sandbox_protocol::Event;
 use sandbox_protocol::event::{Exit, OutputStream};
 
-use super::{status, text};
+use super::{status, utf8};
 
 /// A command that cannot be run, with a shell's message and exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl ShellError {
     pub fn into_wire(self) -> Vec<u8> {
         let mut wire = Vec::new();
         let mut id = 0;
-        for piece in text::pieces(format!("{}\n", self.message).as_bytes()) {
+        for piece in utf8::pieces(format!("{}\n", self.message).as_bytes()) {
             id += 1;
             OutputStream::Stderr.write_event(Some(id), piece, &mut wire);
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::process::{Pid, getpid};
 
-use super::environ;
+use super::cookie;
 use super::scan::{self, Process};
 use crate::user::Ids;
 
@@ -141,7 +141,7 @@ impl ProcessTable {
         let processes: Arc<[_]> = scan::processes().collect();
         let marked = match wanted.marked {
             none if none.is_empty() => none,
-            marked => environ::find(&processes, marked, wanted.ids),
+            marked => cookie::find(&processes, marked, wanted.ids),
         };
         let mut table = Self {
             by_parent: HashMap::new(),

@@ -7,7 +7,7 @@
 //! environment. A tree may only be searched while its command has not been collected: until then
 //! the kernel does not reuse the id of the process group.
 //!
-//! The cookie of a process that hangs may be unreadable: see [`environ`](super::environ).
+//! The cookie of a process that hangs may be unreadable: see [`cookie`](super::cookie).
 //!
 //! Everything here blocks, for about a millisecond for every hundred processes. It is called on
 //! blocking threads. Threads that end trees at the same time share a [snapshot](take_snapshot).

@@ -11,7 +11,8 @@ use sandbox_protocol::session::{MAX_BODY, SessionCreated, SessionDeleted};
 use sandbox_protocol::{CreateSession, SessionId, sandboxd};
 
 use super::Sessions;
-use crate::{Error, body, config};
+use crate::random::random_id;
+use crate::{Error, body};
 
 /// Makes and deletes `sessions`.
 ///
@@ -35,7 +36,7 @@ async fn create_session(
     let request = CreateSession::parse(&body)?;
     let id = match request.id {
         Some(id) => id,
-        None => SessionId::parse(&config::random_id().map_err(|e| Error::Session(e.to_string()))?)?,
+        None => SessionId::parse(&random_id().map_err(|e| Error::Session(e.to_string()))?)?,
     };
     sessions.create(&id, &request.start).await?;
     Ok(Json(SessionCreated { id: id.to_string() }))

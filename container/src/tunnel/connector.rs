@@ -238,7 +238,7 @@ async fn next(output: &mut Option<pipe::Receiver>) -> Vec<u8> {
 
 /// An id that is very likely unique among quick tunnels.
 fn quick_id() -> Option<String> {
-    let random = crate::config::random_id().ok()?;
+    let random = crate::random::random_id().ok()?;
     Some(format!("quick-{}", random.get(..8)?))
 }
 

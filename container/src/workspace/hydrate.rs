@@ -22,7 +22,7 @@ use super::staging::Staging;
 use super::unpack::Unpacker;
 use crate::body::{PIECE, Upload};
 use crate::error::Error;
-use crate::memory;
+use crate::malloc;
 
 /// The most pieces of a body that may wait.
 const WAITING: usize = 2;
@@ -52,7 +52,7 @@ struct Release;
 
 impl Drop for Release {
     fn drop(&mut self) {
-        memory::release_later();
+        malloc::release_later();
     }
 }
 

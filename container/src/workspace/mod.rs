@@ -51,6 +51,7 @@ use sandbox_protocol::{Limits, sandboxd};
 use crate::files;
 use crate::paths::Root;
 use crate::quota::{Buffers, Quota};
+use crate::random::is_random_suffix;
 
 /// The size of a block of a tar.
 const BLOCK: usize = 512;
@@ -115,5 +116,5 @@ pub fn router<S: Clone + Send + Sync + 'static>(archives: Arc<Archives>) -> Rout
 fn is_temporary(name: &[u8]) -> bool {
     [files::TEMPORARY, staging::PREFIX]
         .iter()
-        .any(|prefix| name.strip_prefix(prefix.as_bytes()).is_some_and(files::is_random))
+        .any(|prefix| name.strip_prefix(prefix.as_bytes()).is_some_and(is_random_suffix))
 }

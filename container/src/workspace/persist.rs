@@ -19,7 +19,7 @@ use super::exclude::Excludes;
 use super::output::{HELD, Output, Part, WAITING};
 use super::writer::{self, Stop};
 use crate::error::Error;
-use crate::memory;
+use crate::malloc;
 use crate::quota::BufferPermit;
 
 const HEADERS: [(HeaderName, HeaderValue); 1] = [(
@@ -86,7 +86,7 @@ struct ArchiveBody {
 
 impl Drop for ArchiveBody {
     fn drop(&mut self) {
-        memory::release_later();
+        malloc::release_later();
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, mkdirat, open, openat, renameat, statx};
 use rustix::io::Errno;
 
-use crate::files::{is_random, random_name};
 use crate::paths::{list, pin_directory};
+use crate::random::{is_random_suffix, random_name};
 
 /// The prefix of the names of staging directories. Those in the workspace itself are not part of
 /// it.
@@ -84,7 +84,7 @@ impl StagingParent {
         let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
         let names = names.filter(|name| {
             let suffix = name.strip_prefix(&self.prefix);
-            suffix.is_some_and(|suffix| is_random(suffix.as_bytes()))
+            suffix.is_some_and(|suffix| is_random_suffix(suffix.as_bytes()))
         });
         let left: Vec<_> = names.collect();
         let Ok(directory) = rustix::io::fcntl_dupfd_cloexec(&self.directory, 0) else {

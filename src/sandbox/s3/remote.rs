@@ -11,7 +11,7 @@ use web_sys::{Headers, Request, RequestInit, RequestRedirect, Response};
 use super::sign::{self, Signer};
 use super::{answer, r2};
 use crate::body;
-use crate::outbound::global_fetch;
+use crate::fetch::global_fetch;
 use crate::s3::forward::{Target, is_forwarded, payload};
 use crate::s3::list::Page;
 use crate::s3::{Operation, S3Error, Scope, complete, sigv4, xml};

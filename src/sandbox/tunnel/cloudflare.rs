@@ -11,7 +11,7 @@ use web_sys::{Headers, Request};
 use super::record::Record;
 use crate::config::TunnelConfig;
 use crate::error::ApiError;
-use crate::outbound::global_fetch;
+use crate::fetch::global_fetch;
 use crate::stub;
 
 /// The timeout of one call.

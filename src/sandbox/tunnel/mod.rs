@@ -21,7 +21,7 @@ use web_sys::{Request, Response};
 
 use self::cloudflare::Cloudflare;
 use self::record::Record;
-use super::stored::StoredList;
+use super::stored_list::StoredList;
 use super::{Core, sleep};
 use crate::deadline::within;
 use crate::delivery::{self, Delivery};

@@ -1,5 +1,5 @@
-//! Finds the processes that have a mark in their environment, although some environments may be
-//! unreadable.
+//! Finds the processes that have a mark in their environment, such as a command's cookie, although
+//! some environments may be unreadable.
 //!
 //! The kernel reads an environment under the lock of the process's address space. A process that
 //! hangs in a file system can hold that lock until the file system answers, and SIGKILL does not

@@ -24,12 +24,12 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Starts processes that may mount.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct MountCapability {
     /// Jobs for the thread that has the right; `None`: every thread has it.
     jobs: Option<mpsc::Sender<Job>>,
 }
 
-impl Keeper {
+impl MountCapability {
     /// Every thread keeps the right.
     pub fn everybody() -> Self {
         Self { jobs: None }
