@@ -138,10 +138,12 @@ fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<Opened, Error> {
     let metadata = file.metadata().map_err(Error::Read)?;
     let validators = Validators::new(&metadata, SystemTime::now());
     let size = metadata.size();
+    // Closed elsewhere: a file in a bucket may not answer that, and the response does not wait.
+    let file = OffRuntime::new(file);
     let content = if size <= SMALL {
         Content::Whole(read_exact_at(&file, 0, size).map_err(Error::Read)?.into())
     } else {
-        Content::File(OffRuntime::new(file))
+        Content::File(file)
     };
     Ok(Opened {
         content,
