@@ -19,12 +19,8 @@ async fn a_byte_order_mark_is_taken() {
     assert_eq!(Events::new(exec.bytes_stream()).finish().await.text(), "a\n");
     let session = post(&sandbox, "/session", marked(json!({ "id": "s" }))).await;
     assert_eq!(session.status(), 200);
-    assert_eq!(
-        post(&sandbox, "/session", BYTE_ORDER_MARK.to_owned())
-            .await
-            .status(),
-        200
-    );
+    let alone = post(&sandbox, "/session", BYTE_ORDER_MARK.to_owned()).await;
+    assert_error(alone, 400, "invalid_request").await;
     let unmount = marked(json!({ "mountPath": "mnt" }));
     let text = assert_error(post(&sandbox, "/unmount", unmount).await, 400, "invalid_request").await;
     assert!(text.contains("mountPath"), "{text}");

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::raw::health;
 
+/// The time in which a line of the log must have come.
+const BATCH_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// The beginning of a process's output, as it grows.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
@@ -34,8 +37,10 @@ impl Log {
         self.is_paused.store(is_paused, Relaxed);
     }
 
-    /// The text so far.
+    /// The text so far. Waits for the lines of what has been answered: a bridge writes its log in
+    /// batches.
     pub fn text(&self) -> String {
+        std::thread::sleep(BATCH_TIMEOUT);
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -192,7 +192,12 @@ mod tests {
         fn start(variable: &str) -> Self {
             let (name, value) = variable.split_once('=').unwrap();
             let child = Command::new("sleep").arg("60").env(name, value).spawn();
-            Self(child.unwrap())
+            let sleeper = Self(child.unwrap());
+            // It has no environment while it executes its program.
+            while Process::find(sleeper.pid()).is_none_or(|p| p.environment().unwrap().is_empty()) {
+                thread::yield_now();
+            }
+            sleeper
         }
 
         fn pid(&self) -> Pid {
