@@ -41,16 +41,21 @@ pub async fn read_json(request: &Request, limit: usize) -> Result<(Vec<u8>, JsVa
     Ok((copy, bytes.into()))
 }
 
-/// Reads a body whose `Content-Length` is at most `limit` bytes, as most are: in one step, not
-/// chunk by chunk. `None` for another body, of which nothing is read. Errors: 400 when it breaks
-/// off.
-pub async fn read_announced(request: &Request, limit: usize) -> Result<Option<Uint8Array>, ApiError> {
+/// Reads a body whose `Content-Length` is at most `limit` bytes, as most are. `None` for another
+/// body, of which nothing is read. Errors: 400 when it breaks off.
+async fn read_announced(request: &Request, limit: usize) -> Result<Option<Uint8Array>, ApiError> {
     let length = request.headers().get("content-length")?;
     if !length.is_some_and(|length| length.parse::<usize>().is_ok_and(|length| length <= limit)) {
         return Ok(None);
     }
+    read_whole(request).await.map(Some)
+}
+
+/// Reads a body in one step, not chunk by chunk. For those whose length is known to be small.
+/// Errors: 400 when it breaks off.
+pub async fn read_whole(request: &Request) -> Result<Uint8Array, ApiError> {
     let bytes = JsFuture::from(request.array_buffer()?).await.map_err(broken)?;
-    Ok(Some(Uint8Array::new(&bytes)))
+    Ok(Uint8Array::new(&bytes))
 }
 
 /// The client disconnected: the response will hardly reach it, but the log should not call this a

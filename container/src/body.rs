@@ -104,16 +104,16 @@ impl Upload {
         }
     }
 
-    /// Reads what `headers` say of the body. Errors: 400 for malformed numbers, 413 for a body
-    /// whose announced length is over the limit.
-    pub fn announced(&mut self, headers: &HeaderMap) -> Result<(), Error> {
+    /// Reads what `headers` say of the body. Returns its announced length. Errors: 400 for malformed
+    /// numbers, 413 for a length over the limit.
+    pub fn announced(&mut self, headers: &HeaderMap) -> Result<Option<u64>, Error> {
         let mark = headers.get(sandboxd::END_MARK_HEADER);
         self.mark = mark.map(|mark| EndMark::new(Bytes::copy_from_slice(mark.as_bytes())));
         let limit = number(headers, HeaderName::from_static(sandboxd::MAX_UPLOAD_HEADER))?;
         self.limit = limit.unwrap_or(u64::MAX);
         match number(headers, header::CONTENT_LENGTH)? {
             Some(length) if length > self.limit => Err(Error::TooLarge { limit: self.limit }),
-            _ => Ok(()),
+            length => Ok(length),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::stream::{self, BodyKind};
 
 /// The maximum of bytes that are read before they are forwarded. For less, a stream takes longer
 /// than the body.
-const MAX_BUFFERED: usize = 64 << 10;
+const MAX_BUFFERED: u64 = 64 << 10;
 
 /// The body of a request, and its headers.
 pub struct Upload {
@@ -82,7 +82,8 @@ impl Upload {
         let Some(source) = self.body else {
             return object::forward(env, id, path, request, &self.headers, None).await;
         };
-        if let Some(bytes) = body::read_announced(request, MAX_BUFFERED).await? {
+        if self.length.is_some_and(|length| length <= MAX_BUFFERED) {
+            let bytes = body::read_whole(request).await?;
             return object::forward(env, id, path, request, &self.headers, Some(&bytes)).await;
         }
         let (readable, sink) = stream::pipe(self.length)?;

@@ -20,8 +20,8 @@ use crate::off_runtime::OffRuntime;
 /// The most bytes of an upload that are held: a batch being received, and one being written.
 const HELD: usize = 2 * body::BATCH;
 
-/// The most bytes of a body that is received before its file is opened.
-const SMALL: usize = 64 * 1024;
+/// The most bytes of a body that is received before its file is opened: less than a batch.
+const SMALL: u64 = 64 * 1024;
 
 /// Answers `PUT` with `{"ok":true}` once the whole body is the file.
 pub(super) async fn write(
@@ -53,17 +53,14 @@ async fn store(
         // 14.5).
         return Err(Invalid::request("Content-Range is not supported: PUT the whole file").into());
     }
-    upload.announced(headers)?;
-    let create = move || Upload::create(&workspace, path, options).map(OffRuntime::new);
-    if is_small(headers) {
+    let length = upload.announced(headers)?;
+    let create = move || Upload::create(&workspace, path, options);
+    if length.is_some_and(|length| length <= SMALL) {
         // One job for a small file: each takes a switch of threads.
         let blocks = upload.next_batch().await?.unwrap_or_default();
-        return blocking(Error::Write, move || {
-            create()?.into_inner().append(&blocks)?.commit()
-        })
-        .await;
+        return blocking(Error::Write, move || create()?.append(&blocks)?.commit()).await;
     }
-    let file = blocking(Error::Write, create).await?;
+    let file = blocking(Error::Write, move || create().map(OffRuntime::new)).await?;
     let received = upload.next_batch().await;
     let (mut batch, mut file) = or_remove(received, file).await?;
     while let Some(blocks) = batch {
@@ -76,13 +73,6 @@ async fn store(
         (batch, file) = or_remove(next, file).await?;
     }
     blocking(Error::Write, move || file.into_inner().commit()).await
-}
-
-/// Whether the whole body is announced to fit into one batch many times over.
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length <= SMALL)
 }
 
 /// Returns what was received and `file`; returns an error only after the file is removed.
