@@ -6,38 +6,71 @@
 //! Requests from this machine's browsers are then accepted only from pages of the bridge itself:
 //! any page on the web can make a browser send requests to a loopback address.
 
+use sandbox_protocol::SandboxId;
+use sandbox_protocol::route::Access;
+use sandbox_protocol::token::Claims;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::new_id::crypto;
-use crate::url;
+use crate::{token, url};
+
+/// The authority of a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// Everything: it has a key.
+    Key,
+    /// The claims of its token.
+    Token(Claims),
+}
+
+impl Authority {
+    /// Whether it may call an operation with this access on this sandbox. Error: 403.
+    pub fn check(&self, access: Access, sandbox: Option<&SandboxId>) -> Result<(), ApiError> {
+        match self {
+            Self::Key => Ok(()),
+            Self::Token(_) if access == Access::Key => {
+                Err(ApiError::Forbidden("a key is needed, not a token".into()))
+            }
+            Self::Token(claims) => claims.check(access.scope(), sandbox).map_err(ApiError::Forbidden),
+        }
+    }
+}
 
 /// Accepts a request, or fails with 401 or 503. `authorization` is the header's value, `url` the
 /// request's URL.
-pub async fn authorize(config: &Config, authorization: Option<&str>, url: &str) -> Result<(), ApiError> {
-    let Some(key) = &config.api_key else {
+pub async fn authorize(
+    config: &Config,
+    authorization: Option<&str>,
+    url: &str,
+) -> Result<Authority, ApiError> {
+    if config.api_keys.first().is_none() {
         return if is_loopback(url::host(url)) {
-            Ok(())
+            Ok(Authority::Key)
         } else {
             Err(ApiError::NotConfigured(
                 "SANDBOX_API_KEY is not set: set it with `wrangler secret put SANDBOX_API_KEY`".into(),
             ))
         };
-    };
-    let presented = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
-    let digest = match config.key_digest.get() {
-        Some(digest) => *digest,
-        None => {
-            let digest = sha256(key).await?;
-            *config.key_digest.get_or_init(|| digest)
-        }
-    };
-    if constant_time_eq(&digest, &sha256(presented).await?) {
-        Ok(())
-    } else {
-        Err(ApiError::Unauthorized)
     }
+    let presented = authorization.and_then(bearer).ok_or(ApiError::Unauthorized)?;
+    let digest = sha256(presented).await?;
+    for key in config.api_keys.iter() {
+        let expected = match key.digest.get() {
+            Some(expected) => *expected,
+            None => {
+                let expected = sha256(&key.text).await?;
+                *key.digest.get_or_init(|| expected)
+            }
+        };
+        if constant_time_eq(&expected, &digest) {
+            return Ok(Authority::Key);
+        }
+    }
+    token::verify(&config.api_keys, presented)
+        .await
+        .map(Authority::Token)
 }
 
 /// The token of `Bearer TOKEN`, the scheme in any case.
@@ -55,7 +88,8 @@ pub fn is_of_foreign_page(origin: Option<&str>, fetch_site: Option<&str>, url: &
     is_foreign_origin || is_foreign_site
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host name is of the machine that the request comes from.
+pub fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host == "::1"

@@ -24,10 +24,20 @@ pub async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, ApiError> 
     }
 }
 
-/// Reads a JSON body of at most `limit` bytes: a copy to check, which the caller then drops, and
-/// the bytes to forward, unchanged but without a byte order mark. So a body exists at most twice.
-/// Errors: as for [`read`].
-pub async fn read_json(request: &Request, limit: usize) -> Result<(Vec<u8>, JsValue), ApiError> {
+/// Reads a JSON body of at most `limit` bytes and parses it. Returns what `parse` makes of it, and
+/// the bytes to forward, unchanged but without a byte order mark. So a body exists at most twice, and
+/// once when it is forwarded. Errors: as for [`read`], and those of `parse`.
+pub async fn read_checked<T>(
+    request: &Request,
+    limit: usize,
+    parse: impl FnOnce(&[u8]) -> Result<T, Invalid>,
+) -> Result<(T, JsValue), ApiError> {
+    let (copy, json) = read_json(request, limit).await?;
+    Ok((parse(&copy)?, json))
+}
+
+/// A JSON body: a copy to parse, and the bytes to forward.
+async fn read_json(request: &Request, limit: usize) -> Result<(Vec<u8>, JsValue), ApiError> {
     let announced = read_announced(request, limit).await?;
     let copy = match &announced {
         Some(bytes) => bytes.to_vec(),

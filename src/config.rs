@@ -1,7 +1,9 @@
 //! The Worker's variables: name, type, default and error of each. Read once: a deploy that changes
 //! one starts new isolates.
 
+mod keys;
 mod mount;
+mod parse;
 mod pool;
 mod tunnel;
 
@@ -10,17 +12,23 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sandbox_protocol::limits;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
-use sandbox_protocol::sandboxd::CLOUDFLARED_ENV;
+use sandbox_protocol::preview::PreviewHost;
+use sandbox_protocol::sandbox::{Instance, SleepAfter};
+use sandbox_protocol::sandboxd::{CLOUDFLARED_ENV, FILE_ROOTS_ENV};
+use sandbox_protocol::{FileRoots, duration, limits};
+use serde_json::Value;
 use worker::Env;
 
-use crate::duration;
+use crate::cors::AllowedOrigins;
 use crate::error::ApiError;
 
+pub use keys::{ApiKey, ApiKeys};
 pub use mount::MountConfig;
 pub use pool::PoolConfig;
 pub use tunnel::TunnelConfig;
+
+use parse::{parse, whole};
 
 /// The Durable Object binding of the sandboxes.
 pub const SANDBOX_BINDING: &str = "Sandbox";
@@ -29,13 +37,18 @@ pub const ASSETS_BINDING: &str = "ASSETS";
 /// The Durable Object binding of the warm pool.
 pub const POOL_BINDING: &str = "WarmPool";
 
+/// The Durable Object binding of the index.
+pub const INDEX_BINDING: &str = "SandboxIndex";
+
 /// The configuration of the deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `SANDBOX_API_KEY` (secret, text; default: none): the key that callers must present.
-    pub api_key: Option<String>,
-    /// The digest of that key, computed when the first caller presents one.
-    pub key_digest: OnceCell<[u8; 32]>,
+    /// `SANDBOX_API_KEY` (secret, texts separated by commas; default: none): the keys of which
+    /// callers must present one.
+    pub api_keys: ApiKeys,
+    /// `ALLOWED_ORIGINS` (origins separated by commas, or `*`; default: none): the origins whose web
+    /// pages may call the API.
+    pub allowed_origins: AllowedOrigins,
     /// `MAX_UPLOAD_BYTES` (whole number; default: no limit): the maximum of bytes of one uploaded
     /// file or archive.
     pub max_upload_bytes: Option<u64>,
@@ -47,6 +60,21 @@ pub struct Config {
     /// `SANDBOX_SLEEP_AFTER` (duration like `10m`, or `never`; default 10m): the idle time after
     /// which a sandbox is put to sleep. `None`: never.
     pub sleep_after: Option<Duration>,
+    /// `SANDBOX_SLEEP_AFTER` as text.
+    pub sleep_after_text: String,
+    /// `SANDBOX_FORGET_AFTER` (duration like `24h`; default 24h): the time for which a stopped sandbox
+    /// without settings is listed.
+    pub forget_after: Duration,
+    /// `SANDBOX_INSTANCE` (name of a size; default standard-1): the size of a sandbox that names none.
+    pub instance: Instance,
+    /// `MAX_SANDBOXES` (whole number; default: 20 where the platform has no maximum, else none): the
+    /// maximum of running sandboxes. 0: none.
+    pub max_sandboxes: Option<u32>,
+    /// `INDEX_SHARDS` (1 to 256; default 16): the number of objects that the index has.
+    pub index_shards: u32,
+    /// `INDEX_RETRY_INTERVAL` (duration like `30s`; default 30s): the time after which a report to the
+    /// index that failed, or may have been lost, is made again.
+    pub index_retry: Duration,
     /// `CLOUDFLARE_…`
     pub tunnel: TunnelConfig,
     /// `SANDBOX_CLOUDFLARED` (path inside the sandbox; default: none): the program that connects
@@ -56,9 +84,15 @@ pub struct Config {
     pub mount: MountConfig,
     /// `WARM_POOL_…`
     pub pool: PoolConfig,
+    /// `SANDBOX_FILE_ROOTS` (absolute paths with `:` between them; default: /workspace): the
+    /// directories that files may be in.
+    pub file_roots: FileRoots,
     /// The limits of `sandboxd` that this deployment sets ([`limits::ALL`], whole numbers):
     /// variables of its environment.
     pub limits: BTreeMap<String, String>,
+    /// `PREVIEW_HOST` (host name, with a port if it is not the default one; default: none): the host
+    /// below which exposed ports have their addresses.
+    pub preview_host: Option<PreviewHost>,
     /// `SANDBOX_RUNTIME_URL` (URL; default: none): the URL of `sandbox-local`. Only `npm start` and
     /// tests set it.
     pub runtime_url: Option<String>,
@@ -80,29 +114,28 @@ impl Config {
     /// Reads the variables that `var` knows; an empty one counts as absent.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ApiError> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
-        let parsed = |name: &str, form: &str, text: &str| {
-            ApiError::NotConfigured(format!("{name} must be {form}, not {text:?}"))
-        };
-        let max_upload_bytes = var("MAX_UPLOAD_BYTES")
-            .map(|text| {
-                text.parse()
-                    .map_err(|_| parsed("MAX_UPLOAD_BYTES", "a whole number of bytes", &text))
-            })
-            .transpose()?;
+        let max_upload_bytes = parse(var, "MAX_UPLOAD_BYTES", "a whole number of bytes", |text| {
+            text.parse().ok()
+        })?;
         let timeout = |name: &str, default: &str| {
-            let text = var(name).unwrap_or_else(|| default.to_owned());
-            duration::parse(&text).ok_or_else(|| parsed(name, &format!("a duration like {default}"), &text))
+            let form = format!("a duration like {default}");
+            let timeout = parse(var, name, &form, duration::parse)?;
+            Ok::<_, ApiError>(timeout.or_else(|| duration::parse(default)).unwrap_or_default())
         };
         let start_timeout = timeout("SANDBOX_START_TIMEOUT", "30s")?;
         let platform_timeout = timeout("SANDBOX_PLATFORM_TIMEOUT", "10s")?;
-        let sleep_after = match var("SANDBOX_SLEEP_AFTER").as_deref() {
-            None => Some(Duration::from_secs(600)),
-            Some("never") => None,
-            Some(text) => Some(
-                duration::parse(text)
-                    .ok_or_else(|| parsed("SANDBOX_SLEEP_AFTER", "a duration like 10m, or never", text))?,
-            ),
-        };
+        let form = "a duration like 10m, or never";
+        let sleep_after = parse(var, "SANDBOX_SLEEP_AFTER", form, SleepAfter::parse)?;
+        let sleep_after = sleep_after.map_or(Some(Duration::from_secs(600)), SleepAfter::duration);
+        let sleep_after_text = var("SANDBOX_SLEEP_AFTER").unwrap_or_else(|| "10m".to_owned());
+        let forget_after = timeout("SANDBOX_FORGET_AFTER", "24h")?;
+        let instance = var("SANDBOX_INSTANCE").unwrap_or_else(|| "standard-1".to_owned());
+        let instance = Instance::try_from(Value::from(instance))
+            .map_err(|e| ApiError::NotConfigured(format!("SANDBOX_INSTANCE: {}", e.message())))?;
+        let max_sandboxes = parse(var, "MAX_SANDBOXES", "a whole number", whole)?;
+        let index_shards = parse(var, "INDEX_SHARDS", "a whole number from 1 to 256", |text| {
+            whole(text).filter(|n| (1..=256).contains(n))
+        })?;
         let mut limits = BTreeMap::new();
         for variable in limits::ALL {
             if let Some(text) = var(variable.name) {
@@ -110,18 +143,33 @@ impl Config {
                 limits.insert(variable.name.to_owned(), text);
             }
         }
+        let file_roots = FileRoots::parse(&var(FILE_ROOTS_ENV).unwrap_or_default())
+            .map_err(|e| ApiError::NotConfigured(format!("{FILE_ROOTS_ENV}: {e}")))?;
         Ok(Self {
+            file_roots,
             limits,
-            api_key: var("SANDBOX_API_KEY"),
-            key_digest: OnceCell::new(),
+            api_keys: ApiKeys::parse(&var("SANDBOX_API_KEY").unwrap_or_default()),
+            allowed_origins: AllowedOrigins::parse(&var("ALLOWED_ORIGINS").unwrap_or_default())?,
             max_upload_bytes,
             start_timeout,
             platform_timeout,
             sleep_after,
+            sleep_after_text,
+            forget_after,
+            instance,
+            max_sandboxes,
+            index_shards: index_shards.unwrap_or(16),
+            index_retry: timeout("INDEX_RETRY_INTERVAL", "30s")?,
             tunnel: TunnelConfig::from_vars(var),
             cloudflared: var(CLOUDFLARED_ENV),
             mount: MountConfig::from_vars(var)?,
             pool: PoolConfig::from_vars(var)?,
+            preview_host: parse(
+                var,
+                "PREVIEW_HOST",
+                "a host name like preview.example.com",
+                PreviewHost::parse,
+            )?,
             runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
@@ -129,6 +177,7 @@ impl Config {
     /// The environment that `sandboxd` is started with, the boot id aside.
     pub fn sandboxd_env(&self) -> BTreeMap<String, String> {
         let mut env = self.limits.clone();
+        env.insert(FILE_ROOTS_ENV.to_owned(), self.file_roots.to_string());
         if let Some(path) = &self.cloudflared {
             env.insert(CLOUDFLARED_ENV.to_owned(), path.clone());
         }
@@ -151,17 +200,25 @@ mod tests {
     #[test]
     fn defaults() {
         let expected = Config {
-            api_key: None,
-            key_digest: OnceCell::new(),
+            api_keys: ApiKeys::default(),
+            allowed_origins: AllowedOrigins::default(),
             max_upload_bytes: None,
             start_timeout: Duration::from_secs(30),
             platform_timeout: Duration::from_secs(10),
             sleep_after: Some(Duration::from_secs(600)),
+            sleep_after_text: "10m".into(),
+            forget_after: Duration::from_secs(24 * 3600),
+            instance: Instance::Named("standard-1".into()),
+            max_sandboxes: None,
+            index_shards: 16,
+            index_retry: Duration::from_secs(30),
             tunnel: TunnelConfig::from_vars(|_| None),
             cloudflared: None,
             mount: MountConfig::default(),
             pool: PoolConfig::from_vars(|_| None).unwrap(),
+            file_roots: FileRoots::default(),
             limits: BTreeMap::new(),
+            preview_host: None,
             runtime_url: None,
         };
         assert_eq!(config(&[]).unwrap(), expected);
@@ -172,28 +229,44 @@ mod tests {
     fn every_variable() {
         let set = config(&[
             ("SANDBOX_API_KEY", "k"),
+            ("ALLOWED_ORIGINS", "https://app.example.com"),
             ("MAX_UPLOAD_BYTES", "10"),
             ("SANDBOX_START_TIMEOUT", "500ms"),
             ("SANDBOX_PLATFORM_TIMEOUT", "1s"),
             ("SANDBOX_SLEEP_AFTER", "2h"),
+            ("SANDBOX_FORGET_AFTER", "1h"),
+            ("SANDBOX_INSTANCE", "lite"),
+            ("MAX_SANDBOXES", "5"),
+            ("INDEX_SHARDS", "4"),
+            ("INDEX_RETRY_INTERVAL", "3s"),
             ("CLOUDFLARE_API_TOKEN", "t"),
             ("SANDBOX_CLOUDFLARED", "/opt/cloudflared"),
             ("WARM_POOL_TARGET", "3"),
+            ("SANDBOX_FILE_ROOTS", "/tmp"),
             ("SANDBOX_MAX_COMMANDS", "7"),
+            ("PREVIEW_HOST", "preview.example.com"),
             ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
         ]);
         let expected = Config {
-            api_key: Some("k".into()),
-            key_digest: OnceCell::new(),
+            api_keys: ApiKeys::parse("k"),
+            allowed_origins: AllowedOrigins::parse("https://app.example.com").unwrap(),
             max_upload_bytes: Some(10),
             start_timeout: Duration::from_millis(500),
             platform_timeout: Duration::from_secs(1),
             sleep_after: Some(Duration::from_secs(7200)),
+            sleep_after_text: "2h".into(),
+            forget_after: Duration::from_secs(3600),
+            instance: Instance::Named("lite".into()),
+            max_sandboxes: Some(5),
+            index_shards: 4,
+            index_retry: Duration::from_secs(3),
             tunnel: TunnelConfig::from_vars(|name| (name == "CLOUDFLARE_API_TOKEN").then(|| "t".into())),
             cloudflared: Some("/opt/cloudflared".into()),
             mount: MountConfig::default(),
             pool: PoolConfig::from_vars(|name| (name == "WARM_POOL_TARGET").then(|| "3".into())).unwrap(),
+            file_roots: FileRoots::parse("/tmp").unwrap(),
             limits: [("SANDBOX_MAX_COMMANDS".to_owned(), "7".to_owned())].into(),
+            preview_host: PreviewHost::parse("preview.example.com"),
             runtime_url: Some("http://127.0.0.1:1/secret".into()),
         };
         assert_eq!(set.unwrap(), expected);
@@ -206,10 +279,17 @@ mod tests {
             None
         );
         for name in [
+            "ALLOWED_ORIGINS",
             "MAX_UPLOAD_BYTES",
             "SANDBOX_START_TIMEOUT",
             "SANDBOX_PLATFORM_TIMEOUT",
             "SANDBOX_SLEEP_AFTER",
+            "SANDBOX_FORGET_AFTER",
+            "SANDBOX_INSTANCE",
+            "MAX_SANDBOXES",
+            "INDEX_SHARDS",
+            "INDEX_RETRY_INTERVAL",
+            "SANDBOX_FILE_ROOTS",
             "SANDBOX_MAX_COMMANDS",
             "WARM_POOL_TARGET",
         ] {

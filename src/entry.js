@@ -70,3 +70,4 @@ const durableObject = (WasmClass) =>
 
 export const Sandbox = durableObject(wasm.Sandbox);
 export const WarmPool = durableObject(wasm.WarmPool);
+export const SandboxIndex = durableObject(wasm.SandboxIndex);

@@ -1,6 +1,6 @@
 //! Every error of the Worker, and its form on the wire.
 
-use sandbox_protocol::{ErrorBody, ErrorCode, Invalid, SessionId, error};
+use sandbox_protocol::{ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, error};
 
 /// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], has the status
 /// and the code of each.
@@ -10,6 +10,8 @@ pub enum ApiError {
     Invalid(Invalid),
     /// No key, or the wrong one.
     Unauthorized,
+    /// The token does not permit the operation; the text is the reason.
+    Forbidden(String),
     /// A web page of another origin calls a bridge without a key.
     ForeignPage,
     /// The deployment lacks a setting; the text says which, and how to set it.
@@ -29,12 +31,22 @@ pub enum ApiError {
     Mount(String),
     /// A bucket cannot be unmounted.
     Unmount(String),
+    /// The sandbox never was, or was destroyed.
+    SandboxNotFound(SandboxId),
     /// There is no such session.
     SessionNotFound(SessionId),
+    /// There is no such file or directory.
+    FileNotFound(FilePath),
+    /// There is no such process.
+    ProcessNotFound(ProcessId),
     /// The default session cannot be deleted.
     DefaultSession,
     /// The runtime of this deployment does not support the operation.
     NotSupported(String),
+    /// The token in the address of a preview is wrong, or valid no longer.
+    InvalidToken,
+    /// The sandbox does not run, and the request does not start it.
+    NotRunning(SandboxId),
     /// The sandbox cannot be reached now; nothing was started, and a retry may help.
     Unavailable(String),
     /// The connection was lost after the request was sent; its outcome is unknown. The code is that
@@ -56,6 +68,7 @@ impl ApiError {
         match self {
             Self::Invalid(e) => (e.status(), ErrorCode::InvalidRequest),
             Self::Unauthorized | Self::ForeignPage => (401, ErrorCode::Unauthorized),
+            Self::Forbidden(_) => (403, ErrorCode::Forbidden),
             Self::NotConfigured(_) => (503, ErrorCode::NotConfigured),
             Self::NotFound => (404, ErrorCode::NotFound),
             Self::MethodNotAllowed(_) => (405, ErrorCode::MethodNotAllowed),
@@ -63,9 +76,14 @@ impl ApiError {
             Self::Tunnel(_) => (502, ErrorCode::TunnelError),
             Self::Mount(_) => (502, ErrorCode::MountError),
             Self::Unmount(_) => (502, ErrorCode::UnmountError),
+            Self::SandboxNotFound(_) => (404, ErrorCode::SandboxNotFound),
             Self::SessionNotFound(_) => (404, ErrorCode::SessionNotFound),
+            Self::FileNotFound(_) => (404, ErrorCode::FileNotFound),
+            Self::ProcessNotFound(_) => (404, ErrorCode::ProcessNotFound),
             Self::DefaultSession => (502, ErrorCode::SessionError),
             Self::NotSupported(_) => (501, ErrorCode::NotSupported),
+            Self::InvalidToken => (404, ErrorCode::InvalidToken),
+            Self::NotRunning(_) => (503, ErrorCode::SandboxNotRunning),
             Self::Unavailable(_) => (503, ErrorCode::SandboxUnavailable),
             Self::ConnectionLost(code, _) => (502, *code),
             Self::Capacity(_) => (503, ErrorCode::CapacityExceeded),
@@ -86,13 +104,23 @@ impl ApiError {
             Self::Tunnel(text) => format!("tunnel failed: {text}"),
             Self::Mount(text) => format!("mount failed: {text}"),
             Self::Unmount(text) => format!("unmount failed: {text}"),
+            Self::SandboxNotFound(id) => {
+                format!("there is no sandbox {id}: nothing was done with it yet, or it was destroyed")
+            }
             Self::SessionNotFound(session) => format!("there is no session {session}"),
+            Self::FileNotFound(path) => format!("no such file or directory: {path}"),
+            Self::ProcessNotFound(process) => format!("there is no process {process}"),
+            Self::InvalidToken => "there is no preview at this address, or no longer".to_owned(),
+            Self::NotRunning(id) => {
+                format!("the sandbox {id} does not run, and requests to its ports do not start it")
+            }
             Self::DefaultSession => "the default session cannot be deleted".to_owned(),
             Self::ForeignPage => {
                 "Unauthorized: without a key (SANDBOX_API_KEY), no web page of another origin is served"
                     .to_owned()
             }
-            Self::NotConfigured(text)
+            Self::Forbidden(text)
+            | Self::NotConfigured(text)
             | Self::NotSupported(text)
             | Self::Capacity(text)
             | Self::Rate(text)

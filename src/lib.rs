@@ -8,38 +8,46 @@
 
 pub mod auth;
 pub mod config;
+pub mod cors;
 mod deadline;
-pub mod duration;
 pub mod error;
+pub mod index;
 pub mod pool;
-pub mod router;
+pub mod preview;
+pub mod resolve;
 pub mod url;
 
 mod api;
 mod body;
 mod caller;
-mod delivery;
+mod clock;
+mod connection_error;
 mod discard;
-mod dispatch;
+mod exchange;
 mod fetch;
+mod hmac;
 mod log;
 mod new_id;
 mod response;
+mod router;
 pub mod s3;
 mod sandbox;
+mod sql;
 mod stream;
 mod stub;
+mod token;
 
 use caller::Caller;
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
+pub use index::SandboxIndex;
 pub use pool::WarmPool;
 pub use sandbox::Sandbox;
 
 /// Answers every HTTP request to the Worker.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    Ok(dispatch::handle(request, &env, Caller::from_context(&context)).await)
+    Ok(router::handle(request, &env, Caller::from_context(&context)).await)
 }
 
 /// Runs every minute: fills the pool after a deploy, and whenever the pool's own alarm was lost.

@@ -1,10 +1,21 @@
 //! Responses that the Worker and the Durable Objects create themselves.
 
+use sandbox_protocol::error::ERROR_HEADER;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, ReadableStream, Response, ResponseInit};
 
 use crate::error::ApiError;
+
+/// A response of text of this media type.
+pub fn text(media_type: &str, text: &str) -> Result<Response, ApiError> {
+    let headers = Headers::new()?;
+    headers.set("content-type", media_type)?;
+    Ok(Response::new_with_opt_str_and_init(
+        Some(text),
+        &init(200, &headers),
+    )?)
+}
 
 /// A JSON response.
 pub fn json(status: u16, body: &impl Serialize) -> Result<Response, ApiError> {
@@ -39,6 +50,16 @@ pub fn error(error: &ApiError) -> Result<Response, ApiError> {
     if let Some(seconds) = error.retry_after(js_sys::Math::random()) {
         response.headers().set("retry-after", &seconds.to_string())?;
     }
+    Ok(response)
+}
+
+/// The form of an error where the answers of a server of the sandbox go the same way: it has the
+/// header [`ERROR_HEADER`].
+pub fn error_beside_server(error: &ApiError) -> Result<Response, ApiError> {
+    let response = self::error(error)?;
+    response
+        .headers()
+        .set(ERROR_HEADER, &error.parts().1.to_string())?;
     Ok(response)
 }
 

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use js_sys::Reflect;
+use sandbox_protocol::ErrorBody;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Request, RequestInit, RequestRedirect, Response};
 use worker::Env;
 
-use crate::delivery::{self, Delivery};
+use crate::connection_error::{self, Delivery};
 use crate::error::ApiError;
 
 /// The origin of the requests' URLs.
@@ -18,7 +21,7 @@ const ORIGIN: &str = "http://object";
 /// Sends a request to the object `name` of a binding, at `path`; `init` has everything else.
 ///
 /// Errors: 503 when the binding is missing; when the object did not answer, the error of
-/// [`delivery::error`].
+/// [`connection_error::error`].
 pub async fn fetch(
     env: &Env,
     binding: &str,
@@ -41,7 +44,7 @@ pub async fn fetch(
             "the {binding} object did not answer: {}",
             worker::Error::from(thrown)
         );
-        delivery::error(&request.method(), path, delivery, text)
+        connection_error::error(&request.method(), path, delivery, text)
     })?;
     response
         .dyn_into()
@@ -64,6 +67,34 @@ pub fn with_timeout(method: &str, timeout: Duration) -> RequestInit {
         u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
     )));
     init
+}
+
+/// Posts a JSON body to the object `name` of a binding. Returns the body of its response. Error: 503
+/// when it refuses the call, or does not answer in time.
+pub async fn post(
+    env: &Env,
+    binding: &str,
+    name: &str,
+    path: &str,
+    timeout: Duration,
+    body: &impl Serialize,
+) -> Result<String, ApiError> {
+    let init = with_timeout("POST", timeout);
+    init.set_body(&serde_json::to_string(body)?.into());
+    let response = fetch(env, binding, name, path, &init).await?;
+    let text = text(response.text()).await?;
+    if response.ok() {
+        return Ok(text);
+    }
+    let why = serde_json::from_str::<ErrorBody>(&text).map_or(text, |body| body.error);
+    Err(ApiError::Unavailable(format!(
+        "the {binding} object refused {path}: {why}"
+    )))
+}
+
+/// The JSON body of a request that [`post`] sent.
+pub async fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
+    Ok(serde_json::from_str(&text(request.text()).await?)?)
 }
 
 /// The body of a request or of a response, as text.

@@ -1,6 +1,6 @@
 //! Parts of an absolute URL as the runtime writes it. Everything stays percent-encoded.
 
-/// The host: lower-case, without user, port and brackets.
+/// The host, without user, port and brackets, in the case in which the client wrote it.
 pub fn host(url: &str) -> &str {
     let authority = authority(url);
     match authority.strip_prefix('[') {
@@ -13,6 +13,11 @@ pub fn host(url: &str) -> &str {
 pub fn origin(url: &str) -> Option<String> {
     let (scheme, _) = url.split_once("://")?;
     Some(format!("{scheme}://{}", authority(url))).filter(|origin| !origin.ends_with('/'))
+}
+
+/// The scheme.
+pub fn scheme(url: &str) -> &str {
+    url.split_once("://").map_or("", |(scheme, _)| scheme)
 }
 
 /// Host and port, without user.
@@ -34,6 +39,14 @@ pub fn path_and_query(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or("");
     rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+}
+
+/// Path, query and fragment, as they follow the host and its port.
+pub fn rest(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find(['/', '?', '#'])
+        .and_then(|end| rest.get(end..))
+        .unwrap_or("")
 }
 
 /// The query, without its `?`; empty when there is none.

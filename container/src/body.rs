@@ -14,6 +14,10 @@ use crate::quota::{BufferPermit, Buffers};
 /// The size of the first buffer for a body that is announced to be larger, in bytes.
 const FIRST_READ: usize = 64 * 1024;
 
+/// The size up to which a body needs no permit, in bytes: most bodies are smaller, and their requests
+/// are served when the buffers are full.
+const SMALL_BODY: usize = 4096;
+
 /// The whole `body`, of at most `limit` bytes, and its permit of `buffers`. Errors: 413 when it is
 /// longer, 503 when the buffers are full, 400 when it breaks off.
 pub async fn read(
@@ -46,7 +50,9 @@ pub async fn read(
             } else {
                 needed.next_power_of_two()
             };
-            if let Err(full) = buffers.grow(&mut permit, size as u64) {
+            if size > SMALL_BODY
+                && let Err(full) = buffers.grow(&mut permit, size as u64)
+            {
                 discard(headers, blocks);
                 return Err(full);
             }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::{env, io};
 
-use sandbox_protocol::{Limits, path, sandboxd};
+use sandbox_protocol::{FileRoots, Limits, path, sandboxd};
 
 use crate::random::random_id;
 use crate::secret::Secret;
@@ -28,6 +28,8 @@ Environment:
   SANDBOX_CLOUDFLARED
                    path of the cloudflared that connects tunnels, run as the user that sandboxd runs as; by default it
                    is looked for in the system's directories
+  SANDBOX_FILE_ROOTS
+                   directories that the files of clients may be in besides the workspace, with : between them
   SANDBOX_MAX_…    limits, see docs/limits.md";
 
 /// The command line.
@@ -86,6 +88,8 @@ pub struct Config {
     pub cloudflared: Option<PathBuf>,
     /// The secret that every request must carry, if any.
     pub secret: Option<Secret>,
+    /// The directories that files of clients may be in.
+    pub file_roots: FileRoots,
     /// The limits in force.
     pub limits: Limits,
 }
@@ -112,6 +116,8 @@ impl Config {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
             secret: env::var(sandboxd::SECRET_ENV).ok().and_then(Secret::new),
+            file_roots: FileRoots::parse(&env::var(sandboxd::FILE_ROOTS_ENV).unwrap_or_default())
+                .map_err(|e| io::Error::other(format!("{}: {e}", sandboxd::FILE_ROOTS_ENV)))?,
             limits: Limits::from_vars(|name| env::var(name).ok()).map_err(io::Error::other)?,
         })
     }

@@ -2,21 +2,20 @@
 
 use bytes::Bytes;
 
-/// Takes the end mark off the end of a stream, whose blocks may be cut anywhere.
+/// Takes the end mark off the end of a stream, whose blocks may be cut anywhere. Bytes are passed on
+/// as soon as they cannot be the mark: a server may answer each piece of a body before the next one
+/// is sent.
 #[derive(Debug)]
 pub struct EndMark {
     mark: Bytes,
-    /// The last bytes so far, at most as many as the mark has: they may be the mark.
-    held: Vec<u8>,
+    /// The number of bytes of the mark that the stream ends with so far. They are held back.
+    held: usize,
 }
 
 impl EndMark {
     /// A body that ends with `mark`, which may be empty.
     pub fn new(mark: Bytes) -> Self {
-        Self {
-            held: Vec::with_capacity(mark.len() * 2),
-            mark,
-        }
+        Self { mark, held: 0 }
     }
 
     /// The bytes of the mark.
@@ -31,20 +30,28 @@ impl EndMark {
 
     /// Takes the next block of the stream. Returns the bytes of it and before it that cannot be the
     /// mark, in order. Either part may be empty.
-    pub fn pass(&mut self, mut block: Bytes) -> [Bytes; 2] {
-        if block.len() >= self.mark.len() {
-            let tail = block.split_off(block.len() - self.mark.len());
-            let before = Bytes::from(std::mem::replace(&mut self.held, tail.into()));
-            return [before, block];
+    pub fn pass(&mut self, block: Bytes) -> [Bytes; 2] {
+        let held = self.mark.slice(..self.held);
+        // The mark cannot begin before this.
+        let start = block.len().saturating_sub(self.mark.len());
+        let mut tail = if start == 0 { held.to_vec() } else { Vec::new() };
+        tail.extend_from_slice(block.get(start..).unwrap_or_default());
+        let longest = tail.len().min(self.mark.len());
+        let is_beginning = |length: &usize| {
+            tail.get(tail.len() - length..)
+                .is_some_and(|end| self.mark.starts_with(end))
+        };
+        self.held = (0..=longest).rev().find(is_beginning).unwrap_or_default();
+        if self.held <= block.len() {
+            return [held, block.slice(..block.len() - self.held)];
         }
-        self.held.extend_from_slice(&block);
-        let excess = self.held.len().saturating_sub(self.mark.len());
-        [self.held.drain(..excess).collect(), Bytes::new()]
+        // The mark begins in the bytes that were held back.
+        [held.slice(..tail.len() - self.held), Bytes::new()]
     }
 
     /// Whether a stream that has ended did so with the mark.
     pub fn is_whole(&self) -> bool {
-        self.held == self.mark
+        self.held == self.mark.len()
     }
 }
 
@@ -52,8 +59,13 @@ impl EndMark {
 mod tests {
     use super::*;
 
+    /// The bytes that come out of a stream that is cut into blocks, and whether it was whole.
     fn passed(stream: &[u8], block: usize) -> (Vec<u8>, bool) {
-        let mut mark = EndMark::new(Bytes::from_static(b"MARK"));
+        passed_until(b"MARK", stream, block)
+    }
+
+    fn passed_until(mark: &'static [u8], stream: &[u8], block: usize) -> (Vec<u8>, bool) {
+        let mut mark = EndMark::new(Bytes::from_static(mark));
         let mut passed = Vec::new();
         for block in stream.chunks(block) {
             passed.extend(mark.pass(Bytes::copy_from_slice(block)).concat());
@@ -74,6 +86,35 @@ mod tests {
             assert!(!passed(b"MAR", block).1);
         }
         assert!(!passed(b"", 1).1);
+    }
+
+    #[test]
+    fn a_mark_that_repeats_itself_is_found_too() {
+        let mark = b"ababc";
+        for block in 1..12 {
+            for body in [
+                &b""[..],
+                b"x",
+                b"abab",
+                b"ab",
+                b"abaab",
+                b"xababx",
+                b"a long body aba",
+            ] {
+                let stream = [body, mark].concat();
+                assert_eq!(passed_until(mark, &stream, block), (body.to_vec(), true));
+                assert!(!passed_until(mark, body, block).1);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_the_mark_are_not_held_back() {
+        for stream in [&b"{}\n"[..], b"MA\n", b"MARR", b"MAMAR0", b"a much longer line\n"] {
+            for block in 1..20 {
+                assert_eq!(passed(stream, block), (stream.to_vec(), false));
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustix::io::Errno;
-use sandbox_protocol::error::retry_after;
+use sandbox_protocol::error::{ERROR_HEADER, retry_after};
+use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
+use serde::Serialize;
 
 /// An error of `sandboxd`. One table, [`Error::parts`], says which status and code each one is.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,18 @@ pub enum Error {
     /// There is no such file.
     #[error("File not found: {0}")]
     FileNotFound(String),
+    /// There is no such file or directory.
+    #[error("no such file or directory: {0}")]
+    NoEntry(String),
+    /// Something exists at the path.
+    #[error("{0} exists")]
+    FileExists(String),
+    /// The text of an edit does not occur exactly once.
+    #[error("the text of edit {} occurs {} times in {}", .0.edit, .0.found, .0.path)]
+    EditMismatch(EditMismatch),
+    /// The file is not the one that the request is for.
+    #[error("{0} has changed, or does not exist: the condition of the request does not hold")]
+    Precondition(String),
     /// The path names a directory where a file is needed.
     #[error("{0} is a directory")]
     IsDirectory(String),
@@ -70,9 +84,39 @@ pub enum Error {
     /// There is no such session.
     #[error("there is no session {0}")]
     SessionNotFound(String),
+    /// The end of a command is not known.
+    #[error("{}", .0.error)]
+    Failed(ErrorBody),
+    /// There is no such process.
+    #[error("there is no process {0}")]
+    ProcessNotFound(String),
+    /// The id is that of another process.
+    #[error("there is a process {0} from another request")]
+    ProcessExists(String),
+    /// The process has ended.
+    #[error("the process {0} has ended")]
+    ProcessEnded(String),
+    /// The standard input has another offset.
+    #[error("the next byte of the standard input has the offset {0}")]
+    StdinOffset(u64),
+    /// The standard input is closed. The number is that of the bytes before.
+    #[error("the standard input is closed, after {0} bytes")]
+    StdinClosed(u64),
+    /// A checkout failed.
+    #[error("{}", .0.error)]
+    Git(ErrorBody),
     /// A tunnel could not be opened; the text says why.
     #[error("tunnel failed: {0}")]
     Tunnel(String),
+    /// No process listens on the port.
+    #[error("nothing listens on port {0} of the sandbox")]
+    PortNotListening(u16),
+    /// The exposure of the port by which the client visits it is valid no longer.
+    #[error("there is no preview at this address, or no longer")]
+    InvalidToken,
+    /// The server on a port could not be connected to, or did not answer with HTTP.
+    #[error("{0}")]
+    Port(String),
     /// A file could not be read.
     #[error("read failed: {0}")]
     Read(#[source] io::Error),
@@ -94,6 +138,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of a file that could not be written.
+    pub fn from_errno(errno: Errno) -> Self {
+        Self::Write(errno.into())
+    }
+
     /// The status and the code of this error.
     pub fn parts(&self) -> (StatusCode, ErrorCode) {
         match self {
@@ -104,6 +153,10 @@ impl Error {
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
             Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
             Self::FileNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::WorkspaceReadNotFound),
+            Self::NoEntry(_) => (StatusCode::NOT_FOUND, ErrorCode::FileNotFound),
+            Self::FileExists(_) => (StatusCode::CONFLICT, ErrorCode::FileExists),
+            Self::EditMismatch(_) => (StatusCode::CONFLICT, ErrorCode::EditMismatch),
+            Self::Precondition(_) => (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed),
             Self::IsDirectory(_) => (StatusCode::BAD_REQUEST, ErrorCode::IsDirectory),
             Self::Denied(_) => (StatusCode::FORBIDDEN, ErrorCode::InvalidRequest),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge),
@@ -115,7 +168,24 @@ impl Error {
             Self::Session(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SessionError),
             Self::SessionExists(_) => (StatusCode::CONFLICT, ErrorCode::SessionExists),
             Self::SessionNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::SessionNotFound),
+            Self::Failed(body) => (StatusCode::BAD_GATEWAY, body.code),
+            Self::ProcessNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::ProcessNotFound),
+            Self::ProcessExists(_) => (StatusCode::CONFLICT, ErrorCode::ProcessExists),
+            Self::ProcessEnded(_) => (StatusCode::CONFLICT, ErrorCode::ProcessEnded),
+            Self::StdinOffset(_) => (StatusCode::CONFLICT, ErrorCode::StdinOffset),
+            Self::StdinClosed(_) => (StatusCode::CONFLICT, ErrorCode::StdinClosed),
+            Self::Git(body) => {
+                let status = match body.code {
+                    ErrorCode::GitTargetExists => StatusCode::CONFLICT,
+                    ErrorCode::NotSupported => StatusCode::NOT_IMPLEMENTED,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                (status, body.code)
+            }
             Self::Tunnel(_) => (StatusCode::BAD_GATEWAY, ErrorCode::TunnelError),
+            Self::PortNotListening(_) => (StatusCode::BAD_GATEWAY, ErrorCode::PortNotListening),
+            Self::InvalidToken => (StatusCode::NOT_FOUND, ErrorCode::InvalidToken),
+            Self::Port(_) => (StatusCode::BAD_GATEWAY, ErrorCode::PortError),
             Self::Read(_) => (StatusCode::BAD_GATEWAY, ErrorCode::ExecTransportError),
             Self::Persist(_) => (StatusCode::BAD_GATEWAY, ErrorCode::WorkspaceArchiveReadError),
             Self::Mount(_) => (StatusCode::BAD_GATEWAY, ErrorCode::MountError),
@@ -127,14 +197,54 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The body of its response.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody::new(self.parts().1, self.to_string())
+    }
+
+    /// Its response where the answers of a server of the sandbox go the same way: it has the header
+    /// [`ERROR_HEADER`].
+    pub fn into_response_beside_server(self) -> Response {
+        let code = self.parts().1.to_string();
+        let mut response = self.into_response();
+        set(&mut response, HeaderName::from_static(ERROR_HEADER), &code);
+        response
+    }
+
+    /// The body of its response, with the offset of a standard input or the place of an edit.
+    pub fn json(&self) -> impl Serialize + use<> {
+        ErrorJson {
+            body: self.body(),
+            offset: match self {
+                Self::StdinOffset(offset) | Self::StdinClosed(offset) => Some(*offset),
+                _ => None,
+            },
+            mismatch: match self {
+                Self::EditMismatch(mismatch) => Some(mismatch.clone()),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorJson {
+    #[serde(flatten)]
+    body: ErrorBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(flatten)]
+    mismatch: Option<EditMismatch>,
+}
+
 fn is_full(e: &io::Error) -> bool {
     matches!(Errno::from_io_error(e), Some(Errno::NOSPC | Errno::DQUOT))
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, code) = self.parts();
-        let mut response = (status, Json(ErrorBody::new(code, self.to_string()))).into_response();
+        let mut response = (self.parts().0, Json(self.json())).into_response();
         match self {
             Self::Range { size } => set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}")),
             Self::Limit { .. } => set(

@@ -6,7 +6,7 @@
 //! One process, one small tokio runtime, one listener. [`router`] routes: `/health` and `/activity`
 //! answer from memory, `/exec` belongs to [`exec`], `/session` to [`session`], `/pty` to [`pty`],
 //! `/file/…` to [`files`], `/persist` and `/hydrate` to [`workspace`], `/mount` and `/unmount` to
-//! [`mount`], `/tunnel/…` to [`tunnel`]. The process that starts `sandboxd` talks HTTP/1.1 to it
+//! [`mount`], `/tunnel/…` to [`tunnel`], `/status` and `/environment` to [`status`]. The process that starts `sandboxd` talks HTTP/1.1 to it
 //! over a private connection, and sends a [`secret`] with every request: commands can reach the
 //! port too. [`server`] bounds what connections cost, [`quota`] everything else that grows with
 //! what clients ask for; [`sandbox_protocol::limits`] has the numbers. [`protect`] keeps `sandboxd`
@@ -25,9 +25,12 @@ pub mod body;
 pub mod config;
 pub mod discard;
 pub mod end_mark;
+pub mod environment;
 pub mod error;
 pub mod exec;
 pub mod files;
+pub mod git;
+pub mod heartbeat;
 pub mod input_timeout;
 pub mod log;
 pub mod malloc;
@@ -35,20 +38,25 @@ pub mod mount;
 pub mod off_runtime;
 mod paths;
 pub mod pid1;
+pub mod port;
 pub mod process;
+pub mod process_routes;
 pub mod protect;
 pub mod pty;
 pub mod quota;
 pub mod random;
+pub mod request_headers;
 pub mod router;
 pub mod secret;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod status;
 pub mod threads;
 pub mod tunnel;
 pub mod unauthenticated;
 pub mod user;
+pub mod websocket;
 pub mod workspace;
 
 use std::io;

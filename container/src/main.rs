@@ -12,9 +12,12 @@ use sandbox_protocol::limits::Limit;
 use sandbox_protocol::sandboxd::SECRET_ENV;
 use sandboxd::config::{Flags, USAGE};
 use sandboxd::log::Log;
-use sandboxd::{Config, MountCapability, malloc, protect, threads};
+use sandboxd::{Config, MountCapability, git, malloc, protect, threads};
 
 fn main() -> ExitCode {
+    if let Some(code) = git::driver::run() {
+        return code;
+    }
     let flags = match Flags::parse(lexopt::Parser::from_env()) {
         Ok(Some(flags)) => flags,
         Ok(None) => {

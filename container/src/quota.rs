@@ -5,7 +5,8 @@
 //! table. A quota that is used up fails at once, with an error that names its variable: to wait
 //! would only move the queue.
 
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 
 use sandbox_protocol::limits::Limit;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -62,6 +63,13 @@ const UNIT: u64 = 1024;
 pub struct Buffers {
     free: Arc<Semaphore>,
     limit: Limit,
+    reclaim: Arc<OnceLock<Arc<dyn Reclaim>>>,
+}
+
+/// Holders of buffers that give some of them back when others need them.
+pub trait Reclaim: Debug + Send + Sync {
+    /// Frees at least `bytes`, if it can; returns whether it has freed any.
+    fn reclaim(&self, bytes: u64) -> bool;
 }
 
 /// A permit for the bytes of a buffer, until it is dropped. The default is for none.
@@ -97,7 +105,19 @@ impl Buffers {
         Self {
             free: Arc::new(Semaphore::new(size(limit.value / UNIT))),
             limit,
+            reclaim: Arc::default(),
         }
+    }
+
+    /// The most bytes of all buffers together.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Reclaims bytes from `holder` when there are not enough.
+    pub fn reclaims_from(&self, holder: Arc<dyn Reclaim>) {
+        // Only the first one counts.
+        let _ = self.reclaim.set(holder);
     }
 
     /// Takes a permit for `bytes`. Error: the other buffers leave less.
@@ -115,9 +135,16 @@ impl Buffers {
         if more == 0 {
             return Ok(());
         }
+        let acquire = |more| Arc::clone(&self.free).try_acquire_many_owned(more).ok();
+        let reclaim = |more: u32| {
+            let holder = self.reclaim.get()?;
+            let is_possible = u64::from(more) * UNIT <= self.limit.value;
+            (is_possible && holder.reclaim(u64::from(more) * UNIT)).then_some(())?;
+            acquire(more)
+        };
         let more = u32::try_from(more)
             .ok()
-            .and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok())
+            .and_then(|more| acquire(more).or_else(|| reclaim(more)))
             .ok_or(Error::Limit {
                 what: "bytes in buffers",
                 limit: self.limit,

@@ -19,11 +19,15 @@ use sandbox_protocol::sandboxd::{self, Health};
 use crate::activity::{ActivityGuard, ActivityKind, Tracker};
 use crate::exec::{self, Commands};
 use crate::files::{self, Workspace};
+use crate::git;
 use crate::mount::{self, Mounts};
+use crate::port::{self, Ports, Visits};
 use crate::process::children::Children;
+use crate::process_routes;
 use crate::pty::{self, Terminals};
 use crate::quota::Buffers;
 use crate::session::{self, Sessions};
+use crate::status::{self, Sources};
 use crate::tunnel::{self, Tunnels};
 use crate::workspace::{self, Archives};
 use crate::{Config, Error};
@@ -37,10 +41,12 @@ pub fn router(
     buffers: Buffers,
 ) -> io::Result<(Router, Arc<Terminals>)> {
     let tracker = Tracker::new();
+    let user = config.user.clone();
     let owner = config.user.ids.as_ref().map(|ids| (ids.uid, ids.gid));
     let unusable = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", config.workspace.display()));
     let workspace = Workspace::open(&config.workspace, owner).map_err(unusable)?;
-    let workspace = workspace.sharing(buffers.clone());
+    let workspace = workspace.with_roots(&config.file_roots)?.sharing(buffers.clone());
+    let workspace = Arc::new(workspace.limited(&config.limits));
     let archives = Archives::open(
         &config.workspace,
         config.volume.as_deref(),
@@ -48,7 +54,8 @@ pub fn router(
         &config.limits,
         buffers.clone(),
     )
-    .map_err(unusable)?;
+    .map_err(unusable)?
+    .with_roots(&config.file_roots)?;
     let tunnels = Arc::new(Tunnels::new(&config, Arc::clone(&children), buffers.clone()));
     let sessions = Arc::new(Sessions::new(&config, buffers.clone()));
     let terminals = Terminals::new(
@@ -58,6 +65,7 @@ pub fn router(
         Arc::clone(&sessions),
         buffers.clone(),
     );
+    let ports_buffers = buffers.clone();
     let commands = Commands::new(
         config,
         children,
@@ -65,17 +73,33 @@ pub fn router(
         Arc::clone(&sessions),
         buffers,
     );
-    let commands = Router::new()
+    let commands = Arc::new(commands);
+    let exec = Router::new()
         .route(sandboxd::EXEC, post(exec::exec))
-        .with_state(Arc::new(commands));
+        .with_state(Arc::clone(&commands));
+    let sources = Arc::new(Sources {
+        user,
+        tracker: Arc::clone(&tracker),
+        mounts: Arc::clone(&mounts),
+        tunnels: Arc::clone(&tunnels),
+    });
+    let ports = Ports {
+        sources: Arc::clone(&sources),
+        tracker: Arc::clone(&tracker),
+        buffers: ports_buffers,
+        visits: Visits::default(),
+    };
     let router = Router::new()
-        .merge(commands)
+        .merge(exec)
+        .merge(git::router(Arc::clone(&commands)))
+        .merge(process_routes::router(commands))
         .merge(session::routes::router(sessions))
         .merge(pty::router(Arc::clone(&terminals)))
-        .merge(files::router(Arc::new(workspace)))
+        .merge(files::router(workspace))
         .merge(workspace::router(Arc::new(archives)))
         .merge(tunnel::router(Arc::clone(&tunnels)))
         .merge(mount::router(mounts))
+        .merge(port::router(Arc::new(ports)))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&tracker),
             count_request,
@@ -83,6 +107,7 @@ pub fn router(
         .route(sandboxd::HEALTH, get(health))
         .route(sandboxd::ACTIVITY, get(activity))
         .with_state((tracker, tunnels))
+        .merge(status::router(sources))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method);
     Ok((router, terminals))

@@ -16,9 +16,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -201,19 +201,31 @@ impl Server {
         {
             return closing(unknown.into_response());
         }
+        let is_first = !connection.is_authenticated();
+        let is_head = request.method() == Method::HEAD;
         let mut response = match connection.authenticate(&self.connections) {
             Ok(connected) => {
                 request.extensions_mut().insert(connected);
                 let mut router = self.router.clone();
                 let request: Request = request.map(Body::new);
-                input_timeout::timed(request, self.limits.body_timeout_ms, |request| async move {
+                let call = |request: Request| async move {
                     let Ok(response) = router.call(request).await;
                     response
-                })
-                .await
+                };
+                if sandboxd::is_of_server(request.uri().path()) {
+                    // Its server decides how long a body may take.
+                    call(request).await
+                } else {
+                    input_timeout::timed(request, self.limits.body_timeout_ms, call).await
+                }
             }
             Err(full) => closing(full.into_response()),
         };
+        if is_first && (is_head || has_no_body(&response)) {
+            // workerd loses the next request on a connection whose first response has no body, if it
+            // follows at once.
+            response = closing(response);
+        }
         // The boot id tells clients that the container behind their sandbox was replaced.
         let name = HeaderName::from_static(sandboxd::BOOT_ID_HEADER);
         response.headers_mut().insert(name, self.boot_id.clone());
@@ -255,6 +267,11 @@ fn closing(mut response: Response) -> Response {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response
+}
+
+/// Whether a response has an empty body, or none. False for an upgrade: its connection goes on.
+fn has_no_body(response: &Response) -> bool {
+    response.status() != StatusCode::SWITCHING_PROTOCOLS && response.body().size_hint().exact() == Some(0)
 }
 
 /// Whether an error of `accept` is about a single connection, lost before it was accepted.

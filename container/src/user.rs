@@ -3,11 +3,12 @@
 //! `/etc/passwd` and `/etc/group` are read directly: a statically linked program has no name
 //! service to ask.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::{env, fs, io};
 
 use rustix::process::{Gid, Uid, getuid};
+
+use crate::environment::{Environment, Variables};
 
 /// The `PATH` when the image sets none. Only root can write to these directories.
 pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,10 +27,10 @@ const PERSONAL: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 pub struct User {
     /// The ids to switch to; `None` leaves commands with the ids of `sandboxd`.
     pub ids: Option<Ids>,
-    /// The environment that every command starts from: the one `sandboxd` was given (the image's
-    /// variables) without its own variables; after a switch with the user's `HOME`, `USER` and
+    /// The environment that every command starts from. Its variables of the image are those that
+    /// `sandboxd` was given, without its own; after a switch with the user's `HOME`, `USER` and
     /// `LOGNAME`; and with defaults for those of them, `PATH` and `LANG` that are missing.
-    pub env: BTreeMap<OsString, OsString>,
+    pub env: Environment,
 }
 
 /// The ids of a user.
@@ -63,10 +64,10 @@ impl User {
                 gid: entry.gid,
                 groups: groups(&group, &entry),
             }),
-            env: base_env(
+            env: Environment::new(base_env(
                 env::vars_os().filter(|(name, _)| !PERSONAL.iter().any(|own| name == own)),
                 Some(&entry),
-            ),
+            )),
         })
     }
 
@@ -76,7 +77,7 @@ impl User {
         let entry = entries(&passwd).find(|entry| entry.uid == getuid());
         Self {
             ids: None,
-            env: base_env(env::vars_os(), entry.as_ref()),
+            env: Environment::new(base_env(env::vars_os(), entry.as_ref())),
         }
     }
 }
@@ -113,15 +114,12 @@ fn groups(group: &str, entry: &Entry<'_>) -> Vec<Gid> {
         .collect()
 }
 
-fn base_env(
-    given: impl Iterator<Item = (OsString, OsString)>,
-    entry: Option<&Entry<'_>>,
-) -> BTreeMap<OsString, OsString> {
+fn base_env(given: impl Iterator<Item = (OsString, OsString)>, entry: Option<&Entry<'_>>) -> Variables {
     let own = |name: &OsString| {
         let name = name.to_string_lossy();
         OWN.contains(&&*name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
-    let mut env: BTreeMap<_, _> = given.filter(|(name, _)| !own(name)).collect();
+    let mut env: Variables = given.filter(|(name, _)| !own(name)).collect();
     if let Some(entry) = entry {
         for (name, value) in [
             ("HOME", entry.home),

@@ -1,10 +1,10 @@
-//! `METHOD PATH` → `sandbar::router::resolve`: every operation is that of the table, and errors are
+//! `METHOD PATH` → `sandbar::resolve::resolve`: every operation is that of the table, and errors are
 //! those of the contract.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sandbar::error::ApiError;
-use sandbar::router::{Resolved, resolve};
+use sandbar::resolve::{Resolved, resolve};
 use sandbox_protocol::route::{Access, Operation, ROUTES};
 
 /// Every method that some route has, and one that only the route with every method has.

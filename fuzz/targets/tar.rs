@@ -122,7 +122,7 @@ impl Scene {
         let body = Cursor::new(archive.to_vec());
         let taken = TAKEN.load(Relaxed);
         MOST.store(taken, Relaxed);
-        let unpacked = self.archives.unpack(body);
+        let unpacked = self.archives.unpack(body, None);
         let most = MOST.load(Relaxed) - taken;
         assert!(most <= MAX_MEMORY, "{most} bytes of memory");
 

@@ -1,13 +1,13 @@
-//! Sends one HTTP/1 request without a body over a connection of its own. It has no timeout: its
-//! callers have.
+//! Sends one HTTP/1 request over a connection of its own. It has no timeout: its callers have.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
@@ -16,21 +16,18 @@ use tokio::net::TcpStream;
 /// The most bytes of a response's body.
 const MAX_BODY: usize = 1 << 20;
 
-/// Sends `request`, whose URI is a whole `http` URL, and returns the response with its body. Sets
-/// the headers `Host` and `Connection`.
+/// Sends `request`, which has no body and whose URI is a whole `http` URL, and returns the response
+/// with its body. Sets the headers `Host` and `Connection`.
 ///
 /// # Errors
 ///
-/// Those of the connection; `InvalidInput` for a URI without a host; `Other` when the response is
+/// The connection's errors; `InvalidInput` for a URI without a host; `Other` when the response is
 /// malformed, breaks off, or has a body of more than 1 MiB.
 pub async fn send(mut request: Request<()>) -> io::Result<Response<Bytes>> {
     let stream = connect(request.uri()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(cause)?;
-    let host = authority(request.uri())?.as_str();
-    let host = HeaderValue::from_str(host).map_err(io::Error::other)?;
-    request.headers_mut().insert(HOST, host);
-    let close = HeaderValue::from_static("close");
-    request.headers_mut().insert(CONNECTION, close);
+    let uri = request.uri().clone();
+    set_headers(&uri, request.headers_mut())?;
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
     let answered = async {
@@ -52,13 +49,40 @@ pub async fn send(mut request: Request<()>) -> io::Result<Response<Bytes>> {
     }
 }
 
+/// Sends `request` to the server of an `http` URL and returns the response; both bodies are streams.
+/// The request's URI is a path with a query. Sets the headers `Host` and `Connection`. The response's
+/// body ends the connection when it is dropped.
+///
+/// # Errors
+///
+/// The connection's errors; `InvalidInput` for a URI without a host; `Other` when the response is
+/// malformed.
+pub async fn forward<B>(server: &Uri, mut request: Request<B>) -> io::Result<Response<Incoming>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let stream = connect(server).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(cause)?;
+    set_headers(server, request.headers_mut())?;
+    // Its errors are those of the response and its body.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(cause)
+}
+
 /// Connects to the server of an `http` or `https` URL.
 ///
 /// # Errors
 ///
-/// Those of the connection; `InvalidInput` for a URI without a host.
+/// The connection's errors; `InvalidInput` for a URI without a host.
 pub async fn connect(uri: &Uri) -> io::Result<TcpStream> {
     TcpStream::connect(address(uri)?).await
+}
+
+fn set_headers(uri: &Uri, headers: &mut HeaderMap) -> io::Result<()> {
+    let host = HeaderValue::from_str(authority(uri)?.as_str()).map_err(io::Error::other)?;
+    headers.insert(HOST, host);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(())
 }
 
 /// Host and port. An IPv6 address keeps its brackets.

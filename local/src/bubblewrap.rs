@@ -3,12 +3,12 @@
 //! The system is read-only (`/usr`, and of `/etc` only the files that programs need: no passwords,
 //! no keys, no configuration of services). A sandbox has its own process tree and its own
 //! directories. Those are on disk, so that files of a sandbox take no memory; only `/run`, for
-//! sockets and pid files, is in memory. The network is the machine's.
+//! sockets and pid files, is in memory. The network is its own, the machine's, or none.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::Error;
+use crate::names;
 
 /// The path of `sandboxd` inside a sandbox.
 const SANDBOXD: &str = "/run/sandboxd";
@@ -105,19 +105,30 @@ pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("LANG", "C.UTF-8"),
 ];
 
-/// The path of `bwrap`, searched in `path`, a list like the variable `PATH`.
-pub fn find(path: &OsStr) -> Result<PathBuf, Error> {
-    std::env::split_paths(path)
-        .map(|dir| dir.join("bwrap"))
-        .find(|program| program.is_file())
-        .ok_or(Error::NoBubblewrap)
+/// The network of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The network of this machine.
+    Machine,
+    /// One of its own, which slirp4netns connects.
+    Own,
+    /// Only a loopback device of its own.
+    Loopback,
+}
+
+/// Whether `sandboxd` can mount buckets.
+pub fn can_mount() -> bool {
+    rustix::process::geteuid().is_root() && Path::new(FUSE).exists()
 }
 
 /// The arguments of `bwrap` that run the program `sandboxd` as process 1 of a sandbox with its
 /// directories in `directory`. bubblewrap writes its process id outside to the descriptor
 /// `info_fd`.
-pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsString> {
+pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32, network: Network) -> Vec<OsString> {
     let mut args = Arguments::default();
+    if network != Network::Machine {
+        args.add(["--unshare-net"]);
+    }
     args.add(["--die-with-parent", "--new-session"]);
     args.add([
         "--unshare-pid",
@@ -127,9 +138,8 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
         "--unshare-cgroup-try",
     ]);
     args.add(["--info-fd", &info_fd.to_string()]);
-    let is_root = rustix::process::geteuid().is_root();
-    let mounts = is_root && Path::new(FUSE).exists();
-    if is_root {
+    let mounts = can_mount();
+    if rustix::process::geteuid().is_root() {
         args.add(["--cap-drop", "ALL"]);
         for capability in CAPABILITIES
             .iter()
@@ -154,7 +164,11 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32) -> Vec<OsStrin
     }
     for name in ETC {
         let path = Path::new("/etc").join(name);
-        args.add([OsStr::new("--ro-bind-try"), path.as_os_str(), path.as_os_str()]);
+        let source = match network {
+            Network::Own if names::FILES.contains(&name) => directory.join(name),
+            _ => path.clone(),
+        };
+        args.add([OsStr::new("--ro-bind-try"), source.as_os_str(), path.as_os_str()]);
     }
     args.add(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]);
     if mounts {

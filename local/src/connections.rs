@@ -1,5 +1,5 @@
-//! Connections to `sandbox-local`. Commands share the machine's network, so they can open
-//! connections here, too. The number of unauthenticated connections is limited, and the oldest is
+//! Connections to `sandbox-local`. Commands that share the machine's network can open connections
+//! here, too. The number of unauthenticated connections is limited, and the oldest is
 //! closed for a new one: they never use up the descriptors that sandboxes need.
 
 use std::collections::VecDeque;

@@ -1,6 +1,7 @@
 //! Starts bubblewrap with a `sandboxd` in it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, PipeReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -17,7 +18,10 @@ use tokio::process::Child;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bubblewrap;
+use crate::bubblewrap::{self, Network};
+use crate::names;
+use crate::slirp::Slirp;
+use crate::uplink::Uplink;
 
 /// The descriptor of the listening socket, as in systemd's protocol of socket activation.
 const LISTEN_FD: i32 = 3;
@@ -36,6 +40,18 @@ pub struct Programs {
     pub bwrap: PathBuf,
     /// `sandboxd`.
     pub sandboxd: PathBuf,
+    /// `slirp4netns`, where sandboxes can have networks of their own.
+    pub slirp: Option<Slirp>,
+}
+
+impl Programs {
+    /// The network of a sandbox that may reach the outside.
+    pub fn network(&self) -> Network {
+        match self.slirp {
+            Some(_) => Network::Own,
+            None => Network::Machine,
+        }
+    }
 }
 
 /// A bubblewrap that was started.
@@ -52,6 +68,8 @@ pub struct Launched {
     pub address: SocketAddr,
     /// The secret that its requests must send; empty: none.
     pub secret: String,
+    /// The connection to the outside of a sandbox that has a network of its own.
+    pub uplink: Option<Uplink>,
     /// Copies the output of both to standard error; returns the end of it when both have ended.
     pub log: JoinHandle<String>,
 }
@@ -64,7 +82,8 @@ struct Info {
 }
 
 /// Starts a sandbox with its directories in `directory`, with `env` added to the environment of
-/// `sandboxd`.
+/// `sandboxd`. Its socket stays in this machine's network, whatever the `network` of the sandbox.
+/// The sandbox is connected while `sandboxd` starts.
 ///
 /// Errors: a socket, a pipe or the process could not be created, a variable has a NUL, or
 /// bubblewrap timed out.
@@ -72,16 +91,25 @@ pub async fn launch(
     programs: &Programs,
     directory: &Path,
     env: BTreeMap<String, String>,
+    network: Network,
 ) -> io::Result<Launched> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let secret = env.get(sandboxd::SECRET_ENV).cloned().unwrap_or_default();
     let (info, info_writer) = io::pipe()?;
     let (log, log_writer) = io::pipe()?;
+    if network == Network::Own {
+        names::write(directory)?;
+    }
 
     let mut command = Command::new(&programs.bwrap);
     command
-        .args(bubblewrap::arguments(&programs.sandboxd, directory, INFO_FD))
+        .args(bubblewrap::arguments(
+            &programs.sandboxd,
+            directory,
+            INFO_FD,
+            network,
+        ))
         .env_clear()
         .envs(bubblewrap::ENVIRONMENT)
         .envs(env)
@@ -99,27 +127,45 @@ pub async fn launch(
     drop(command);
 
     let log = tokio::spawn(copy_log(log));
-    let mut json = Vec::new();
-    timeout(INFO_TIMEOUT, receiver(info)?.read_to_end(&mut json)).await??;
+    let sandboxd = child_pid(info).await?;
+    let slirp = programs.slirp.clone().filter(|_| network == Network::Own);
     Ok(Launched {
         bwrap,
-        sandboxd: serde_json::from_slice::<Info>(&json)
-            .ok()
-            .map(|info| info.child_pid),
+        sandboxd,
         address,
         secret,
+        uplink: slirp.zip(sandboxd).map(|(slirp, pid)| Uplink::new(slirp, pid)),
         log,
     })
 }
 
-fn mapping(fd: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
+/// The path of the program `name`, searched in `path`, a list like the variable `PATH`.
+pub fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
+/// The process that bubblewrap started, from the other end of its `--info-fd`. `None`: it failed
+/// before.
+pub async fn child_pid(info: PipeReader) -> io::Result<Option<i32>> {
+    let mut json = Vec::new();
+    timeout(INFO_TIMEOUT, receiver(info)?.read_to_end(&mut json)).await??;
+    Ok(serde_json::from_slice::<Info>(&json)
+        .ok()
+        .map(|info| info.child_pid))
+}
+
+/// Makes `fd` the descriptor `child_fd` of a command.
+pub fn mapping(fd: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
     FdMapping {
         parent_fd: fd.into(),
         child_fd,
     }
 }
 
-fn receiver(pipe: PipeReader) -> io::Result<pipe::Receiver> {
+/// The end of a pipe that is read without blocking.
+pub fn receiver(pipe: PipeReader) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(pipe.into())
 }
 

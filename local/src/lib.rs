@@ -5,8 +5,10 @@
 //! a `sandboxd` from its start to its end, [`bubblewrap`] decides what a sandbox sees of the
 //! machine, [`state_dir`] manages its files and cleans up after a killed predecessor.
 //!
-//! Requests to `sandboxd` do not pass through here: it inherits a listening socket, and the object
-//! gets the socket's address.
+//! Requests to `sandboxd` do not pass through here: it inherits a listening socket of this machine's
+//! network, and the object gets the socket's address. The S3 requests of a sandbox to its object do
+//! pass through here: [`bucket_proxy`]. One more task ([`uplink`]) connects a boot that has a network
+//! of its own, by [`slirp`], with [`names`] for it.
 //!
 //! The kernel kills a sandbox when the thread that started it ends, so that none outlives this
 //! process. Everything therefore runs on one thread: the tokio runtime must have the current-thread
@@ -14,14 +16,18 @@
 
 pub mod boot;
 pub mod bubblewrap;
+pub mod bucket_proxy;
 pub mod connections;
 pub mod error;
 pub mod http;
 pub mod launch;
+pub mod names;
 pub mod phase;
 pub mod process;
 pub mod runtime;
+pub mod slirp;
 pub mod state_dir;
 pub mod supervision;
+pub mod uplink;
 
 pub use error::Error;

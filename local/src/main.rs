@@ -1,4 +1,4 @@
-//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N]`
+//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--worker URL]`
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -10,26 +10,29 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use rustix::io::{FdFlags, fcntl_setfd};
 use sandbox_local::connections::{Listener, Proof};
-use sandbox_local::launch::Programs;
-use sandbox_local::runtime::Runtime;
+use sandbox_local::launch::{Programs, find_program};
+use sandbox_local::runtime::{Options, Runtime};
+use sandbox_local::slirp::Slirp;
 use sandbox_local::state_dir::StateDir;
-use sandbox_local::{bubblewrap, http};
+use sandbox_local::{Error, http};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N]
+sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--worker URL]
 
-Runs sandboxes as bubblewrap process trees that share this machine's network: for development, not for untrusted code.
+Runs sandboxes as bubblewrap process trees: for development, not for untrusted code. Each has a network of its own
+where slirp4netns is installed and works; else they share this machine's network, and standard error says why.
 When it is ready it prints one line of JSON, {\"url\": …}; anyone who knows the URL can run commands here.
 On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes their files.
 
   --sandboxd PATH      the program that serves each sandbox
   --state-dir DIR      where sandboxes keep their files (default: .sandbox-local); one sandbox-local at a time
   --listen ADDRESS     address and port to listen on (default: 127.0.0.1:0, a free port)
-  --max-sandboxes N    how many may run at a time; one more is refused, as the platform does (default: no limit)";
+  --max-sandboxes N    how many may run at a time; one more is refused, as the platform does (default: no limit)
+  --worker URL         where the Worker answers, http://HOST:PORT: it serves buckets to sandboxes (default: no such mounts)";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -37,7 +40,7 @@ struct Flags {
     sandboxd: PathBuf,
     state_dir: PathBuf,
     listen: SocketAddr,
-    max_sandboxes: Option<usize>,
+    options: Options,
 }
 
 fn main() -> ExitCode {
@@ -64,8 +67,19 @@ async fn run() -> Result<(), Failure> {
         println!("{USAGE}");
         return Ok(());
     };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bwrap = find_program("bwrap", &path).ok_or(Error::NoBubblewrap)?;
+    let slirp = Slirp::find(&path, &bwrap).await;
+    match &slirp {
+        Ok(_) => eprintln!("sandbox-local: each sandbox has a network of its own"),
+        Err(reason) => eprintln!(
+            "sandbox-local: all sandboxes share this machine's network, its ports and what listens on 127.0.0.1, because \
+             they cannot have networks of their own: {reason}"
+        ),
+    }
     let programs = Programs {
-        bwrap: bubblewrap::find(&std::env::var_os("PATH").unwrap_or_default())?,
+        bwrap,
+        slirp: slirp.ok(),
         sandboxd: flags
             .sandboxd
             .canonicalize()
@@ -80,11 +94,8 @@ async fn run() -> Result<(), Failure> {
         signal(SignalKind::hangup())?,
     ];
 
-    let runtime = Runtime::new(
-        programs,
-        StateDir::open(&flags.state_dir).await?,
-        flags.max_sandboxes,
-    );
+    let state = StateDir::open(&flags.state_dir).await?;
+    let runtime = Runtime::new(programs, state, flags.options);
     let secret = secret()?;
     let url = format!("http://{}/{secret}", listener.local_addr()?);
     let app = http::router(runtime.clone(), &secret).into_make_service_with_connect_info::<Proof>();
@@ -106,14 +117,15 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
     let mut sandboxd: Option<OsString> = None;
     let mut state_dir = OsString::from(".sandbox-local");
     let mut listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut max_sandboxes = None;
+    let mut options = Options::default();
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Long("sandboxd") => sandboxd = Some(parser.value()?),
             Long("state-dir") => state_dir = parser.value()?,
             Long("listen") => listen = parser.value()?.parse()?,
-            Long("max-sandboxes") => max_sandboxes = Some(parser.value()?.parse()?),
+            Long("max-sandboxes") => options.max_sandboxes = Some(parser.value()?.parse()?),
+            Long("worker") => options.worker = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected().into()),
         }
@@ -122,7 +134,7 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
         sandboxd: sandboxd.ok_or("--sandboxd PATH is missing")?.into(),
         state_dir: state_dir.into(),
         listen,
-        max_sandboxes,
+        options,
     }))
 }
 

@@ -5,13 +5,16 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::Uri;
 use sandbox_protocol::local::{Start, Status};
 use sandbox_protocol::{SandboxId, sandboxd};
 use tokio::time::timeout;
 
 use crate::Error;
 use crate::boot::Boot;
-use crate::launch::{Programs, launch};
+use crate::bubblewrap::{Network, can_mount};
+use crate::bucket_proxy::BucketProxy;
+use crate::launch::{Launched, Programs, launch};
 use crate::phase::{DesiredState, Phase};
 use crate::state_dir::StateDir;
 use crate::supervision::Supervision;
@@ -24,8 +27,17 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Runtime {
     programs: Programs,
     state: StateDir,
-    max_sandboxes: Option<usize>,
+    options: Options,
     boots: Mutex<Boots>,
+}
+
+/// The options of a runtime.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The maximum of sandboxes that run at a time.
+    pub max_sandboxes: Option<usize>,
+    /// The origin of the Worker, which serves buckets to sandboxes.
+    pub worker: Option<Uri>,
 }
 
 #[derive(Debug, Default)]
@@ -36,12 +48,12 @@ struct Boots {
 }
 
 impl Runtime {
-    /// A runtime without sandboxes, in which at most `max_sandboxes` run at a time.
-    pub fn new(programs: Programs, state: StateDir, max_sandboxes: Option<usize>) -> Arc<Self> {
+    /// A runtime without sandboxes.
+    pub fn new(programs: Programs, state: StateDir, options: Options) -> Arc<Self> {
         Arc::new(Self {
             programs,
             state,
-            max_sandboxes,
+            options,
             boots: Mutex::default(),
         })
     }
@@ -147,7 +159,7 @@ impl Runtime {
             .values()
             .filter(|boot| !boot.phase().has_ended())
             .count();
-        if let Some(max) = self.max_sandboxes.filter(|max| running >= *max) {
+        if let Some(max) = self.options.max_sandboxes.filter(|max| running >= *max) {
             return Err(Error::Full(max));
         }
         let (boot, supervision) = Boot::new(start.boot_id.clone());
@@ -172,9 +184,33 @@ impl Runtime {
         let directory = self.state.create(id)?;
         let mut env = start.env;
         env.insert(sandboxd::BOOT_ID_ENV.to_owned(), start.boot_id);
-        let launched = launch(&self.programs, &directory, env).await?;
+        let network = if start.offline {
+            Network::Loopback
+        } else {
+            self.programs.network()
+        };
+        let launched = launch(&self.programs, &directory, env, network).await?;
+        // Until the end: what is written last reaches the bucket.
+        let proxy = self.bucket_proxy(id, network, &launched);
+        let s3_origin = proxy.as_ref().map(BucketProxy::origin);
         supervision
-            .follow(launched, |process| self.state.record(id, process))
+            .follow(launched, s3_origin, |process| self.state.record(id, process))
             .await
+    }
+
+    /// The way to buckets that the Worker serves, where sandboxes can mount any.
+    fn bucket_proxy(&self, id: &SandboxId, network: Network, launched: &Launched) -> Option<BucketProxy> {
+        let worker = self.options.worker.clone()?;
+        if !can_mount() {
+            return None;
+        }
+        let proxy = match network {
+            Network::Machine => BucketProxy::on_this_machine(worker, id),
+            Network::Own | Network::Loopback => BucketProxy::in_namespace(launched.sandboxd?, worker, id),
+        };
+        let warn = |e: &io::Error| {
+            tracing::warn!(sandbox = %id, "it cannot mount buckets that the Worker serves: {e}");
+        };
+        proxy.inspect_err(warn).ok()
     }
 }

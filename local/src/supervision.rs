@@ -1,5 +1,5 @@
-//! The task that owns a boot: it waits for the first response, follows the desired state, and waits
-//! for the end.
+//! The task that owns a boot: it waits for the first response and the network, follows the desired
+//! state, and waits for the end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::launch::Launched;
 use crate::phase::{DesiredState, Phase};
 use crate::process::{Handle, Identity};
+use crate::uplink::Uplink;
 
 /// The time that `sandboxd` has to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,10 +54,12 @@ impl Supervision {
     }
 
     /// Follows a launched sandbox until all its processes have ended, and returns the phase to
-    /// finish with. `record` gets the identity of `sandboxd` before the wait.
+    /// finish with. `record` gets the identity of `sandboxd` before the wait; `s3_origin` is where the
+    /// sandbox reaches the S3 of its object.
     pub async fn follow(
         &mut self,
         mut launched: Launched,
+        s3_origin: Option<String>,
         record: impl FnOnce(&Identity) -> io::Result<()>,
     ) -> io::Result<Phase> {
         let process = match launched.sandboxd.and_then(|pid| Identity::from_pid(pid).ok()) {
@@ -66,9 +69,18 @@ impl Supervision {
             }
             None => None,
         };
-        let (status, probe_error) = self.supervise(&mut launched, process.as_ref()).await?;
+        let boot = local::Boot {
+            boot_id: self.id.clone(),
+            address: launched.address.to_string(),
+            s3_origin,
+        };
+        let (status, start_error) = self.supervise(&mut launched, boot, process.as_ref()).await?;
         if let Some(process) = process {
             process.ended().await?;
+        }
+        // Not before: the last writes to a bucket take the network.
+        if let Some(uplink) = launched.uplink.take() {
+            uplink.end().await;
         }
 
         let description = describe(status);
@@ -77,7 +89,7 @@ impl Supervision {
             return Ok(Phase::Ended(description));
         }
         let log = launched.log.await.unwrap_or_default();
-        let parts = [Some(description), probe_error.map(|e| e.to_string()), Some(log)];
+        let parts = [Some(description), start_error.map(|e| e.to_string()), Some(log)];
         let parts: Vec<_> = parts
             .into_iter()
             .flatten()
@@ -86,32 +98,41 @@ impl Supervision {
         Ok(Phase::Failed(parts.join(": ")))
     }
 
-    /// Runs until bubblewrap ends. Returns its status, and the error of the probe if `sandboxd` did
-    /// not answer.
+    /// Runs until bubblewrap ends, and publishes `boot` once the sandbox is up. Returns the status of
+    /// bubblewrap, and the error of a start that failed: `sandboxd` did not answer, or there is no
+    /// network.
     async fn supervise(
         &mut self,
         launched: &mut Launched,
+        boot: local::Boot,
         process: Option<&Handle>,
     ) -> io::Result<(ExitStatus, Option<io::Error>)> {
-        let ready = timeout(START_TIMEOUT, probe(launched.address, launched.secret.clone()));
+        let connected = launched.uplink.as_mut().map(Uplink::ready);
+        let connected = async {
+            match connected {
+                Some(connected) => connected.await,
+                None => Ok(()),
+            }
+        };
+        let answers = probe(launched.address, launched.secret.clone());
+        let ready = timeout(START_TIMEOUT, async {
+            tokio::try_join!(answers, connected).map(drop)
+        });
         tokio::pin!(ready);
         let mut starting = true;
-        let mut probe_error = None;
+        let mut start_error = None;
         let mut kill_at = None;
         loop {
             tokio::select! {
-                status = launched.bwrap.wait() => return Ok((status?, probe_error)),
+                status = launched.bwrap.wait() => return Ok((status?, start_error)),
                 answer = &mut ready, if starting => {
                     starting = false;
                     match answer.map_err(io::Error::from).flatten() {
                         Ok(()) => {
-                            self.phase.send_replace(Phase::Running(local::Boot {
-                                boot_id: self.id.clone(),
-                                address: launched.address.to_string(),
-                            }));
+                            self.phase.send_replace(Phase::Running(boot.clone()));
                         }
                         Err(e) => {
-                            probe_error = Some(e);
+                            start_error = Some(e);
                             kill_at = Some(Instant::now() + CRASH_GRACE);
                         }
                     }
@@ -123,7 +144,13 @@ impl Supervision {
                             process.signal(Signal::TERM);
                             Some(Instant::now() + STOP_GRACE)
                         }
-                        _ => Some(Instant::now()),
+                        _ => {
+                            // Both ends take their time, so at the same time.
+                            if let Some(uplink) = &mut launched.uplink {
+                                uplink.begin_end();
+                            }
+                            Some(Instant::now())
+                        }
                     };
                 }
                 () = sleep_until(kill_at) => {

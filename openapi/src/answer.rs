@@ -14,8 +14,8 @@ pub struct Answer {
     pub description: String,
     /// Its headers.
     pub headers: Vec<Header>,
-    /// Its body, if it has one.
-    pub content: Option<Content>,
+    /// Its body, if it has one: by media type if there are several.
+    pub contents: Vec<Content>,
     /// The codes of its error body, or of the `error` event of its stream.
     pub codes: Vec<String>,
 }
@@ -54,8 +54,8 @@ pub struct Content {
 }
 
 impl Content {
-    /// Returns it as it is in the document.
-    pub fn write(&self) -> Value {
+    /// Returns what the document has of it under its media type.
+    fn write(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("schema".into(), self.schema.clone());
         if !self.examples.is_empty() {
@@ -63,10 +63,15 @@ impl Content {
             let examples = examples.map(|(name, value)| (name.clone(), json!({ "value": value })));
             fields.insert("examples".into(), Value::Object(examples.collect()));
         }
-        let mut types = Map::new();
-        types.insert(self.media_type.into(), fields.into());
-        types.into()
+        fields.into()
     }
+}
+
+/// Returns bodies as they are in the document.
+pub fn write_contents(contents: &[Content]) -> Value {
+    let written = contents.iter();
+    let written = written.map(|content| (content.media_type.to_owned(), content.write()));
+    Value::Object(written.collect())
 }
 
 impl Answer {
@@ -75,7 +80,7 @@ impl Answer {
         Self {
             description: description.into(),
             headers: Vec::new(),
-            content: None,
+            contents: Vec::new(),
             codes: Vec::new(),
         }
     }
@@ -103,16 +108,22 @@ impl Answer {
             examples: Vec::new(),
         };
         Self {
-            content: Some(content),
+            contents: vec![content],
             ..Self::empty(description)
         }
     }
 
     /// A body that it may have.
     pub fn example(mut self, example: Value) -> Self {
-        if let Some(content) = &mut self.content {
+        if let Some(content) = self.contents.last_mut() {
             content.examples.push(("example".into(), example));
         }
+        self
+    }
+
+    /// The body of `other`, too, for clients that accept its media type.
+    pub fn or(mut self, other: Self) -> Self {
+        self.contents.extend(other.contents);
         self
     }
 
@@ -131,7 +142,7 @@ impl Answer {
     /// The same without the body, for `HEAD`.
     pub fn without_body(self) -> Self {
         Self {
-            content: None,
+            contents: Vec::new(),
             ..self
         }
     }
@@ -149,8 +160,8 @@ impl Answer {
             let headers = self.headers.iter().map(written);
             fields.insert("headers".into(), Value::Object(headers.collect()));
         }
-        if let Some(content) = &self.content {
-            fields.insert("content".into(), content.write());
+        if !self.contents.is_empty() {
+            fields.insert("content".into(), write_contents(&self.contents));
         }
         if !self.codes.is_empty() {
             fields.insert("x-error-codes".into(), self.codes.clone().into());

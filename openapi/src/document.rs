@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sandbox_protocol::ErrorBody;
-use sandbox_protocol::event::Exit;
+use sandbox_protocol::event::{Exit, Gap};
+use sandbox_protocol::git::CheckoutFailure;
 use sandbox_protocol::route::Method;
 use serde_json::{Map, Value, json};
 
@@ -11,29 +12,39 @@ use crate::answer::{Answer, Header};
 use crate::failure::{Failure, GUARDED};
 use crate::guide::{Example, examples};
 use crate::operation::Operation;
-use crate::{operations, schema};
+use crate::{answer, operations, schema};
 
 /// The version of the API, not of this program: 1 as long as clients of 1.0 work unchanged.
-const VERSION: &str = "1.1.0";
+const VERSION: &str = "1.4.0";
 
 const ABOUT: &str = "\
 Linux sandboxes over HTTP: run commands, read and write files, throw the sandbox away.
 
-Every request under `/v1` carries the key as `Authorization: Bearer …`. Errors are `{\"error\": text, \"code\": code}`. \
+Every request under `/v1` carries a key or a token as `Authorization: Bearer …`. Errors are `{\"error\": text, \"code\": code}`. \
 Temporary errors (429, 503) have `Retry-After`. An unknown path is 404 `not_found`; a method that a path does not have is 405 \
 `method_not_allowed` with `Allow`.
 
+The address of an exposed port (`PUT /v1/sandbox/{id}/port/{port}`) is outside this document: every path of it is the server's. A wrong \
+one is 404 `invalid_token`.
+
 Any id of 1 to 128 characters of `a-z2-7` names a sandbox. The sandbox starts with the first operation that needs it.";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 14] = [
     ("Sandboxes", "Create, inspect and destroy sandboxes."),
     ("Commands", "Run commands and follow their output."),
+    (
+        "Processes",
+        "Commands that outlive their client: output, input, signals, waits.",
+    ),
     ("Sessions", "Shell state that outlives a command."),
     ("Terminals", "Interactive programs and shells, over a WebSocket."),
     ("Files", "Read and write files of the workspace."),
     ("Workspace", "All files of the workspace as one archive."),
+    ("Git", "Repositories in the workspace."),
     ("Mounts", "Buckets as directories."),
+    ("Ports", "Servers of a sandbox: HTTP, WebSockets, TCP."),
     ("Tunnels", "Ports of a sandbox under a public address."),
+    ("Tokens", "Credentials for a part of what a key permits."),
     (
         "Warm pool",
         "Sandboxes that are started before clients ask for them.",
@@ -51,12 +62,15 @@ pub fn document() -> Value {
     for operation in operations() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         if let Some(methods) = path.as_object_mut() {
-            let method = operation.method.as_str().to_lowercase();
-            methods.insert(method, write(&operation, examples.get(operation.id)));
+            for (method, id) in operation.methods() {
+                methods.insert(method, write(&operation, &id, examples.get(operation.id)));
+            }
         }
     }
     // Only events of a stream and shared responses refer to these.
     schema::of_answer::<Exit>();
+    schema::of_answer::<Gap>();
+    schema::of_answer::<CheckoutFailure>();
     let unauthorized: Vec<&Failure> = GUARDED.iter().filter(|failure| failure.status == 401).collect();
     let tag = |(name, description)| json!({ "name": name, "description": description });
     json!({
@@ -76,19 +90,19 @@ pub fn document() -> Value {
                 "BearerAuth": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The deployment's `SANDBOX_API_KEY`.",
+                    "description": "A key of the deployment (`SANDBOX_API_KEY`), or a token of `POST /v1/token`.",
                 },
                 "AuthorizationQuery": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "authorization",
-                    "description": "`Bearer ` and the same key, for browsers that open a WebSocket.",
+                    "description": "`Bearer ` and the same key or token, for browsers that open a WebSocket.",
                 },
                 "TokenQuery": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "token",
-                    "description": "The same key, for browsers that open this document.",
+                    "description": "The same key or token, for browsers that open this document.",
                 },
             },
             "responses": {
@@ -99,9 +113,10 @@ pub fn document() -> Value {
     })
 }
 
-fn write(operation: &Operation, example: Option<&Example>) -> Value {
+/// The operation at one of its methods, under the id of that.
+fn write(operation: &Operation, id: &str, example: Option<&Example>) -> Value {
     let mut written = json!({
-        "operationId": operation.id,
+        "operationId": id,
         "tags": [operation.tag],
         "summary": operation.summary,
         "responses": responses(operation),
@@ -109,14 +124,18 @@ fn write(operation: &Operation, example: Option<&Example>) -> Value {
     let Some(fields) = written.as_object_mut() else {
         return written;
     };
-    if !operation.description.is_empty() {
-        fields.insert("description".into(), operation.description.into());
+    let description = match operation.access.scope() {
+        Some(scope) => format!("{}\n\nScope of tokens: `{scope}`.", operation.description),
+        None => operation.description.to_owned(),
+    };
+    if !description.is_empty() {
+        fields.insert("description".into(), description.trim_start().into());
     }
     if !operation.parameters.is_empty() {
         fields.insert("parameters".into(), operation.parameters.clone().into());
     }
     if let Some(body) = &operation.body {
-        let written = json!({ "required": body.required, "content": body.content.write() });
+        let written = json!({ "required": body.required, "content": answer::write_contents(std::slice::from_ref(&body.content)) });
         fields.insert("requestBody".into(), written);
     }
     if let Some(scheme) = operation.for_browsers {
@@ -149,7 +168,7 @@ fn responses(operation: &Operation) -> Value {
     let write = |(status, mut answer): (u16, Answer)| {
         answer.headers.extend_from_slice(&operation.headers);
         if operation.method == Method::Head {
-            answer.content = None;
+            answer.contents.clear();
         }
         let written = match status {
             401 => json!({ "$ref": "#/components/responses/Unauthorized" }),
@@ -189,7 +208,7 @@ fn failed(status: u16, failures: &[&Failure]) -> Answer {
         _ => answer,
     };
     answer.codes = codes;
-    if let Some(content) = &mut answer.content {
+    if let Some(content) = answer.contents.first_mut() {
         content.examples = examples;
     }
     answer

@@ -11,6 +11,16 @@ use crate::answer::{self, Answer, Content, Header};
 use crate::failure::{ASKING, Failure, GUARDED, OF_SANDBOX, STARTING, UPLOADING};
 use crate::schema;
 
+/// The methods of an operation that takes every one, besides `get`, and the ends of their ids.
+const ANY: [(&str, &str); 6] = [
+    ("head", "Head"),
+    ("put", "Put"),
+    ("post", "Post"),
+    ("patch", "Patch"),
+    ("delete", "Delete"),
+    ("options", "Options"),
+];
+
 /// Checks a body. Error: the body is refused.
 pub type Parse = fn(&[u8]) -> Result<(), Invalid>;
 
@@ -42,8 +52,10 @@ pub struct Operation {
     pub summary: &'static str,
     /// Details, in Markdown.
     pub description: &'static str,
-    /// Whether the caller must send the key.
+    /// Whether the caller must send a key or a token.
     pub guarded: bool,
+    /// Who may call it.
+    pub access: Access,
     /// The security scheme of the key in the query, for browsers, which have no other way.
     pub for_browsers: Option<&'static str>,
     /// The parameters, as they are in the document.
@@ -63,7 +75,7 @@ impl Operation {
     /// follow from there.
     pub fn new(operation: route::Operation, tag: &'static str, summary: &'static str) -> Self {
         let route = operation.route();
-        let guarded = route.access == Access::Key;
+        let guarded = route.access.is_guarded();
         let new = Self {
             id: route.operation_id,
             method: route.method,
@@ -72,6 +84,7 @@ impl Operation {
             summary,
             description: "",
             guarded,
+            access: route.access,
             for_browsers: None,
             parameters: Vec::new(),
             body: None,
@@ -79,12 +92,35 @@ impl Operation {
             failures: if guarded { GUARDED.to_vec() } else { Vec::new() },
             headers: Vec::new(),
         };
+        let new = match route.access {
+            Access::Key => new.fails(403, ErrorCode::Forbidden, "a key is needed, not a token"),
+            access if access.is_guarded() => {
+                new.fails(403, ErrorCode::Forbidden, "the token lacks the scope exec")
+            }
+            _ => new,
+        };
         match route.needs {
             Needs::Nothing => new,
             Needs::Object => new.of_sandbox(),
             Needs::Running => new.of_sandbox().asking(),
             Needs::Started => new.of_sandbox().starting(),
         }
+    }
+
+    /// Its methods, as they are in the document, and the id of each: an operation that takes every
+    /// method is written once for each.
+    pub fn methods(&self) -> Vec<(String, String)> {
+        let id = self.id.to_owned();
+        if self.method != Method::Any {
+            return vec![(self.method.as_str().to_lowercase(), id)];
+        }
+        let others = ANY
+            .iter()
+            .map(|(method, name)| ((*method).to_owned(), format!("{id}{name}")));
+        [("get".to_owned(), id.clone())]
+            .into_iter()
+            .chain(others)
+            .collect()
     }
 
     /// The key may also be in the query.

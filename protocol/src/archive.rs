@@ -3,7 +3,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::path::WORKSPACE;
-use crate::{Invalid, query};
+use crate::{FilePath, FileRoots, Invalid, query};
 
 /// How the archive of a workspace is packed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,7 +33,9 @@ impl ArchiveFormat {
 /// The checked query of `…/persist`. Parameters that it does not know are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersistOptions {
-    /// The patterns to leave out, as `tar --exclude` takes them, each from the workspace on. One
+    /// The directory to archive. Absent: the workspace.
+    pub path: Option<FilePath>,
+    /// The patterns to leave out, as `tar --exclude` takes them, each from the archived directory on. One
     /// that ends with a slash matches directories only. None is empty, begins with a slash, or has
     /// a `..` or a NUL.
     pub excludes: Vec<String>,
@@ -42,14 +44,18 @@ pub struct PersistOptions {
 }
 
 impl PersistOptions {
-    /// Parses a query without its `?`: `excludes=a,b`, with `format=tar`, `tar.gz` or `tar.zst`,
-    /// each optional.
+    /// Parses a query without its `?`: `excludes=a,b`, `format=tar`, `tar.gz` or `tar.zst`, and
+    /// `path`, each optional.
     ///
     /// # Errors
     ///
-    /// 400 for an exclude with `..` or a NUL, an unknown format, and text that is not UTF-8.
-    pub fn from_query(query: &str) -> Result<Self, Invalid> {
-        let mut options = Self::default();
+    /// 400 for an exclude with `..` or a NUL, an unknown format, and text that is not UTF-8; 403 for
+    /// a path that leads out of the roots.
+    pub fn from_query(query: &str, roots: &FileRoots) -> Result<Self, Invalid> {
+        let mut options = Self {
+            path: archive_path(query, roots)?,
+            ..Self::default()
+        };
         for parameter in query.split('&') {
             match parameter.split_once('=') {
                 Some(("excludes", list)) => {
@@ -75,8 +81,27 @@ impl PersistOptions {
     pub fn to_query(&self) -> String {
         let excludes = self.excludes.join(",");
         let excludes = utf8_percent_encode(&excludes, NON_ALPHANUMERIC);
-        format!("format={}&excludes={excludes}", self.format.as_str())
+        let query = format!("format={}&excludes={excludes}", self.format.as_str());
+        match &self.path {
+            Some(path) => format!("{query}&{}", path_parameter(path)),
+            None => query,
+        }
     }
+}
+
+/// The parameter `path` of `…/persist` and `…/hydrate`; `None` when it is absent or empty.
+///
+/// # Errors
+///
+/// 400 when it is malformed, 403 when it leads out of the roots.
+pub fn archive_path(query: &str, roots: &FileRoots) -> Result<Option<FilePath>, Invalid> {
+    let path = query::value(query, "path")?.filter(|path| !path.is_empty());
+    path.map(|path| FilePath::parse("path", &path, roots)).transpose()
+}
+
+/// The parameter that [`archive_path`] reads back.
+pub fn path_parameter(path: &FilePath) -> String {
+    format!("path={}", utf8_percent_encode(path.as_str(), NON_ALPHANUMERIC))
 }
 
 /// One pattern of the list; `None` when it is empty. Removes blanks around it and the workspace's
@@ -101,8 +126,12 @@ fn parse_exclude(exclude: &str) -> Result<Option<String>, Invalid> {
 mod tests {
     use super::*;
 
+    fn parse(query: &str) -> Result<PersistOptions, Invalid> {
+        PersistOptions::from_query(query, &FileRoots::default())
+    }
+
     fn excludes(query: &str) -> Vec<String> {
-        PersistOptions::from_query(query).unwrap().excludes
+        parse(query).unwrap().excludes
     }
 
     #[test]
@@ -113,10 +142,7 @@ mod tests {
         );
         assert_eq!(excludes("other=..&excludes=a&excludes=b/c"), ["a", "b/c"]);
         for none in ["", "excludes", "excludes=", "excludes=,", "a=b"] {
-            assert_eq!(
-                PersistOptions::from_query(none).unwrap(),
-                PersistOptions::default()
-            );
+            assert_eq!(parse(none).unwrap(), PersistOptions::default());
         }
     }
 
@@ -147,7 +173,7 @@ mod tests {
             ("format=zip", "tar.zst"),
             ("format=", "tar.zst"),
         ] {
-            let refused = PersistOptions::from_query(query).unwrap_err();
+            let refused = parse(query).unwrap_err();
             assert_eq!(refused.status(), 400, "{query}");
             assert!(refused.message().contains(word), "{query}: {refused}");
         }
@@ -158,11 +184,12 @@ mod tests {
         for query in [
             "",
             "format=tar.gz",
+            "path=a%20b/%26&excludes=c",
             "format=tar.zst&excludes=a%20b%26c%3D%2B,%E6%97%A5%25/*.[ch]",
         ] {
-            let options = PersistOptions::from_query(query).unwrap();
+            let options = parse(query).unwrap();
             assert!(options.to_query().is_ascii());
-            assert_eq!(PersistOptions::from_query(&options.to_query()).unwrap(), options);
+            assert_eq!(parse(&options.to_query()).unwrap(), options);
         }
     }
 }

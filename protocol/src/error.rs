@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorCode {
     /// 401: no key, or the wrong one.
     Unauthorized,
+    /// 403: the token does not permit the operation. The text has the reason.
+    Forbidden,
     /// 400 or 403: the request is wrong. The text names the field.
     InvalidRequest,
     /// 502, or in an `error` event: the command could not be run, or its end is unknown.
@@ -29,10 +31,45 @@ pub enum ErrorCode {
     SessionError,
     /// 409: the session exists and was created with another `cwd` or `env`.
     SessionExists,
+    /// 404: the sandbox was never created with settings and has never run, or it was destroyed.
+    SandboxNotFound,
+    /// In an `error` event: the `maxLifetime` of the sandbox ended, and it was destroyed.
+    SandboxExpired,
     /// 404: there is no such session.
     SessionNotFound,
+    /// 404: there is no such process.
+    ProcessNotFound,
+    /// 409: the id is that of another process.
+    ProcessExists,
+    /// 409: the process has ended.
+    ProcessEnded,
+    /// 409: the standard input has another offset. The body has the right one.
+    StdinOffset,
+    /// 409: the standard input of the process is closed.
+    StdinClosed,
+    /// 502: the git server did not accept the credentials, or wants some.
+    GitAuthFailed,
+    /// 502: there is no such git repository, or the credentials do not show it.
+    GitRepositoryNotFound,
+    /// 502: the git repository has no such branch, tag or commit.
+    GitRefNotFound,
+    /// 502: the git server could not be reached, or the connection to it broke or stalled.
+    GitNetworkError,
+    /// 502: git failed for another reason.
+    GitError,
+    /// 409: the directory has files that are no checkout of this repository.
+    GitTargetExists,
     /// 502: a tunnel could not be opened or closed.
     TunnelError,
+    /// 502: no process of the sandbox listens on the port.
+    PortNotListening,
+    /// 502: the connection to the server on the port broke before its answer, or its answer is no
+    /// HTTP.
+    PortError,
+    /// 503: the sandbox does not run, and the request does not start it.
+    SandboxNotRunning,
+    /// 404: the token in the address of a preview is wrong, or valid no longer.
+    InvalidToken,
     /// 503: the platform has no capacity for another sandbox.
     CapacityExceeded,
     /// 502: a bucket could not be mounted.
@@ -55,6 +92,14 @@ pub enum ErrorCode {
     NotConfigured,
     /// 400: the path names a directory where a file is needed.
     IsDirectory,
+    /// 404: no such file or directory.
+    FileNotFound,
+    /// 409: something exists at the path.
+    FileExists,
+    /// 409: the text of an edit does not occur exactly once.
+    EditMismatch,
+    /// 412: the file is not the one that `If-Match` or `If-None-Match` asks for.
+    PreconditionFailed,
     /// 413: the body is larger than its limit.
     PayloadTooLarge,
     /// 416: the file does not have the requested bytes.
@@ -66,6 +111,17 @@ pub enum ErrorCode {
     /// 500: an internal error of the bridge.
     InternalError,
 }
+
+/// Writes the code as it is on the wire.
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// Response header with the code of an error, where the answers of a server of the sandbox go the same
+/// way: they do not have it.
+pub const ERROR_HEADER: &str = "sandbox-error";
 
 /// The body of every error response, and the data of an `error` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use base64::engine::general_purpose;
 use serde::{Deserialize, Serialize};
 
 use crate::ErrorBody;
+use crate::git::CheckoutResult;
 
 /// The most raw bytes of output that one event carries (64 KiB of base64).
 pub const MAX_OUTPUT: usize = 48 * 1024;
@@ -35,6 +36,20 @@ pub enum Event {
     Exit(Exit),
     /// The command's end is unknown. The last event.
     Error(ErrorBody),
+    /// Events are missing here: the log does not have them any more.
+    Gap(Gap),
+    /// The result of a checkout. `exit` follows.
+    Result(CheckoutResult),
+}
+
+/// The events that a stream leaves out. The `id` of the gap is that of the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Gap {
+    /// The id of the first missing event.
+    pub first: u64,
+    /// The id of the last missing event.
+    pub last: u64,
 }
 
 /// How a command ended.
@@ -75,7 +90,16 @@ impl OutputStream {
         wire.extend_from_slice(b"\n\n");
     }
 
-    fn name(self) -> &'static str {
+    /// The size of what [`write_event`](Self::write_event) appends for `length` bytes of output, in
+    /// bytes.
+    pub fn event_size(self, id: u64, length: usize) -> usize {
+        let digits = id.checked_ilog10().unwrap_or_default() as usize + 1;
+        let fields = "id: \nevent: \ndata: \n\n".len() + digits + self.name().len();
+        fields + length.div_ceil(3) * 4
+    }
+
+    /// The type of its events.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
@@ -97,6 +121,8 @@ impl Event {
             Self::Stderr(bytes) => OutputStream::Stderr.write_event(id, bytes, wire),
             Self::Exit(exit) => write_json("exit", id, exit, wire),
             Self::Error(error) => write_json("error", id, error, wire),
+            Self::Gap(gap) => write_json("gap", id, gap, wire),
+            Self::Result(result) => write_json("result", id, result, wire),
         }
     }
 }
@@ -111,6 +137,57 @@ fn write_field_names(event: &str, wire: &mut Vec<u8>) {
     for part in ["event: ", event, "\ndata: "] {
         wire.extend_from_slice(part.as_bytes());
     }
+}
+
+/// The type and the data of an event in wire form.
+pub fn parts(event: &[u8]) -> Option<(&str, &str)> {
+    let event = std::str::from_utf8(event).ok()?;
+    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+    Some((field("event: ")?, field("data: ")?))
+}
+
+/// The output that an event in wire form is of; `None` for another event.
+pub fn stream_of(event: &[u8]) -> Option<OutputStream> {
+    let is_type = |line: &&[u8]| line.starts_with(b"event: ");
+    match event.split(|byte| *byte == b'\n').find(is_type)? {
+        b"event: stdout" => Some(OutputStream::Stdout),
+        b"event: stderr" => Some(OutputStream::Stderr),
+        _ => None,
+    }
+}
+
+/// The id of an event in wire form, if it has one.
+pub fn id_of(event: &[u8]) -> Option<u64> {
+    let line = event.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line.strip_prefix(b"id: ")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// The raw output of an event's wire form, as [`OutputStream::write_event`] writes it. Appends it
+/// to `output`; nothing for another event.
+pub fn decode_output(event: &[u8], output: &mut Vec<u8>) {
+    let is_data = |line: &&[u8]| line.starts_with(b"data: ");
+    let data = event.split(|byte| *byte == b'\n').find(is_data);
+    if let Some(data) = data.and_then(|line| line.get(b"data: ".len()..)) {
+        let length = output.len();
+        // Fails for the JSON of another event.
+        if general_purpose::STANDARD.decode_vec(data, output).is_err() {
+            output.truncate(length);
+        }
+    }
+}
+
+/// The events in wire form that follow each other in `wire`.
+pub fn split(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = wire;
+    std::iter::from_fn(move || {
+        let end = rest.windows(2).position(|pair| pair == b"\n\n")? + 2;
+        let (event, others) = rest.split_at_checked(end)?;
+        rest = others;
+        Some(event)
+    })
 }
 
 /// Fills `encoded`, which is exactly as long as the padded base64 of `output`. For a command that
@@ -132,7 +209,8 @@ fn encode(output: &[u8], encoded: &mut [u8]) {
     let _ = general_purpose::STANDARD.encode_slice(output, encoded);
 }
 
-fn write_json(event: &str, id: Option<u64>, data: &impl Serialize, wire: &mut Vec<u8>) {
+/// Appends an event whose data is JSON in wire form.
+pub fn write_json(event: &str, id: Option<u64>, data: &impl Serialize, wire: &mut Vec<u8>) {
     write_id(id, wire);
     write_field_names(event, wire);
     // These types hold strings and numbers only, which JSON can always express.
@@ -203,6 +281,28 @@ mod tests {
     }
 
     #[test]
+    fn events_of_a_chunk_are_told_apart() {
+        let mut chunk = Vec::new();
+        OutputStream::Stdout.write_event(Some(1), b"a\n\nb", &mut chunk);
+        OutputStream::Stderr.write_event(Some(2), &[0xff; 100], &mut chunk);
+        Event::Gap(Gap { first: 3, last: 9 }).write_to(Some(9), &mut chunk);
+        let events: Vec<&[u8]> = split(&chunk).collect();
+        assert_eq!(events.concat(), chunk);
+        assert_eq!(
+            events[2],
+            b"id: 9\nevent: gap\ndata: {\"first\":3,\"last\":9}\n\n"
+        );
+        let decoded = |event: &[u8]| {
+            let mut output = Vec::new();
+            decode_output(event, &mut output);
+            output
+        };
+        assert_eq!(decoded(events[0]), b"a\n\nb");
+        assert_eq!(decoded(events[1]), [0xff; 100]);
+        assert_eq!(decoded(events[2]), b"");
+    }
+
+    #[test]
     fn output_of_any_length_reads_back() {
         let bytes: Vec<u8> = (0..=255).cycle().take(MAX_OUTPUT).collect();
         for length in (0..300).chain([MAX_OUTPUT - 1, MAX_OUTPUT]) {
@@ -217,6 +317,19 @@ mod tests {
                 bytes[..length],
                 "{length} bytes"
             );
+        }
+    }
+
+    #[test]
+    fn the_size_of_an_event_is_known_before() {
+        for id in [0, 1, 9, 10, 99, 100, 12_345, u64::MAX] {
+            for length in [1, 2, 3, 4, 1000, MAX_OUTPUT] {
+                for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+                    let mut wire = Vec::new();
+                    stream.write_event(Some(id), &vec![b'x'; length], &mut wire);
+                    assert_eq!(wire.len(), stream.event_size(id, length), "{id}, {length}");
+                }
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The request that runs a command.
+//! The request that runs a command, and its answer as JSON.
 
 mod check;
 
@@ -7,9 +7,12 @@ use std::num::NonZeroU64;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::json::{self, field};
+use crate::event::Exit;
+use crate::json::{self, field, natural, whole};
+use crate::process::ProcessId;
 #[cfg(feature = "schema")]
 use crate::schema;
 use crate::{Invalid, WorkspacePath};
@@ -17,13 +20,40 @@ use crate::{Invalid, WorkspacePath};
 /// The largest exec body, in bytes: its `stdin` travels inside it. Larger input belongs in a file.
 pub const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// The body of `POST …/exec`. Unknown fields are ignored. A field that is `null` counts as absent.
+/// Response header with the id of the process that runs the command.
+pub const PROCESS_HEADER: &str = "process-id";
+
+/// The default of `log_bytes`.
+pub const DEFAULT_LOG_BYTES: u64 = 1024 * 1024;
+
+/// The largest `log_bytes`.
+pub const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The body of `POST …/exec` and of `POST …/process`. Unknown fields are ignored. A field that is
+/// `null` counts as absent. One of `argv` and `command` is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [
+        { "required": ["argv"], "properties": { "argv": { "type": "array" } } },
+        { "required": ["command"], "properties": { "command": { "type": "string" } } },
+    ]))
+)]
 pub struct ExecRequest {
-    /// The program and its arguments: at least one string, none with a NUL.
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Text>", length(min = 1)))]
+    /// The program and its arguments: at least one string, none with a NUL. Executed without a
+    /// shell.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<schema::Text>>", length(min = 1))
+    )]
     pub argv: Vec<String>,
+    /// A command line in the place of `argv`: for `bash -c`, or for `sh -c` where there is no bash.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(rename = "command", with = "Option<schema::Text>")
+    )]
+    pub is_command_line: bool,
     /// The timeout in milliseconds, from the request on, including the wait for earlier commands of
     /// its session. Then the command's whole process tree is ended, with exit code 124.
     #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
@@ -42,6 +72,28 @@ pub struct ExecRequest {
     /// ended.
     #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub detached: bool,
+    /// The milliseconds for which the command of `POST …/exec` continues after its client has
+    /// disconnected, unless a client attaches to it again. Default: 0. `detached`: no limit.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(max = u64::MAX)))]
+    pub linger_ms: u64,
+    /// The id of the process: 1 to 128 characters of `a-zA-Z0-9._-`, without `..`. Absent: a random
+    /// one. The same request with the same id starts nothing again.
+    pub id: Option<ProcessId>,
+    /// Whether the id may be that of a process that has ended, which is then forgotten. Default:
+    /// false.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
+    pub replace: bool,
+    /// Whether the standard input stays open behind `stdin`, for `POST …/stdin` and `attach`.
+    /// Default: false.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
+    pub stdin_open: bool,
+    /// The bytes of output that the log keeps of the beginning, and again of the end. Default: 1
+    /// MiB.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(max = MAX_LOG_BYTES)))]
+    pub log_bytes: u64,
+    /// Whether the running process keeps its sandbox awake. Default: true.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
+    pub keep_awake: bool,
 }
 
 impl ExecRequest {
@@ -52,8 +104,11 @@ impl ExecRequest {
     /// 400, or 403 for a `cwd` outside the workspace: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
         let fields = json::object(body)?;
+        let flag = |name: &str, default: bool| json::flag(&fields, name, default);
+        let (argv, is_command_line) = program(&fields)?;
         Ok(Self {
-            argv: argv(&fields)?,
+            argv,
+            is_command_line,
             timeout_ms: field(&fields, "timeout_ms").map(timeout_ms).transpose()?,
             cwd: field(&fields, "cwd").map(cwd).transpose()?,
             env: field(&fields, "env").map(env).transpose()?.unwrap_or_default(),
@@ -61,10 +116,13 @@ impl ExecRequest {
                 .map(stdin)
                 .transpose()?
                 .filter(|bytes| !bytes.is_empty()),
-            detached: field(&fields, "detached")
-                .map(detached)
-                .transpose()?
-                .unwrap_or_default(),
+            detached: flag("detached", false)?,
+            linger_ms: natural(&fields, "linger_ms", 0..=u64::MAX)?.unwrap_or(0),
+            id: field(&fields, "id").map(process_id).transpose()?,
+            replace: flag("replace", false)?,
+            stdin_open: flag("stdin_open", false)?,
+            log_bytes: natural(&fields, "log_bytes", 0..=MAX_LOG_BYTES)?.unwrap_or(DEFAULT_LOG_BYTES),
+            keep_awake: flag("keep_awake", true)?,
         })
     }
 
@@ -76,6 +134,19 @@ impl ExecRequest {
     /// The errors of [`Self::parse`].
     pub fn check(body: &[u8]) -> Result<(), Invalid> {
         check::check(body)
+    }
+}
+
+/// The arguments, and whether they are of a command line.
+fn program(fields: &Map<String, Value>) -> Result<(Vec<String>, bool), Invalid> {
+    match (field(fields, "argv"), field(fields, "command")) {
+        (Some(_), Some(_)) => Err(Invalid::request("argv and command cannot both be set")),
+        (_, None) => Ok((argv(fields)?, false)),
+        (None, Some(Value::String(line))) if line.contains('\0') => {
+            Err(Invalid::request("command must not contain NUL"))
+        }
+        (None, Some(Value::String(line))) => Ok((vec!["bash".into(), "-c".into(), line.clone()], true)),
+        (None, Some(_)) => Err(Invalid::request("command must be a string")),
     }
 }
 
@@ -96,14 +167,17 @@ fn argv(fields: &Map<String, Value>) -> Result<Vec<String>, Invalid> {
     items.iter().enumerate().map(text).collect()
 }
 
-fn timeout_ms(value: &Value) -> Result<NonZeroU64, Invalid> {
-    // Some JSON writers write the integer 1000 as 1000.0.
-    let whole = |f: f64| (f.fract() == 0.0 && f >= 1.0 && f < u64::MAX as f64).then_some(f as u64);
-    value
-        .as_u64()
-        .or_else(|| value.as_f64().and_then(whole))
+pub(crate) fn timeout_ms(value: &Value) -> Result<NonZeroU64, Invalid> {
+    whole(value)
         .and_then(NonZeroU64::new)
         .ok_or_else(|| Invalid::request("timeout_ms must be a positive integer"))
+}
+
+fn process_id(value: &Value) -> Result<ProcessId, Invalid> {
+    let id = value
+        .as_str()
+        .ok_or_else(|| Invalid::request("id must be a string"))?;
+    ProcessId::parse(id)
 }
 
 fn cwd(value: &Value) -> Result<WorkspacePath, Invalid> {
@@ -143,10 +217,63 @@ fn stdin(value: &Value) -> Result<Vec<u8>, Invalid> {
     }
 }
 
-fn detached(value: &Value) -> Result<bool, Invalid> {
-    value
-        .as_bool()
-        .ok_or_else(|| Invalid::request("detached must be a boolean"))
+/// The most bytes of the beginning, and again of the end, of each output in an [`ExecResult`].
+pub const RESULT_BYTES: usize = 512 * 1024;
+
+/// The answer of `POST …/exec` to a client that accepts only JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExecResult {
+    /// How the command ended.
+    #[serde(flatten)]
+    pub exit: Exit,
+    /// Its standard output: the first and the last 512 KiB.
+    pub stdout: OutputText,
+    /// Its standard error: the first and the last 512 KiB.
+    pub stderr: OutputText,
+    /// The id of its process.
+    #[serde(rename = "processId")]
+    pub process_id: String,
+    /// Whether bytes in the middle of `stdout` are missing.
+    #[serde(
+        rename = "stdoutTruncated",
+        default,
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub stdout_truncated: bool,
+    /// Whether bytes in the middle of `stderr` are missing.
+    #[serde(
+        rename = "stderrTruncated",
+        default,
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub stderr_truncated: bool,
+}
+
+/// Output as text, or as base64 if it is not UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum OutputText {
+    /// Text.
+    Text(String),
+    /// Bytes that are not UTF-8.
+    Bytes {
+        /// The bytes, as padded base64.
+        base64: String,
+    },
+}
+
+impl OutputText {
+    /// The output `bytes`.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(e) => Self::Bytes {
+                base64: STANDARD.encode(e.as_bytes()),
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +293,31 @@ mod tests {
             (None, None, false)
         );
         assert_eq!((request.env.len(), request.stdin), (0, None));
+        assert_eq!((request.id, request.linger_ms, request.replace), (None, 0, false));
+        assert_eq!(
+            (request.stdin_open, request.keep_awake, request.log_bytes),
+            (false, true, DEFAULT_LOG_BYTES)
+        );
+    }
+
+    #[test]
+    fn a_command_line_is_for_bash() {
+        let request = parse(
+            r#"{"command":"echo $HOME","id":"a.b-c_1","linger_ms":5,"replace":true,
+            "stdin_open":true,"log_bytes":0,"keep_awake":false}"#,
+        );
+        let request = request.unwrap();
+        assert_eq!(request.argv, ["bash", "-c", "echo $HOME"]);
+        assert!(request.is_command_line && request.replace && request.stdin_open && !request.keep_awake);
+        assert_eq!(request.id.unwrap().as_str(), "a.b-c_1");
+        assert_eq!((request.linger_ms, request.log_bytes), (5, 0));
+    }
+
+    #[test]
+    fn output_that_is_not_text_is_base64() {
+        let json = |bytes: &[u8]| serde_json::to_string(&OutputText::new(bytes.to_vec())).unwrap();
+        assert_eq!(json("é\n".as_bytes()), "\"é\\n\"");
+        assert_eq!(json(b"\xff"), r#"{"base64":"/w=="}"#);
     }
 
     #[test]
@@ -240,6 +392,14 @@ mod tests {
             (r#"{"argv":["a"],"stdin":"x"} x"#, 400, "Invalid JSON body"),
             (r#"{"argv":["\\\u0000"]}"#, 400, "argv[0]"),
             (r#"{"argv":["a"],"detached":"yes"}"#, 400, "detached"),
+            (r#"{"argv":["a"],"command":"b"}"#, 400, "argv and command"),
+            (r#"{"command":["b"]}"#, 400, "command must be"),
+            (r#"{"command":"\u0000"}"#, 400, "command must not"),
+            (r#"{"argv":["a"],"id":5}"#, 400, "id must be"),
+            (r#"{"argv":["a"],"id":"a/b"}"#, 400, "process ID"),
+            (r#"{"argv":["a"],"linger_ms":-1}"#, 400, "linger_ms"),
+            (r#"{"argv":["a"],"log_bytes":16777217}"#, 400, "log_bytes"),
+            (r#"{"argv":["a"],"keep_awake":1}"#, 400, "keep_awake"),
         ] {
             let (got, message) = parse(body).unwrap_err();
             assert_eq!(got, status, "{body}: {message}");

@@ -1,37 +1,44 @@
-//! The query of `PUT …/file/{path}`.
+//! Files: paths, entries, and the requests that read and change them.
 
-use crate::Invalid;
+mod change;
+mod directory;
+mod edit;
+mod entry;
+mod mode;
+mod path;
+mod search;
+mod watch;
+mod write;
 
-/// The checked query of an upload. Parameters that it does not know are ignored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WriteOptions {
-    /// Writes into the existing file, which keeps its inode, instead of renaming a new one over it.
-    pub in_place: bool,
-}
+pub use change::{AttributesRequest, CopyRequest, MAX_BODY, MoveRequest, Transferred};
+pub use directory::{
+    DEFAULT_LIMIT, DirectoryCreated, DirectoryPage, DirectoryQuery, ListingEnd, MAX_DEPTH, MAX_LIMIT,
+};
+pub use edit::{
+    Edit, EditMismatch, EditMismatchError, EditRequest, Edited, EditedFile, FileEdits, MAX_EDIT_BODY,
+    MAX_EDITS,
+};
+pub use entry::{Entry, EntryType};
+pub use mode::FileMode;
+pub use path::{FilePath, FileRoots};
+pub use search::{
+    DEFAULT_RESULTS, MAX_LINE, MAX_SEARCH_BODY, SearchEnd, SearchMatch, SearchRequest, SearchResult,
+};
+pub use watch::{ChangeStatus, Changes, KEPT_EVENTS, WatchEvent, WatchEventType, WatchQuery, changes_since};
+pub use write::WriteOptions;
 
-impl WriteOptions {
-    /// Parses a query without its `?`: `in_place=true` or `in_place=false`, optional.
-    ///
-    /// # Errors
-    ///
-    /// 400 for another value.
-    pub fn from_query(query: &str) -> Result<Self, Invalid> {
-        let mut options = Self::default();
-        for parameter in query.split('&') {
-            if let Some(value) = parameter.strip_prefix("in_place=") {
-                options.in_place = value
-                    .parse()
-                    .map_err(|_| Invalid::request("in_place must be true or false"))?;
-            }
-        }
-        Ok(options)
-    }
+/// The media type of JSON values, one a line.
+pub const NDJSON: &str = "application/x-ndjson";
 
-    /// The suffix of the path in a URL; [`WriteOptions::from_query`] reads it back. Empty for the
-    /// defaults.
-    pub fn to_suffix(self) -> &'static str {
-        if self.in_place { "?in_place=true" } else { "" }
-    }
+/// The longest glob, in bytes.
+pub const MAX_GLOB: usize = 4096;
+
+/// Whether the value of an `Accept` header asks for [`NDJSON`].
+pub fn accepts_ndjson(accept: &str) -> bool {
+    accept.split(',').any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case(NDJSON)
+    })
 }
 
 #[cfg(test)]
@@ -39,26 +46,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_query_is_read_and_written() {
-        for (query, in_place, suffix) in [
-            ("", false, ""),
-            ("a=b", false, ""),
-            ("in_place=false", false, ""),
-            ("a=b&in_place=true", true, "?in_place=true"),
+    fn only_a_client_that_names_it_gets_ndjson() {
+        for (accept, accepted) in [
+            ("application/x-ndjson", true),
+            ("application/json;q=0.5, Application/X-NDJSON ; q=1", true),
+            ("*/*", false),
+            ("application/json", false),
+            ("", false),
         ] {
-            let options = WriteOptions::from_query(query).unwrap();
-            assert_eq!(
-                (options.in_place, options.to_suffix()),
-                (in_place, suffix),
-                "{query}"
-            );
-        }
-        for query in ["in_place=", "in_place=1", "in_place=TRUE"] {
-            assert_eq!(
-                WriteOptions::from_query(query).unwrap_err().status(),
-                400,
-                "{query}"
-            );
+            assert_eq!(accepts_ndjson(accept), accepted, "{accept}");
         }
     }
 }

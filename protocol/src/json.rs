@@ -1,6 +1,7 @@
 //! JSON bodies of requests.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
@@ -34,6 +35,46 @@ pub(crate) fn optional_object(body: &[u8]) -> Result<Map<String, Value>, Invalid
 /// A field, unless it is absent or `null`.
 pub(crate) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())
+}
+
+/// The field `name`, which must be a string.
+pub(crate) fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, Invalid> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        _ => Err(Invalid::request(format!("{name} must be a string"))),
+    };
+    field(fields, name).map(text).transpose()
+}
+
+/// The field `name`: a boolean, or `default` if it is absent. Errors: 400.
+pub(crate) fn flag(fields: &Map<String, Value>, name: &str, default: bool) -> Result<bool, Invalid> {
+    field(fields, name).map_or(Ok(default), |value| {
+        value
+            .as_bool()
+            .ok_or_else(|| Invalid::request(format!("{name} must be a boolean")))
+    })
+}
+
+/// A whole number. Some JSON writers write the integer 1000 as 1000.0.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    let whole = |f: f64| (f.fract() == 0.0 && f >= 0.0 && f < u64::MAX as f64).then_some(f as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(whole))
+}
+
+/// The field `name`, a whole number within `range`.
+pub(crate) fn natural(
+    fields: &Map<String, Value>,
+    name: &str,
+    range: RangeInclusive<u64>,
+) -> Result<Option<u64>, Invalid> {
+    let number = |value| {
+        let number = whole(value).filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (first, last) = (range.start(), range.end());
+            Invalid::request(format!("{name} must be a whole number from {first} to {last}"))
+        })
+    };
+    field(fields, name).map(number).transpose()
 }
 
 pub(crate) fn invalid(why: impl Display) -> Invalid {

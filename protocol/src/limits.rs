@@ -93,6 +93,14 @@ limits! {
     max_terminals = "SANDBOX_MAX_TERMINALS", 128, 1..=10_000;
     /// Archives of the workspace that are made or unpacked at a time.
     max_archives = "SANDBOX_MAX_ARCHIVES", 16, 1..=1000;
+    /// Requests at a time that walk through trees of files.
+    max_file_walks = "SANDBOX_MAX_FILE_WALKS", 64, 1..=1000;
+    /// Searches at a time, each with some threads.
+    max_searches = "SANDBOX_MAX_SEARCHES", 8, 1..=1000;
+    /// Watches of files at a time.
+    max_watches = "SANDBOX_MAX_WATCHES", 64, 1..=1000;
+    /// Directories that all watches together watch.
+    max_watched_directories = "SANDBOX_MAX_WATCHED_DIRECTORIES", 65_536, 1..=10_000_000;
     /// Buckets that are mounted at a time.
     max_mounts = "SANDBOX_MAX_MOUNTS", 16, 1..=1000;
     /// Tunnels at a time.

@@ -26,6 +26,9 @@ pub struct Start {
     /// The environment of `sandboxd`, without the boot id.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Whether the sandbox has no network.
+    #[serde(default)]
+    pub offline: bool,
 }
 
 /// The state of a sandbox.
@@ -45,6 +48,10 @@ pub struct Boot {
     pub boot_id: String,
     /// Its TCP address on this machine, `127.0.0.1:PORT`.
     pub address: String,
+    /// The origin at which the sandbox reaches [`crate::s3::path`] of its own object, and nothing
+    /// else. `None`: it cannot mount buckets that the object serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_origin: Option<String>,
 }
 
 /// The path of a sandbox below the runtime's URL.
@@ -61,21 +68,23 @@ mod tests {
         let start = Start {
             boot_id: "b".into(),
             env: [("A".to_owned(), "1".to_owned())].into(),
+            offline: true,
         };
         assert_eq!(
             serde_json::to_string(&start).unwrap(),
-            r#"{"boot_id":"b","env":{"A":"1"}}"#
+            r#"{"boot_id":"b","env":{"A":"1"},"offline":true}"#
         );
         let running = Status {
             running: Some(Boot {
                 boot_id: "b".into(),
                 address: "127.0.0.1:9".into(),
+                s3_origin: Some("http://127.0.0.1:8".into()),
             }),
             last_exit: None,
         };
         assert_eq!(
             serde_json::to_string(&running).unwrap(),
-            r#"{"running":{"boot_id":"b","address":"127.0.0.1:9"}}"#
+            r#"{"running":{"boot_id":"b","address":"127.0.0.1:9","s3_origin":"http://127.0.0.1:8"}}"#
         );
         let ended: Status = serde_json::from_str(r#"{"running":null,"last_exit":"signal 9"}"#).unwrap();
         assert_eq!(

@@ -15,14 +15,28 @@ pub enum ObjectCall {
     /// Mount a bucket that the object itself serves to the sandbox: a [`crate::MountRequest`] that
     /// [`is_proxied`](crate::MountRequest::is_proxied). Answer: that of `sandboxd`.
     Mount,
+    /// The [`crate::sandbox::SandboxInfo`] of the sandbox; 404 for one that never was. Starts nothing.
+    Info,
+    /// Change the settings: a [`crate::sandbox::SettingsPatch`]. Starts nothing. Answer: the
+    /// [`crate::sandbox::SandboxInfo`].
+    Configure,
+    /// Put the sandbox to sleep if it runs. Answer: 204.
+    Stop,
+    /// Start the sandbox if it does not run. Answer: the [`crate::sandbox::SandboxInfo`].
+    Start,
 }
 
-/// Request header on [`ObjectCall::Mount`]: scheme and authority of the Worker, for a sandbox on
-/// this machine.
-pub const ORIGIN_HEADER: &str = "sandbox-bridge-origin";
-
 impl ObjectCall {
-    const ALL: [Self; 4] = [Self::Running, Self::Destroy, Self::Warm, Self::Mount];
+    const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Destroy,
+        Self::Warm,
+        Self::Mount,
+        Self::Info,
+        Self::Configure,
+        Self::Stop,
+        Self::Start,
+    ];
 
     /// The path of the request.
     pub fn path(self) -> &'static str {
@@ -31,6 +45,10 @@ impl ObjectCall {
             Self::Destroy => "/object/destroy",
             Self::Warm => "/object/warm",
             Self::Mount => "/object/mount",
+            Self::Info => "/object/info",
+            Self::Configure => "/object/configure",
+            Self::Stop => "/object/stop",
+            Self::Start => "/object/start",
         }
     }
 

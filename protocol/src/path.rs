@@ -66,32 +66,17 @@ impl WorkspacePath {
     /// 400 when empty, or with an encoded NUL, a broken escape or bytes that are not UTF-8; 403
     /// when it leads out of the workspace.
     pub fn from_url(encoded: &str) -> Result<Self, Invalid> {
-        let path = decode(encoded)?;
-        if path.split('/').all(str::is_empty) {
-            return Err(Invalid::request("file path must not be empty"));
-        }
+        let path = decode_path(encoded)?;
         Self::normalise("path", path.split('/'))
     }
 
     fn normalise<'a>(field: &str, segments: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
-        let mut names: Vec<&str> = Vec::new();
-        for segment in segments {
-            if segment.contains('\0') {
-                return Err(Invalid::request(format!("{field} must not contain NUL")));
-            }
-            match segment {
-                "" | "." => {}
-                // POSIX: the parent of the root is the root.
-                ".." => drop(names.pop()),
-                name => names.push(name),
-            }
+        let path = normalise(field, segments)?;
+        if is_within(&path, WORKSPACE) {
+            Ok(Self(path))
+        } else {
+            Err(outside(field, WORKSPACE))
         }
-        if names.first() != Some(&"workspace") {
-            return Err(Invalid::outside(format!(
-                "{field} must resolve to a location within {WORKSPACE}"
-            )));
-        }
-        Ok(Self(format!("/{}", names.join("/"))))
     }
 
     /// The absolute path, `/workspace/…`.
@@ -101,9 +86,7 @@ impl WorkspacePath {
 
     /// The path relative to the workspace; empty for the workspace itself.
     pub fn relative(&self) -> &str {
-        self.0
-            .strip_prefix(WORKSPACE)
-            .map_or("", |rest| rest.trim_start_matches('/'))
+        below(&self.0, WORKSPACE)
     }
 
     /// Whether this is the workspace itself.
@@ -113,7 +96,7 @@ impl WorkspacePath {
 
     /// The form that [`WorkspacePath::from_url`] reads back: percent-encoded, no leading slash.
     pub fn to_url(&self) -> String {
-        utf8_percent_encode(self.0.trim_start_matches('/'), ESCAPED).to_string()
+        to_url(&self.0)
     }
 }
 
@@ -121,6 +104,54 @@ impl fmt::Display for WorkspacePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// An absolute path of these segments, without `.`, `..` and empty ones. Errors: 400 for a NUL.
+pub(crate) fn normalise<'a>(field: &str, segments: impl Iterator<Item = &'a str>) -> Result<String, Invalid> {
+    let mut names: Vec<&str> = Vec::new();
+    for segment in segments {
+        if segment.contains('\0') {
+            return Err(Invalid::request(format!("{field} must not contain NUL")));
+        }
+        match segment {
+            "" | "." => {}
+            // POSIX: the parent of the root is the root.
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    Ok(format!("/{}", names.join("/")))
+}
+
+/// Whether a normalised path is `directory` or below it.
+pub(crate) fn is_within(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The part of a normalised path below `directory`, which it is within; empty for that itself.
+pub(crate) fn below<'p>(path: &'p str, directory: &str) -> &'p str {
+    let rest = path.strip_prefix(directory);
+    rest.map_or("", |rest| rest.trim_start_matches('/'))
+}
+
+/// The error for a path that leads out of `directories`.
+pub(crate) fn outside(field: &str, directories: &str) -> Invalid {
+    Invalid::outside(format!("{field} must resolve to a location within {directories}"))
+}
+
+/// The form of an absolute path that [`decode_path`] reads back: percent-encoded, no leading slash.
+pub(crate) fn to_url(path: &str) -> String {
+    utf8_percent_encode(path.trim_start_matches('/'), ESCAPED).to_string()
+}
+
+/// Decodes a path in a URL. Errors: those of [`decode`], and 400 when it is empty.
+pub(crate) fn decode_path(encoded: &str) -> Result<Cow<'_, str>, Invalid> {
+    let path = decode(encoded)?;
+    if path.split('/').all(str::is_empty) {
+        return Err(Invalid::request("file path must not be empty"));
+    }
+    Ok(path)
 }
 
 /// Decodes a percent-encoded path.

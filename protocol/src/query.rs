@@ -1,5 +1,7 @@
 //! The parameters of a URL's query.
 
+use std::ops::RangeInclusive;
+
 use percent_encoding::percent_decode_str;
 
 use crate::Invalid;
@@ -13,13 +15,57 @@ use crate::Invalid;
 ///
 /// 400 when its value is not UTF-8.
 pub fn value(query: &str, name: &str) -> Result<Option<String>, Invalid> {
-    let mut parameters = query
+    parameters(query, name).next().transpose()
+}
+
+/// The values of every parameter called `name`, as those of [`value`].
+///
+/// # Errors
+///
+/// 400 when one is not UTF-8.
+pub fn values(query: &str, name: &str) -> Result<Vec<String>, Invalid> {
+    parameters(query, name).collect()
+}
+
+fn parameters<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = Result<String, Invalid>> + 'q {
+    query
         .split('&')
-        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
-    let Some((_, value)) = parameters.find(|(found, _)| *found == name) else {
-        return Ok(None);
+        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+        .filter(move |(found, _)| *found == name)
+        .map(move |(_, value)| decode(name, value))
+}
+
+/// The parameter `name`: `true` or `false`; false when it is absent.
+///
+/// # Errors
+///
+/// 400 for another value.
+pub fn flag(text: &str, name: &str) -> Result<bool, Invalid> {
+    match value(text, name)?.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true" | "") => Ok(true),
+        Some(_) => Err(Invalid::request(format!("{name} must be true or false"))),
+    }
+}
+
+/// The parameter `name`, a whole number within `range`.
+///
+/// # Errors
+///
+/// 400 for another value.
+pub(crate) fn natural(
+    query: &str,
+    name: &str,
+    range: RangeInclusive<usize>,
+) -> Result<Option<usize>, Invalid> {
+    let number = |text: String| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (first, last) = (range.start(), range.end());
+            Invalid::request(format!("{name} must be a whole number from {first} to {last}"))
+        })
     };
-    decode(name, value).map(Some)
+    value(query, name)?.map(number).transpose()
 }
 
 /// The decoded value of the parameter `name`. Errors: 400 when it is not UTF-8.

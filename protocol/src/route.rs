@@ -1,6 +1,8 @@
 //! The table of routes: every operation of the API, once. The Worker's router with its 405s, the
 //! pattern on its log lines, the OpenAPI document and the tests take them from here.
 
+use crate::token::Scope;
+
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names of HTTP")]
@@ -9,6 +11,7 @@ pub enum Method {
     Head,
     Put,
     Post,
+    Patch,
     Delete,
     /// Every method: the operation itself tells them apart.
     Any,
@@ -22,6 +25,7 @@ impl Method {
             Self::Head => "HEAD",
             Self::Put => "PUT",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Any => "*",
         }
@@ -38,10 +42,41 @@ impl Method {
 pub enum Access {
     /// Everybody.
     Open,
-    /// Clients that send the deployment's key.
+    /// Clients that send a key of the deployment.
     Key,
+    /// Also clients with a token, whatever its scopes are.
+    Token,
+    /// Also clients with a token of the scope `exec`.
+    Exec,
+    /// Also clients with a token of the scope `files:read`.
+    FilesRead,
+    /// Also clients with a token of the scope `files:write`.
+    FilesWrite,
+    /// Also clients with a token of the scope `ports`.
+    Ports,
+    /// Also clients with a token of the scope `manage`.
+    Manage,
     /// The s3fs of a sandbox, by the token of a mount. It is not in the document.
     MountToken,
+}
+
+impl Access {
+    /// Whether a client needs a key or a token.
+    pub fn is_guarded(self) -> bool {
+        !matches!(self, Self::Open | Self::MountToken)
+    }
+
+    /// The scope that suffices, if there is one.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Exec => Some(Scope::Exec),
+            Self::FilesRead => Some(Scope::FilesRead),
+            Self::FilesWrite => Some(Scope::FilesWrite),
+            Self::Ports => Some(Scope::Ports),
+            Self::Manage => Some(Scope::Manage),
+            Self::Open | Self::Key | Self::Token | Self::MountToken => None,
+        }
+    }
 }
 
 /// The part of a sandbox that an operation needs.
@@ -66,7 +101,8 @@ pub struct Route {
     pub operation_id: &'static str,
     /// Its method.
     pub method: Method,
-    /// Its path, with `{name}` for a parameter. The last parameter takes the rest of the path.
+    /// Its path, with `{name}` for a parameter. A last parameter that is no id takes the rest of the
+    /// path.
     pub pattern: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -108,29 +144,63 @@ routes! {
     HealthCheck       "healthCheck"       Get    "/health"                           Open Nothing;
     HeadHealth        "headHealth"        Head   "/health"                           Open Nothing;
     ExplorerFile      "getExplorerFile"   Get    "/explorer/{file}"                  Open Nothing;
-    GetOpenApiSchema  "getOpenApiSchema"  Get    "/v1/openapi.json"                  Key Nothing;
-    OpenExplorer      "openExplorer"      Get    "/v1/openapi.html"                  Key Nothing;
-    OpenExplorerShort "openExplorerShort" Get    "/v1/openapi"                       Key Nothing;
-    GetPoolStats      "getPoolStats"      Get    "/v1/pool/stats"                    Key Nothing;
-    PrimePool         "primePool"         Post   "/v1/pool/prime"                    Key Nothing;
-    ShutdownPrewarmed "shutdownPrewarmed" Post   "/v1/pool/shutdown-prewarmed"       Key Nothing;
-    CreateSandbox     "createSandbox"     Post   "/v1/sandbox"                       Key Nothing;
-    DeleteSandbox     "deleteSandbox"     Delete "/v1/sandbox/{id}"                  Key Object;
-    IsSandboxRunning  "isSandboxRunning"  Get    "/v1/sandbox/{id}/running"          Key Object;
-    ExecCommand       "execCommand"       Post   "/v1/sandbox/{id}/exec"             Key Started;
-    PtyTerminal       "ptyTerminal"       Get    "/v1/sandbox/{id}/pty"              Key Started;
-    CreateSession     "createSession"     Post   "/v1/sandbox/{id}/session"          Key Started;
-    DeleteSession     "deleteSession"     Delete "/v1/sandbox/{id}/session/{sid}"    Key Running;
-    ReadFile          "readFile"          Get    "/v1/sandbox/{id}/file/{path}"      Key Started;
-    HeadFile          "headFile"          Head   "/v1/sandbox/{id}/file/{path}"      Key Started;
-    WriteFile         "writeFile"         Put    "/v1/sandbox/{id}/file/{path}"      Key Started;
-    DownloadWorkspace "downloadWorkspace" Get    "/v1/sandbox/{id}/persist"          Key Started;
-    PersistWorkspace  "persistWorkspace"  Post   "/v1/sandbox/{id}/persist"          Key Started;
-    HydrateWorkspace  "hydrateWorkspace"  Post   "/v1/sandbox/{id}/hydrate"          Key Started;
-    MountBucket       "mountBucket"       Post   "/v1/sandbox/{id}/mount"            Key Started;
-    UnmountBucket     "unmountBucket"     Post   "/v1/sandbox/{id}/unmount"          Key Running;
-    CreateTunnel      "createTunnel"      Post   "/v1/sandbox/{id}/tunnel/{port}"    Key Started;
-    DeleteTunnel      "deleteTunnel"      Delete "/v1/sandbox/{id}/tunnel/{port}"    Key Running;
+    GetOpenApiSchema  "getOpenApiSchema"  Get    "/v1/openapi.json"                  Token Nothing;
+    OpenExplorer      "openExplorer"      Get    "/v1/openapi.html"                  Token Nothing;
+    OpenExplorerShort "openExplorerShort" Get    "/v1/openapi"                       Token Nothing;
+    GetPoolStats      "getPoolStats"      Get    "/v1/pool/stats"                    Manage Nothing;
+    PrimePool         "primePool"         Post   "/v1/pool/prime"                    Manage Nothing;
+    ShutdownPrewarmed "shutdownPrewarmed" Post   "/v1/pool/shutdown-prewarmed"       Manage Nothing;
+    CreateSandbox     "createSandbox"     Post   "/v1/sandbox"                       Manage Nothing;
+    ListSandboxes     "listSandboxes"     Get    "/v1/sandbox"                       Manage Nothing;
+    GetSandbox        "getSandbox"        Get    "/v1/sandbox/{id}"                  Token Object;
+    UpdateSandbox     "updateSandbox"     Patch  "/v1/sandbox/{id}"                  Manage Object;
+    DeleteSandbox     "deleteSandbox"     Delete "/v1/sandbox/{id}"                  Manage Object;
+    IsSandboxRunning  "isSandboxRunning"  Get    "/v1/sandbox/{id}/running"          Token Object;
+    StopSandbox       "stopSandbox"       Post   "/v1/sandbox/{id}/stop"             Manage Object;
+    StartSandbox      "startSandbox"      Post   "/v1/sandbox/{id}/start"            Manage Started;
+    ExecCommand       "execCommand"       Post   "/v1/sandbox/{id}/exec"             Exec Started;
+    StartProcess      "startProcess"      Post   "/v1/sandbox/{id}/process"          Exec Started;
+    ListProcesses     "listProcesses"     Get    "/v1/sandbox/{id}/process"          Exec Running;
+    EndProcesses      "endProcesses"      Delete "/v1/sandbox/{id}/process"          Exec Running;
+    GetProcess        "getProcess"        Get    "/v1/sandbox/{id}/process/{pid}"    Exec Running;
+    EndProcess        "endProcess"        Delete "/v1/sandbox/{id}/process/{pid}"    Exec Running;
+    GetProcessLog     "getProcessLog"     Get    "/v1/sandbox/{id}/process/{pid}/log" Exec Running;
+    WriteProcessStdin "writeProcessStdin" Post   "/v1/sandbox/{id}/process/{pid}/stdin" Exec Running;
+    AttachProcess     "attachProcess"     Get    "/v1/sandbox/{id}/process/{pid}/attach" Exec Running;
+    SignalProcess     "signalProcess"     Post   "/v1/sandbox/{id}/process/{pid}/signal" Exec Running;
+    WaitForProcess    "waitForProcess"    Post   "/v1/sandbox/{id}/process/{pid}/wait" Exec Running;
+    PtyTerminal       "ptyTerminal"       Get    "/v1/sandbox/{id}/pty"              Exec Started;
+    CreateSession     "createSession"     Post   "/v1/sandbox/{id}/session"          Exec Started;
+    DeleteSession     "deleteSession"     Delete "/v1/sandbox/{id}/session/{sid}"    Exec Running;
+    ReadFile          "readFile"          Get    "/v1/sandbox/{id}/file/{path}"      FilesRead Started;
+    HeadFile          "headFile"          Head   "/v1/sandbox/{id}/file/{path}"      FilesRead Started;
+    WriteFile         "writeFile"         Put    "/v1/sandbox/{id}/file/{path}"      FilesWrite Started;
+    DeleteFile        "deleteFile"        Delete "/v1/sandbox/{id}/file/{path}"      FilesWrite Running;
+    SetFileAttributes "setFileAttributes" Patch  "/v1/sandbox/{id}/file/{path}"      FilesWrite Started;
+    ListDirectory     "listDirectory"     Get    "/v1/sandbox/{id}/directory/{path}" FilesRead Running;
+    CreateDirectory   "createDirectory"   Put    "/v1/sandbox/{id}/directory/{path}" FilesWrite Started;
+    StatFile          "statFile"          Get    "/v1/sandbox/{id}/stat/{path}"      FilesRead Running;
+    MoveFile          "moveFile"          Post   "/v1/sandbox/{id}/move"             FilesWrite Started;
+    CopyFile          "copyFile"          Post   "/v1/sandbox/{id}/copy"             FilesWrite Started;
+    EditFiles         "editFiles"         Post   "/v1/sandbox/{id}/edit"             FilesWrite Started;
+    SearchFiles       "searchFiles"       Post   "/v1/sandbox/{id}/search"           FilesRead Running;
+    WatchFiles        "watchFiles"        Get    "/v1/sandbox/{id}/watch/{path}"     FilesRead Running;
+    GetChanges        "getChanges"        Get    "/v1/sandbox/{id}/changes/{path}"   FilesRead Running;
+    DownloadWorkspace "downloadWorkspace" Get    "/v1/sandbox/{id}/persist"          FilesRead Started;
+    PersistWorkspace  "persistWorkspace"  Post   "/v1/sandbox/{id}/persist"          FilesRead Started;
+    HydrateWorkspace  "hydrateWorkspace"  Post   "/v1/sandbox/{id}/hydrate"          FilesWrite Started;
+    GitCheckout       "gitCheckout"       Post   "/v1/sandbox/{id}/git/checkout"     Exec Started;
+    MountBucket       "mountBucket"       Post   "/v1/sandbox/{id}/mount"            Manage Started;
+    UnmountBucket     "unmountBucket"     Post   "/v1/sandbox/{id}/unmount"          Manage Running;
+    CreateTunnel      "createTunnel"      Post   "/v1/sandbox/{id}/tunnel/{port}"    Ports Started;
+    DeleteTunnel      "deleteTunnel"      Delete "/v1/sandbox/{id}/tunnel/{port}"    Ports Running;
+    ListPorts         "listPorts"         Get    "/v1/sandbox/{id}/port"             Ports Running;
+    WaitForPort       "waitForPort"       Post   "/v1/sandbox/{id}/port/{port}/wait" Ports Running;
+    ProxyPort         "proxyPort"         Any    "/v1/sandbox/{id}/port/{port}/{path}" Ports Running;
+    ExposePort        "exposePort"        Put    "/v1/sandbox/{id}/port/{port}"      Ports Object;
+    UnexposePort      "unexposePort"      Delete "/v1/sandbox/{id}/port/{port}"      Ports Object;
+    ConnectTcp        "connectTcp"        Get    "/v1/sandbox/{id}/tcp/{port}"       Ports Running;
+    CreateToken       "createToken"       Post   "/v1/token"                         Key Nothing;
     MountS3           "mountS3"           Any    "/v1/sandbox/{id}/s3/{path}"        MountToken Running;
 }
 
@@ -162,15 +232,25 @@ impl Found<'_> {
     }
 }
 
-/// Finds a raw (percent-encoded) path without a query in the table.
-pub fn find(path: &str) -> Option<Found<'_>> {
+/// Finds a raw (percent-encoded) path without a query in the table: the first pattern that it has
+/// and that takes the method, or else the first that it has.
+pub fn find<'p>(method: &str, path: &'p str) -> Option<Found<'p>> {
+    let takes = |found: &Found<'_>| found.routes().any(|route| route.method.takes(method));
+    found(path).find(takes).or_else(|| found(path).next())
+}
+
+/// The patterns of a path, in the order of the table.
+fn found(path: &str) -> impl Iterator<Item = Found<'_>> {
     let aliases = ALIASES.iter().map(|(alias, pattern)| (*alias, *pattern));
     let patterns = ROUTES.iter().map(|route| (route.pattern, route.pattern));
-    aliases.chain(patterns).find_map(|(at, pattern)| {
+    aliases.chain(patterns).filter_map(move |(at, pattern)| {
         let parameters = parameters(at, path)?;
         Some(Found { pattern, parameters })
     })
 }
+
+/// The parameters of one segment, wherever they stand.
+const IDS: [&str; 2] = ["id", "pid"];
 
 /// The parameters of a path that has this pattern. An id is one segment, and so is every parameter
 /// but the last.
@@ -180,7 +260,7 @@ fn parameters<'p>(mut pattern: &'static str, mut path: &'p str) -> Option<Vec<(&
         let (name, rest) = rest.split_once('}')?;
         path = path.strip_prefix(literal)?;
         let end = match path.find('/') {
-            Some(end) if !rest.is_empty() || name == "id" => end,
+            Some(end) if !rest.is_empty() || IDS.contains(&name) => end,
             _ => path.len(),
         };
         let (value, after) = path.split_at(end);
@@ -196,8 +276,8 @@ mod tests {
 
     use super::*;
 
-    fn found(path: &str) -> Option<(&'static str, Vec<&str>)> {
-        let found = find(path)?;
+    fn first(path: &str) -> Option<(&'static str, Vec<&str>)> {
+        let found = find("GET", path)?;
         let values = found.parameters.iter().map(|(_, value)| *value);
         Some((found.pattern, values.collect()))
     }
@@ -206,7 +286,7 @@ mod tests {
     fn every_route_is_found_by_a_path_of_its_pattern() {
         for route in ROUTES {
             let path: String = route.pattern.split(['{', '}']).collect();
-            let found = find(&path).unwrap();
+            let found = find(route.method.as_str(), &path).unwrap();
             assert!(found.routes().any(|other| other == route), "{path}");
             for (name, value) in found.parameters {
                 assert_eq!(name, value);
@@ -252,17 +332,58 @@ mod tests {
                 "/v1/sandbox/a/tunnel/",
                 Some(("/v1/sandbox/{id}/tunnel/{port}", vec!["a", ""])),
             ),
+            (
+                "/v1/sandbox/a/process",
+                Some(("/v1/sandbox/{id}/process", vec!["a"])),
+            ),
+            (
+                "/v1/sandbox/a/process/log",
+                Some(("/v1/sandbox/{id}/process/{pid}", vec!["a", "log"])),
+            ),
+            (
+                "/v1/sandbox/a/process/log/log",
+                Some(("/v1/sandbox/{id}/process/{pid}/log", vec!["a", "log"])),
+            ),
+            // Not the list: a `DELETE` would end all processes.
+            (
+                "/v1/sandbox/a/process/",
+                Some(("/v1/sandbox/{id}/process/{pid}", vec!["a", ""])),
+            ),
+            ("/v1/sandbox/a/process/b/c", None),
+            ("/v1/sandbox/a/process/b/c/log", None),
+            ("/v1/sandbox/a/process/b/log/", None),
             ("/v1/sandbox/a", Some(("/v1/sandbox/{id}", vec!["a"]))),
             ("/v1/sandbox/", Some(("/v1/sandbox", vec![]))),
             // A client turns "session/.." into this, which must not destroy a sandbox.
             ("/v1/sandbox/a/", None),
             ("/v1/sandbox/a/tunnel", None),
             ("/v1/sandbox/a/exec/", None),
+            (
+                "/v1/sandbox/a/port/80/",
+                Some(("/v1/sandbox/{id}/port/{port}/{path}", vec!["a", "80", ""])),
+            ),
+            (
+                "/v1/sandbox/a/port/80//../b",
+                Some(("/v1/sandbox/{id}/port/{port}/{path}", vec!["a", "80", "/../b"])),
+            ),
+            // A page of the server: only `POST` is the wait.
+            (
+                "/v1/sandbox/a/port/80/wait",
+                Some(("/v1/sandbox/{id}/port/{port}/{path}", vec!["a", "80", "wait"])),
+            ),
+            (
+                "/v1/sandbox/a/port/80",
+                Some(("/v1/sandbox/{id}/port/{port}", vec!["a", "80"])),
+            ),
+            (
+                "/v1/sandbox/a/tcp/80/",
+                Some(("/v1/sandbox/{id}/tcp/{port}", vec!["a", "80/"])),
+            ),
             ("/v1", None),
             ("/", None),
             ("", None),
         ] {
-            assert_eq!(found(path), expected, "{path}");
+            assert_eq!(first(path), expected, "{path}");
         }
     }
 }

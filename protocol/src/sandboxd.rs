@@ -1,8 +1,10 @@
 //! The paths, headers and variables of `sandboxd`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{PersistOptions, Port, SessionId, WorkspacePath};
+use crate::{FilePath, PersistOptions, Port, ProcessId, ServerPort, SessionId, preview};
 
 /// The port that `sandboxd` listens on inside its container. High, so that no user's program
 /// usually listens on it; below 32768, where the kernel's ports for outgoing connections begin; and
@@ -15,12 +17,39 @@ pub const FORMER_PORT: u16 = 3000;
 pub const HEALTH: &str = "/health";
 /// `GET`: [`crate::Activity`].
 pub const ACTIVITY: &str = "/activity";
+/// `GET`: the [`crate::sandbox::Status`].
+pub const STATUS: &str = "/status";
+/// `PUT` an [`Environment`]: every later command, process and terminal has these variables. 204.
+pub const ENVIRONMENT: &str = "/environment";
 /// `POST` an [`crate::ExecRequest`]: a stream of [`crate::Event`]s.
 pub const EXEC: &str = "/exec";
+/// `POST` an [`crate::ExecRequest`]: the [`crate::process::Process`]. `GET`: all of them. `DELETE`:
+/// ends all of them. On `/process/{pid}`: `GET`, `DELETE`; `GET` of `log` and `attach`; `POST` of
+/// `stdin`, `signal` and `wait`.
+pub const PROCESS: &str = "/process";
+/// `POST` a [`crate::CheckoutRequest`]: a [`crate::git::Checkout`], or a stream of [`crate::Event`]s.
+pub const GIT_CHECKOUT: &str = "/git/checkout";
 /// `POST` a [`crate::CreateSession`]; `DELETE` on `/session/{sid}`.
 pub const SESSION: &str = "/session";
-/// `GET`, `HEAD`, `PUT` on `/file/{path}`, the path as [`WorkspacePath::to_url`] writes it.
+/// `GET`, `HEAD`, `PUT`, `DELETE`, `PATCH` on `/file/{path}`, the path as [`FilePath::to_url`] writes
+/// it.
 pub const FILE: &str = "/file/";
+/// `GET` of a [`crate::file::DirectoryPage`] and `PUT` on `/directory/{path}`.
+pub const DIRECTORY: &str = "/directory/";
+/// `GET` of a [`crate::file::Entry`] on `/stat/{path}`.
+pub const STAT: &str = "/stat/";
+/// `POST` a [`crate::file::MoveRequest`].
+pub const MOVE: &str = "/move";
+/// `POST` a [`crate::file::CopyRequest`].
+pub const COPY: &str = "/copy";
+/// `POST` a [`crate::file::EditRequest`].
+pub const EDIT: &str = "/edit";
+/// `POST` a [`crate::file::SearchRequest`].
+pub const SEARCH: &str = "/search";
+/// `GET` on `/watch/{path}`: a stream of [`crate::file::WatchEvent`]s.
+pub const WATCH: &str = "/watch/";
+/// `GET` of [`crate::file::Changes`] on `/changes/{path}`.
+pub const CHANGES: &str = "/changes/";
 /// `POST` a [`crate::MountRequest`] with its endpoint and credentials: `{"ok":true}` once the
 /// bucket answers. With `credentialProxy` they are those of the Sandbox object: see [`crate::s3`].
 /// An older `sandboxd` answers 501.
@@ -30,6 +59,51 @@ pub const UNMOUNT: &str = "/unmount";
 
 /// `GET` with an upgrade to a WebSocket and a [`crate::PtyRequest`] as its query: a terminal.
 pub const PTY: &str = "/pty";
+
+/// The body of `PUT` on [`ENVIRONMENT`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The variables, over those of the image.
+    pub env: BTreeMap<String, String>,
+}
+
+/// The path of a process on `sandboxd`, or of a part of it: `part` is empty, or begins with `/`.
+pub fn process_url(id: &ProcessId, part: &str) -> String {
+    format!("{PROCESS}/{id}{part}")
+}
+
+/// Whether a path, without its query, is of a process that exists or of all of them. Starting one
+/// is not.
+pub fn is_of_processes(method: &str, path: &str) -> bool {
+    match path.strip_prefix(PROCESS) {
+        Some("") => method != "POST",
+        Some(rest) => rest.starts_with('/'),
+        None => false,
+    }
+}
+
+/// Whether a request reads or removes files, so that it starts no sandbox. `GET` of a file starts
+/// one, as in the first version of the API.
+pub fn is_of_existing_files(method: &str, path: &str) -> bool {
+    let is_below = |prefix: &str| path.starts_with(prefix);
+    match method {
+        "GET" => [DIRECTORY, STAT, WATCH, CHANGES].into_iter().any(is_below),
+        "POST" => path == SEARCH,
+        "DELETE" => is_below(FILE),
+        _ => false,
+    }
+}
+
+/// Whether a request changes files.
+pub fn is_change_of_files(path: &str) -> bool {
+    [FILE, DIRECTORY].iter().any(|prefix| path.starts_with(prefix)) || [MOVE, COPY, EDIT].contains(&path)
+}
+
+/// The process in a path that [`process_url`] wrote.
+pub fn process_id(path: &str) -> Option<ProcessId> {
+    let id = path.strip_prefix(PROCESS)?.strip_prefix('/')?;
+    ProcessId::parse(id.split('/').next()?).ok()
+}
 
 /// The path of a session on `sandboxd`.
 pub fn session_url(id: &SessionId) -> String {
@@ -43,7 +117,8 @@ pub fn session_id(path: &str) -> Option<SessionId> {
 
 /// `GET` or `POST` with the query of [`PersistOptions`]: the workspace as an archive.
 pub const PERSIST: &str = "/persist";
-/// `POST` an archive: it is unpacked over the workspace.
+/// `POST` an archive, with the query of [`crate::archive::archive_path`]: it is unpacked over that
+/// directory, or the workspace.
 pub const HYDRATE: &str = "/hydrate";
 
 /// The path and query that ask `sandboxd` for the workspace.
@@ -66,9 +141,65 @@ pub fn tunnel_port(path: &str) -> Option<Port> {
     Port::parse(path.strip_prefix(TUNNEL)?).ok()
 }
 
-/// The path of a file on `sandboxd`.
-pub fn file_url(path: &WorkspacePath) -> String {
-    format!("{FILE}{}", path.to_url())
+/// `GET`: an array of the ports on which processes listen. `POST` of a [`crate::port::PortWaitRequest`] on
+/// `/port/{port}`: the [`crate::port::PortWaitResult`].
+pub const PORT_PATH: &str = "/port";
+
+/// On `/proxy/{port}`: any request, for the HTTP server on that port. It has [`TARGET_HEADER`].
+pub const PROXY: &str = "/proxy/";
+
+/// On `/tcp/{port}`: `GET` with an upgrade to a WebSocket, which carries a TCP connection.
+pub const TCP: &str = "/tcp/";
+
+/// Headers of one connection (RFC 9110, section 7.6.1), besides those that `Connection` lists and
+/// `Upgrade`. No proxy forwards them.
+pub const CONNECTION_HEADERS: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+];
+
+/// Request header of the Worker on [`PROXY`]: the path and the query of the request for the server.
+/// In a URL, `..` would lead to other routes.
+pub const TARGET_HEADER: &str = "sandbox-proxy-target";
+
+/// The path of the wait for a port on `sandboxd`.
+pub fn port_wait_url(port: ServerPort) -> String {
+    format!("{PORT_PATH}/{port}")
+}
+
+/// The path of the HTTP server on a port.
+pub fn proxy_url(port: ServerPort) -> String {
+    format!("{PROXY}{port}")
+}
+
+/// The path of the TCP server on a port.
+pub fn tcp_url(port: ServerPort) -> String {
+    format!("{TCP}{port}")
+}
+
+/// Whether a path is of a server on a port, or of the ports: such a request starts no sandbox.
+pub fn is_of_ports(path: &str) -> bool {
+    path == PORT_PATH
+        || path
+            .strip_prefix(PORT_PATH)
+            .is_some_and(|rest| rest.starts_with('/'))
+        || is_of_server(path)
+}
+
+/// Whether a path is of a server on a port: what is sent there and answered is the server's.
+pub fn is_of_server(path: &str) -> bool {
+    [PROXY, TCP, preview::VISIT]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
+/// A path on `sandboxd` of an operation on a file: `prefix` is [`FILE`], [`DIRECTORY`] or [`STAT`].
+pub fn file_url(prefix: &str, path: &FilePath) -> String {
+    format!("{prefix}{}", path.to_url())
 }
 
 /// Response header on everything that comes from `sandboxd`: the id of its boot.
@@ -90,6 +221,8 @@ pub const SECRET_HEADER: &str = "sandbox-secret";
 pub const SECRET_ENV: &str = "SANDBOX_SECRET";
 /// Environment variable with the user that commands run as; absent: the user of `sandboxd`.
 pub const USER_ENV: &str = "SANDBOX_USER";
+/// Environment variable with the [`crate::FileRoots`]; absent: the workspace alone.
+pub const FILE_ROOTS_ENV: &str = "SANDBOX_FILE_ROOTS";
 /// Environment variable with the path of `cloudflared`; absent: it is looked for in the system's
 /// directories.
 pub const CLOUDFLARED_ENV: &str = "SANDBOX_CLOUDFLARED";
@@ -104,6 +237,7 @@ pub struct Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FileRoots;
 
     #[test]
     fn wire_form() {
@@ -112,20 +246,45 @@ mod tests {
             r#"{"ok":true}"#
         );
         assert_eq!(
-            persist_url(&PersistOptions::from_query("excludes=a/b,c").unwrap()),
+            persist_url(&PersistOptions::from_query("excludes=a/b,c", &FileRoots::default()).unwrap()),
             "/persist?format=tar&excludes=a%2Fb%2Cc"
         );
         assert_eq!(
-            file_url(&WorkspacePath::parse("path", "a b").unwrap()),
+            file_url(
+                FILE,
+                &FilePath::parse("path", "a b", &FileRoots::default()).unwrap()
+            ),
             "/file/workspace/a%20b"
         );
         let session = SessionId::parse("s.1").unwrap();
         assert_eq!(session_url(&session), "/session/s.1");
         assert_eq!(session_id("/session/s.1"), Some(session));
         assert_eq!((session_id("/session"), session_id("/exec")), (None, None));
+        let process = ProcessId::parse("p.1").unwrap();
+        assert_eq!(process_url(&process, "/log"), "/process/p.1/log");
+        for path in ["/process/p.1", "/process/p.1/log"] {
+            assert_eq!(process_id(path).as_ref(), Some(&process));
+            assert!(is_of_processes("POST", path));
+        }
+        assert_eq!((process_id("/process"), process_id("/exec")), (None, None));
+        assert!(is_of_processes("GET", "/process") && !is_of_processes("POST", "/process"));
         let port = Port::parse("8080").unwrap();
         assert_eq!(tunnel_url(port), "/tunnel/8080");
         assert_eq!(tunnel_port("/tunnel/8080"), Some(port));
+        let port = ServerPort::parse("80").unwrap();
+        for (path, is_server) in [
+            (PORT_PATH.to_owned(), false),
+            (port_wait_url(port), false),
+            (proxy_url(port), true),
+            (tcp_url(port), true),
+        ] {
+            assert_eq!(
+                (is_of_ports(&path), is_of_server(&path)),
+                (true, is_server),
+                "{path}"
+            );
+        }
+        assert!(!is_of_ports("/portable") && !is_of_ports("/exec"));
         assert_eq!((tunnel_port("/tunnel/28671"), tunnel_port("/exec")), (None, None));
     }
 }

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::answer::True;
+use crate::file::{FileMode, FilePath};
 use crate::tunnel::{Port, TunnelName};
-use crate::{SandboxId, SessionId, WorkspacePath, sandboxd};
+use crate::{ProcessId, SandboxId, SessionId, WorkspacePath, sandboxd};
 
 /// `inline!(Type, schema)`: the schema is inlined wherever the type is used, without a name of its
 /// own.
@@ -47,6 +48,34 @@ inline!(
     })
 );
 
+/// The URL of a git repository.
+pub struct RepoUrl;
+inline!(
+    RepoUrl,
+    json_schema!({ "type": "string", "pattern": "^(https?://|ssh://|git@)[!-~]+$" })
+);
+
+/// The name of a branch, a tag or a commit.
+pub struct RefName;
+inline!(
+    RefName,
+    json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u0020\u007f~^:?*\[\\]+$" })
+);
+
+/// A token: a line of text.
+pub struct Token;
+inline!(
+    Token,
+    json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f]+$" })
+);
+
+/// A user name of HTTP.
+pub struct UserName;
+inline!(
+    UserName,
+    json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f:]+$" })
+);
+
 /// Bytes: as text, or as padded base64.
 pub struct Bytes;
 inline!(
@@ -73,6 +102,16 @@ inline!(
     })
 );
 
+/// A time in UTC.
+pub struct Time;
+inline!(
+    Time,
+    json_schema!({
+        "type": "string",
+        "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$",
+    })
+);
+
 inline!(True, json_schema!({ "type": "boolean", "enum": [true] }));
 inline!(
     SandboxId,
@@ -83,8 +122,20 @@ inline!(
     json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9._-]{1,128}$", "not": { "type": "string", "pattern": r"\.\." } })
 );
 inline!(
+    ProcessId,
+    json_schema!({ "type": "string", "pattern": "^([a-zA-Z0-9_-]|[a-zA-Z0-9._-]{2,128})$", "not": { "type": "string", "pattern": r"\.\." } })
+);
+inline!(
     WorkspacePath,
     json_schema!({ "type": "string", "minLength": 1, "pattern": NO_NUL })
+);
+inline!(
+    FilePath,
+    json_schema!({ "type": "string", "minLength": 1, "pattern": NO_NUL })
+);
+inline!(
+    FileMode,
+    json_schema!({ "type": "string", "pattern": "^0?[0-7]{1,3}$" })
 );
 inline!(
     Port,

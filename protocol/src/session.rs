@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::exec::env;
 use crate::json::{self, field};
@@ -19,6 +18,15 @@ pub const SESSION_HEADER: &str = "session-id";
 
 /// The largest body that creates a session, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+
+/// Whether clients may choose this id: 1 to 128 characters of `a-zA-Z0-9._-`, without `..`.
+pub(crate) fn is_client_id(id: &str) -> bool {
+    (1..=SessionId::MAX_LEN).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !id.contains("..")
+}
 
 /// A session id: 1 to 128 characters of `a-zA-Z0-9._-`, without `..` (the contract's
 /// `^[a-zA-Z0-9._-]{1,128}$`).
@@ -38,12 +46,7 @@ impl SessionId {
     ///
     /// 400 for a text of another form.
     pub fn parse(id: &str) -> Result<Self, Invalid> {
-        let well_formed = (1..=Self::MAX_LEN).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            && !id.contains("..");
-        if well_formed {
+        if is_client_id(id) {
             Ok(Self(id.to_owned()))
         } else {
             Err(Invalid::request("Invalid session ID format"))
@@ -109,13 +112,7 @@ impl CreateSession {
     /// 400: the message names the field.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
         let fields = json::optional_object(body)?;
-        let text = |name: &str| {
-            let text = |value: &Value| match value {
-                Value::String(text) => Ok(text.clone()),
-                _ => Err(Invalid::request(format!("{name} must be a string"))),
-            };
-            field(&fields, name).map(text).transpose()
-        };
+        let text = |name: &str| json::text(&fields, name);
         let mut start = SessionStart::default();
         if let Some(text) = text("cwd")? {
             start.cwd = cwd(&text)?;

@@ -34,6 +34,20 @@ pub const MAX_OPEN: usize = 32;
 /// The kernel's error for the first entry that could not be removed; `EXDEV` when that is a mount
 /// point.
 pub fn remove_tree(parent: impl AsFd, name: impl Arg) -> io::Result<()> {
+    remove_tree_unless(parent, name, &|| false)
+}
+
+/// Removes a tree as [`remove_tree`] does, until it `is_cancelled`, which is asked often. What is
+/// removed by then is gone.
+///
+/// # Errors
+///
+/// The errors of [`remove_tree`]; [`io::ErrorKind::Interrupted`] when it was cancelled.
+pub fn remove_tree_unless(
+    parent: impl AsFd,
+    name: impl Arg,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let parent = parent.as_fd();
     let name = name.into_c_str()?;
     let Some(root) = unlink_or_open(parent, &name, FileType::Unknown)? else {
@@ -43,20 +57,25 @@ pub fn remove_tree(parent: impl AsFd, name: impl Arg) -> io::Result<()> {
         root,
         next: 0,
         failure: None,
+        is_cancelled,
     };
     removal.empty_root();
+    if is_cancelled() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
     if let Some(errno) = removal.failure {
         return Err(errno.into());
     }
     Ok(remove_empty(parent, &name)?)
 }
 
-struct Removal {
+struct Removal<'c> {
     root: OwnedFd,
     /// The name of the next directory that is moved up. Lower numbers may be in use.
     next: u64,
     /// The first error.
     failure: Option<Errno>,
+    is_cancelled: &'c dyn Fn() -> bool,
 }
 
 /// A directory whose entries are being removed.
@@ -66,7 +85,7 @@ struct Level {
     name: CString,
 }
 
-impl Removal {
+impl Removal<'_> {
     fn empty_root(&mut self) {
         let root = open_directory(self.root.as_fd(), c".");
         let emptied = root.and_then(|root| self.empty(root));
@@ -74,6 +93,9 @@ impl Removal {
         // The last one first, which frees its number for the directories that are moved up out of
         // the one before it.
         while let Some(number) = self.next.checked_sub(1) {
+            if (self.is_cancelled)() {
+                return;
+            }
             let removed = self.remove_moved_up(number);
             self.note(removed);
             // Directories that were moved up out of this one come next, then this number again.
@@ -98,6 +120,9 @@ impl Removal {
     fn empty(&mut self, directory: OwnedFd) -> Result<()> {
         let mut levels = vec![Level::new(directory, c"")?];
         loop {
+            if (self.is_cancelled)() {
+                return Ok(());
+            }
             let is_deepest = levels.len() == MAX_OPEN;
             let Some(level) = levels.last_mut() else {
                 return Ok(());

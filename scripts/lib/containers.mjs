@@ -40,18 +40,32 @@ const sidecar =
 if (sidecar === undefined) onlyWrangler("the image of the network sidecar is not known");
 if (!find("image", "inspect", sidecar)) dockerAloud("pull", "--platform", "linux/amd64", sidecar);
 
-const images = {};
-for (const { class_name, image, image_build_context, image_vars = {} } of config.containers ?? []) {
-  const dockerfile = at(image);
-  if (!statSync(dockerfile, { throwIfNoEntry: false })?.isFile()) onlyWrangler(`${file} names the image ${image}`);
-  const name = `sandbar-dev:${createHash("sha256").update(`${dockerfile} ${class_name}`).digest("hex").slice(0, 16)}`;
+// Builds the image of a Dockerfile. Returns its name.
+const build = (purpose, dockerfile, contextPath, vars = {}) => {
+  const path = at(dockerfile);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) onlyWrangler(`${file} names the image ${dockerfile}`);
+  const name = `sandbar-dev:${createHash("sha256").update(`${path} ${purpose}`).digest("hex").slice(0, 16)}`;
   const before = find("image", "inspect", "--format", "{{.Id}}", name);
-  const vars = Object.entries(image_vars).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
-  const context = image_build_context === undefined ? dirname(dockerfile) : at(image_build_context);
+  const args = Object.entries(vars).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
+  const context = contextPath === undefined ? dirname(path) : at(contextPath);
   // As wrangler does: the platform is Cloudflare's.
-  dockerAloud("build", "--load", "--provenance=false", "--platform", "linux/amd64", ...vars, "--tag", name, "--file", dockerfile, context);
+  dockerAloud("build", "--load", "--provenance=false", "--platform", "linux/amd64", ...args, "--tag", name, "--file", path, context);
   // No other name refers to the previous image. It stays while a container uses it.
   if (before !== undefined && before !== docker("image", "inspect", "--format", "{{.Id}}", name)) find("image", "rm", before);
-  images[class_name] = name;
+  return name;
+};
+
+// By class: the one image of the scheduling policy `default`, or the named ones of `durable_object`.
+const images = {};
+for (const { class_name, scheduling_policy, ...container } of config.containers ?? []) {
+  if (scheduling_policy === "durable_object") {
+    const named = Object.entries(container.images ?? {}).map(([name, { dockerfile, build_context, build_vars }]) => {
+      if (dockerfile === undefined) onlyWrangler(`${file} names no Dockerfile for the image ${name}`);
+      return { name, image: build(`${class_name} ${name}`, dockerfile, build_context, build_vars) };
+    });
+    images[class_name] = { named };
+  } else {
+    images[class_name] = { one: build(class_name, container.image, container.image_build_context, container.image_vars) };
+  }
 }
 console.log(JSON.stringify({ images, engine: { socketPath, containerEgressInterceptorImage: sidecar, sessionId: session } }));

@@ -71,13 +71,17 @@ const bindings = [
   ...objects.map(({ name, class_name }) => `(name = ${quoted(name)}, durableObjectNamespace = ${quoted(class_name)})`),
   `(name = ${quoted(config.assets.binding)}, service = "assets")`,
 ];
+const containerOptions = ({ one, named = [] }) =>
+  one === undefined
+    ? struct({ images: list(named.map(({ name, image }) => struct({ name: quoted(name), image: quoted(image) }))) })
+    : struct({ imageName: quoted(one) });
 const namespaces = objects.map(({ class_name }) => {
-  const image = containers.images[class_name];
+  const images = containers.images[class_name];
   return struct({
     className: quoted(class_name),
     uniqueKey: quoted(class_name),
     enableSql: true,
-    ...(image === undefined ? {} : { container: struct({ imageName: quoted(image) }) }),
+    ...(images === undefined ? {} : { container: containerOptions(images) }),
   });
 });
 const engine = Object.entries(containers.engine ?? {}).map(([name, value]) => [name, quoted(value)]);

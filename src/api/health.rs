@@ -4,7 +4,7 @@ use sandbox_protocol::answer::{Done, Unhealthy};
 use web_sys::Response;
 use worker::Env;
 
-use crate::config::{Config, POOL_BINDING, SANDBOX_BINDING};
+use crate::config::{Config, INDEX_BINDING, POOL_BINDING, SANDBOX_BINDING};
 use crate::error::ApiError;
 use crate::response;
 
@@ -12,7 +12,7 @@ use crate::response;
 /// not parse.
 pub fn health(env: &Env, config: Result<&Config, ApiError>) -> Result<Response, ApiError> {
     config?;
-    let missing: Vec<&str> = [SANDBOX_BINDING, POOL_BINDING]
+    let missing: Vec<&str> = [SANDBOX_BINDING, POOL_BINDING, INDEX_BINDING]
         .into_iter()
         .filter(|name| env.durable_object(name).is_err())
         .collect();

@@ -2,7 +2,6 @@
 
 use js_sys::Reflect;
 use sandbox_protocol::mount::{Binding, MAX_BODY, S3fsOption, Source};
-use sandbox_protocol::object::ORIGIN_HEADER;
 use sandbox_protocol::{Invalid, MountRequest, ObjectCall, SandboxId, UnmountRequest, sandboxd};
 use web_sys::{Request, Response};
 use worker::Env;
@@ -12,7 +11,6 @@ use crate::body;
 use crate::config::{Config, MountConfig};
 use crate::error::ApiError;
 use crate::sandbox::s3::is_bucket;
-use crate::url;
 
 /// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it
 /// does not, 501 `not_supported` when the sandbox cannot reach the server that would answer for it.
@@ -22,8 +20,7 @@ pub async fn mount(
     id: &SandboxId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
-    let requested = MountRequest::parse(&copy)?;
+    let (requested, json) = body::read_checked(&request, MAX_BODY, MountRequest::parse).await?;
     if requested.is_proxied() {
         require_token_in_requests(&requested)?;
     }
@@ -40,20 +37,13 @@ pub async fn mount(
     if !mount.is_proxied() {
         return object::forward_json(env, id, sandboxd::MOUNT, &request, &json).await;
     }
-    let headers = body::json_headers()?;
-    if config.runtime_url.is_some()
-        && let Some(origin) = url::origin(&request.url())
-    {
-        headers.set(ORIGIN_HEADER, &origin)?;
-    }
-    object::forward(env, id, ObjectCall::Mount.path(), &request, &headers, Some(&json)).await
+    object::forward_json(env, id, ObjectCall::Mount.path(), &request, &json).await
 }
 
 /// 200 `{"ok":true}` once nothing is mounted there any more, 502 `unmount_error` with the reason
 /// when that fails. Starts no sandbox.
 pub async fn unmount(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
-    UnmountRequest::parse(&copy)?;
+    let (_, json) = body::read_checked(&request, MAX_BODY, UnmountRequest::parse).await?;
     object::forward_json(env, id, sandboxd::UNMOUNT, &request, &json).await
 }
 

@@ -17,6 +17,21 @@ pub async fn call(env: &Env, id: &SandboxId, call: ObjectCall) -> Result<Respons
     fetch(env, id, call.path(), &init).await
 }
 
+/// As [`call`], with a checked JSON body.
+pub async fn call_with(
+    env: &Env,
+    id: &SandboxId,
+    call: ObjectCall,
+    json: &JsValue,
+) -> Result<Response, ApiError> {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    let headers = body::json_headers()?;
+    init.set_headers(&headers);
+    init.set_body(json);
+    fetch(env, id, call.path(), &init).await
+}
+
 /// Forwards a request through the object of `id` to `sandboxd`, at `path`. The client's abort
 /// signal is forwarded, too: when the client disconnects, the connection to `sandboxd` closes.
 pub async fn forward(
@@ -47,6 +62,16 @@ pub async fn forward_json(
 ) -> Result<Response, ApiError> {
     let headers = body::json_headers()?;
     forward(env, id, path, request, &headers, Some(json)).await
+}
+
+/// Copies these headers of a request, as far as it has them.
+pub fn copy_headers(from: &Request, to: &Headers, names: &[&str]) -> Result<(), ApiError> {
+    for name in names {
+        if let Some(value) = from.headers().get(name)? {
+            to.set(name, &value)?;
+        }
+    }
+    Ok(())
 }
 
 async fn fetch(env: &Env, id: &SandboxId, path: &str, init: &RequestInit) -> Result<Response, ApiError> {

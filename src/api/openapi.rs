@@ -123,7 +123,7 @@ mod tests {
     use sandbox_protocol::route::{Access, Operation};
 
     use super::*;
-    use crate::router::resolve;
+    use crate::resolve::resolve;
 
     #[test]
     fn the_explorer_loads_its_files_without_the_key_and_no_others() {

@@ -13,9 +13,7 @@ use crate::error::ApiError;
 /// Checks the body before a sandbox is started for it, then forwards it: 200 `{"id"}`, 409
 /// `session_exists`.
 pub async fn create(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
-    CreateSession::parse(&copy)?;
-    drop(copy);
+    let (_, json) = body::read_checked(&request, MAX_BODY, CreateSession::parse).await?;
     object::forward_json(env, id, sandboxd::SESSION, &request, &json).await
 }
 

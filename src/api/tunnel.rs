@@ -12,8 +12,7 @@ use crate::error::ApiError;
 /// 200 with the [`sandbox_protocol::Tunnel`], the open one if there is one; 502 `tunnel_error` with
 /// the reason when it cannot be opened.
 pub async fn open(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
-    let (copy, json) = body::read_json(&request, MAX_BODY).await?;
-    TunnelRequest::parse(&copy)?;
+    let (_, json) = body::read_checked(&request, MAX_BODY, TunnelRequest::parse).await?;
     object::forward_json(env, id, &sandboxd::tunnel_url(port), &request, &json).await
 }
 

@@ -23,7 +23,7 @@ const MAX_BUFFERED: u64 = 64 << 10;
 /// The body of a request, and its headers.
 pub struct Upload {
     /// The headers to forward.
-    headers: Headers,
+    pub headers: Headers,
     /// The body to forward; `None`: the request has none.
     body: Option<ReadableStream>,
     /// The number of its bytes, if it was announced.
@@ -37,7 +37,7 @@ impl Upload {
     /// Takes the body of `request` for `sandboxd`. Errors: 413 when its `Content-Length` is above
     /// `MAX_UPLOAD_BYTES`; `sandboxd` enforces the limit on bodies without that header.
     pub fn from_request(request: &Request, config: &Config) -> Result<Self, ApiError> {
-        let mut upload = Self::with_headers(request, Headers::new()?)?;
+        let upload = Self::with_headers(request, Headers::new()?)?;
         if let Some(limit) = config.max_upload_bytes {
             if upload.length.is_some_and(|length| length > limit) {
                 return Err(ApiError::TooLarge { limit });
@@ -46,11 +46,20 @@ impl Upload {
                 .headers
                 .set(sandboxd::MAX_UPLOAD_HEADER, &limit.to_string())?;
         }
-        if upload.body.is_some() && upload.length.is_none() {
-            upload.mark = new_uuid()?;
-            upload.headers.set(sandboxd::END_MARK_HEADER, &upload.mark)?;
+        upload.with_mark()
+    }
+
+    /// Takes the body of `request` for a server of the sandbox, of any size, with these headers.
+    pub fn for_server(request: &Request, headers: Headers) -> Result<Self, ApiError> {
+        Self::with_headers(request, headers)?.with_mark()
+    }
+
+    fn with_mark(mut self) -> Result<Self, ApiError> {
+        if self.body.is_some() && self.length.is_none() {
+            self.mark = new_uuid()?;
+            self.headers.set(sandboxd::END_MARK_HEADER, &self.mark)?;
         }
-        Ok(upload)
+        Ok(self)
     }
 
     /// Takes the body of `request` unchanged.
@@ -63,6 +72,11 @@ impl Upload {
             length,
             mark: String::new(),
         })
+    }
+
+    /// Sets a header to forward.
+    pub fn set_header(&self, name: &str, value: &str) -> Result<(), ApiError> {
+        Ok(self.headers.set(name, value)?)
     }
 
     /// Whether the request has no body.
@@ -79,6 +93,32 @@ impl Upload {
         path: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
+        self.exchange(env, id, path, request, |_| true).await
+    }
+
+    /// Forwards `request` with this body to a server of the sandbox. Its response goes out while the
+    /// client is still sending, unless the server refuses the request.
+    pub async fn forward_to_server(
+        self,
+        env: &Env,
+        id: &SandboxId,
+        path: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        self.exchange(env, id, path, request, |status| status >= 400)
+            .await
+    }
+
+    /// Forwards `request`. Discards what the client still sends if `is_last` says of the status
+    /// that nothing reads it.
+    async fn exchange(
+        self,
+        env: &Env,
+        id: &SandboxId,
+        path: &str,
+        request: &Request,
+        is_last: impl FnOnce(u16) -> bool,
+    ) -> Result<Response, ApiError> {
         let Some(source) = self.body else {
             return object::forward(env, id, path, request, &self.headers, None).await;
         };
@@ -89,7 +129,12 @@ impl Upload {
         let (readable, sink) = stream::pipe(self.length)?;
         let forwarded = future_to_promise(forward_body(source.clone(), sink, self.mark));
         let response = object::forward(env, id, path, request, &self.headers, Some(&readable.into())).await;
-        discard_after(JsFuture::from(forwarded).map(drop), &source).await;
+        if response
+            .as_ref()
+            .map_or(true, |response| is_last(response.status()))
+        {
+            discard_after(JsFuture::from(forwarded).map(drop), &source).await;
+        }
         response
     }
 }

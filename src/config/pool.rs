@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::duration;
+use sandbox_protocol::duration;
+
+use super::parse::{parse, whole};
 use crate::error::ApiError;
 
 /// The minimum of `WARM_POOL_REFRESH_INTERVAL`: with less, the pool would do little but refill.
@@ -61,27 +63,6 @@ impl PoolConfig {
     /// Whether there is a pool at all.
     pub fn is_on(&self) -> bool {
         self.target > 0
-    }
-}
-
-fn whole(text: &str) -> Option<u32> {
-    text.parse().ok()
-}
-
-fn parse<T>(
-    var: impl Fn(&str) -> Option<String>,
-    name: &str,
-    form: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, ApiError> {
-    let Some(text) = var(name) else {
-        return Ok(None);
-    };
-    match parse(&text) {
-        Some(value) => Ok(Some(value)),
-        None => Err(ApiError::NotConfigured(format!(
-            "{name} must be {form}, not {text:?}"
-        ))),
     }
 }
 

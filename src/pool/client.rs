@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use sandbox_protocol::SandboxId;
 use sandbox_protocol::pool::{
     KeepAnswer, KeepQuestion, POOL_NAME, PoolCall, PoolStats, Report, SandboxEvent, Taken,
 };
-use sandbox_protocol::{ErrorBody, SandboxId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use wasm_bindgen_futures::spawn_local;
 use worker::Env;
 
+use crate::clock::now_ms;
 use crate::config::{Config, POOL_BINDING};
 use crate::error::ApiError;
 use crate::log;
@@ -45,7 +46,7 @@ pub fn report(env: &Env, config: &Config, id: &SandboxId, event: SandboxEvent) {
     let report = Report {
         id: id.to_string(),
         event,
-        at_ms: super::now_ms(),
+        at_ms: now_ms(),
     };
     let env = env.clone();
     spawn_local(async move {
@@ -117,18 +118,7 @@ async fn send(
     timeout: Duration,
     body: &impl Serialize,
 ) -> Result<String, ApiError> {
-    let init = stub::with_timeout("POST", timeout);
-    init.set_body(&serde_json::to_string(body)?.into());
-    let response = stub::fetch(env, POOL_BINDING, POOL_NAME, call.path(), &init).await?;
-    let text = stub::text(response.text()).await?;
-    if response.ok() {
-        return Ok(text);
-    }
-    let why = serde_json::from_str::<ErrorBody>(&text).map_or(text, |body| body.error);
-    Err(ApiError::Unavailable(format!(
-        "the pool refused {}: {why}",
-        call.path()
-    )))
+    stub::post(env, POOL_BINDING, POOL_NAME, call.path(), timeout, body).await
 }
 
 /// Logs a failed call for the operator; the caller goes on.

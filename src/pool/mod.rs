@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
 use sandbox_protocol::pool::{KeepAnswer, KeepQuestion, PoolCall, PoolStats, PoolStatsConfig, Report, Taken};
-use serde::de::DeserializeOwned;
 use web_sys::{Request, Response};
 use worker::{Env, Storage};
 
+use crate::clock::{millis, now_ms};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::{response, stub, url};
@@ -50,8 +50,8 @@ impl Pool {
         let url = request.url();
         match PoolCall::from_path(url::path(&url)) {
             Some(PoolCall::Take) => self.take().await,
-            Some(PoolCall::Report) => self.report(&body(request).await?),
-            Some(PoolCall::Keep) => self.keep(&body(request).await?),
+            Some(PoolCall::Report) => self.report(&stub::json_body(request).await?),
+            Some(PoolCall::Keep) => self.keep(&stub::json_body(request).await?),
             Some(PoolCall::Stats) => self.stats(),
             Some(PoolCall::Prime) => {
                 self.set_alarm(Duration::ZERO).await?;
@@ -150,17 +150,4 @@ impl Pool {
         let after = after.max(Duration::from_millis(1));
         Ok(self.storage.set_alarm(after).await?)
     }
-}
-
-async fn body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
-    Ok(serde_json::from_str(&stub::text(request.text()).await?)?)
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    js_sys::Date::now() as u64
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

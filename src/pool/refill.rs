@@ -7,10 +7,11 @@ use sandbox_protocol::{ErrorBody, ErrorCode, ObjectCall, SandboxId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Pool;
 use super::plan::Batch;
 use super::row::Stale;
 use super::state::State;
-use super::{Pool, millis, now_ms};
+use crate::clock::{millis, now_ms};
 use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
 use crate::{log, new_id, stub};

@@ -3,13 +3,13 @@
 
 use sandbox_protocol::SandboxId;
 use sandbox_protocol::pool::SandboxEvent;
-use serde::de::DeserializeOwned;
 use worker::{SqlStorage, SqlStorageValue};
 
 use super::plan::{Counts, Memory};
 use super::row::{MemoryRow, SandboxRow, Stale, StateRow, count};
 use super::state::State;
 use crate::error::ApiError;
+use crate::sql::{Database, ms};
 
 /// `since_ms`: the time at which the state began; `seen_ms`: the time at which the sandbox was last
 /// known to be in it; both by the pool's clock. `reported_ms`: the time of the newest report, by
@@ -32,19 +32,19 @@ CREATE TABLE IF NOT EXISTS memory (
 /// The storage of the pool's object.
 #[derive(Debug, Clone)]
 pub struct Store {
-    sql: SqlStorage,
+    database: Database,
 }
 
 impl Store {
     /// Opens the storage; creates the tables if they do not exist.
     pub fn open(sql: SqlStorage) -> Result<Self, ApiError> {
-        sql.exec(SCHEMA, None)?;
-        Ok(Self { sql })
+        let database = Database::open(sql, SCHEMA)?;
+        Ok(Self { database })
     }
 
     /// The number of sandboxes in each state.
     pub fn counts(&self) -> Result<Counts, ApiError> {
-        let rows = self.rows(
+        let rows = self.database.rows(
             "SELECT state, COUNT(*) AS sandboxes FROM sandbox GROUP BY state",
             vec![],
         )?;
@@ -53,7 +53,7 @@ impl Store {
 
     /// The sandboxes in a state.
     pub fn ids(&self, state: State) -> Result<Vec<SandboxId>, ApiError> {
-        let rows: Vec<SandboxRow> = self.rows(
+        let rows: Vec<SandboxRow> = self.database.rows(
             "SELECT id, seen_ms FROM sandbox WHERE state = ?",
             vec![state.name().into()],
         )?;
@@ -68,7 +68,7 @@ impl Store {
 
     /// Puts a sandbox into a state, whatever its state was before.
     pub fn put(&self, id: &SandboxId, state: State, now_ms: u64) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "INSERT INTO sandbox (id, state, since_ms, seen_ms) VALUES (?1, ?2, ?3, ?3)
              ON CONFLICT DO UPDATE SET state = ?2, since_ms = ?3, seen_ms = ?3",
             vec![id.as_str().into(), state.name().into(), ms(now_ms)],
@@ -77,7 +77,7 @@ impl Store {
 
     /// Hands out the sandbox that has been ready for the longest time.
     pub fn take(&self, now_ms: u64) -> Result<Option<SandboxId>, ApiError> {
-        let rows: Vec<SandboxRow> = self.rows(
+        let rows: Vec<SandboxRow> = self.database.rows(
             "UPDATE sandbox SET state = 'assigned', since_ms = ?1
              WHERE id = (SELECT id FROM sandbox WHERE state = 'ready' ORDER BY since_ms, id LIMIT 1)
              RETURNING id, seen_ms",
@@ -103,7 +103,7 @@ impl Store {
         if let Some(after) = State::after(before, event) {
             self.put(id, after, now_ms)?;
         }
-        self.run(
+        self.database.run(
             "UPDATE sandbox SET seen_ms = ?2, reported_ms = ?3 WHERE id = ?1",
             vec![id.as_str().into(), ms(now_ms), ms(at_ms)],
         )?;
@@ -112,7 +112,7 @@ impl Store {
 
     /// Marks warm sandboxes to be stopped, the longest ready first.
     pub fn mark_oldest(&self, sandboxes: u32, now_ms: u64) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE id IN
              (SELECT id FROM sandbox WHERE state = 'ready' ORDER BY since_ms, id LIMIT ?2)",
             vec![ms(now_ms), i64::from(sandboxes).into()],
@@ -121,7 +121,7 @@ impl Store {
 
     /// Marks every sandbox that no client has to be stopped.
     pub fn mark_all(&self, now_ms: u64) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "UPDATE sandbox SET state = 'stopping', since_ms = ?1 WHERE state IN ('ready', 'starting')",
             vec![ms(now_ms)],
         )
@@ -129,7 +129,7 @@ impl Store {
 
     /// Forgets a sandbox that was to be stopped.
     pub fn forget_stopped(&self, id: &SandboxId) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "DELETE FROM sandbox WHERE id = ? AND state IN ('stopping', 'stopped')",
             vec![id.as_str().into()],
         )
@@ -138,7 +138,7 @@ impl Store {
     /// Forgets every sandbox that stopped before a time: no older report of it is under way any
     /// more.
     pub fn forget_stopped_before(&self, before_ms: u64) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "DELETE FROM sandbox WHERE state = 'stopped' AND since_ms < ?",
             vec![ms(before_ms)],
         )
@@ -146,7 +146,7 @@ impl Store {
 
     /// Forgets the sandboxes of clients, which do not report while the pool is off.
     pub fn forget_clients(&self) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "DELETE FROM sandbox WHERE state IN ('assigned', 'stopped')",
             vec![],
         )
@@ -155,7 +155,7 @@ impl Store {
     /// At most `limit` sandboxes that should run and were last seen before `ready_ms` (warm ones)
     /// or `assigned_ms` (those of clients).
     pub fn stale(&self, ready_ms: u64, assigned_ms: u64, limit: u32) -> Result<Vec<Stale>, ApiError> {
-        let rows: Vec<SandboxRow> = self.rows(
+        let rows: Vec<SandboxRow> = self.database.rows(
             "SELECT id, seen_ms FROM sandbox
              WHERE state = 'ready' AND seen_ms < ?1 OR state = 'assigned' AND seen_ms < ?2
              ORDER BY seen_ms LIMIT ?3",
@@ -173,7 +173,7 @@ impl Store {
 
     /// Notes that a sandbox runs.
     pub fn seen(&self, id: &SandboxId, now_ms: u64) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "UPDATE sandbox SET seen_ms = ?2 WHERE id = ?1",
             vec![id.as_str().into(), ms(now_ms)],
         )
@@ -181,7 +181,7 @@ impl Store {
 
     /// Forgets a sandbox that does not run, unless it was seen since.
     pub fn forget_stale(&self, stale: &Stale) -> Result<(), ApiError> {
-        self.run(
+        self.database.run(
             "DELETE FROM sandbox WHERE id = ? AND seen_ms = ? AND state IN ('ready', 'assigned')",
             vec![stale.id.as_str().into(), ms(stale.seen_ms)],
         )
@@ -189,15 +189,16 @@ impl Store {
 
     /// The results of earlier starts.
     pub fn memory(&self) -> Result<Memory, ApiError> {
-        let rows: Vec<MemoryRow> =
-            self.rows("SELECT ceiling, ceiling_at_ms, failed_at_ms FROM memory", vec![])?;
+        let rows: Vec<MemoryRow> = self
+            .database
+            .rows("SELECT ceiling, ceiling_at_ms, failed_at_ms FROM memory", vec![])?;
         Ok(rows.into_iter().next().unwrap_or_default().into())
     }
 
     /// Stores the results of starts.
     pub fn remember(&self, memory: Memory) -> Result<(), ApiError> {
         let nullable = |value: Option<u64>| value.map_or(SqlStorageValue::Null, ms);
-        self.run(
+        self.database.run(
             "INSERT OR REPLACE INTO memory (one, ceiling, ceiling_at_ms, failed_at_ms) VALUES (1, ?, ?, ?)",
             vec![
                 nullable(memory.ceiling.map(|ceiling| ceiling.instances.into())),
@@ -208,28 +209,10 @@ impl Store {
     }
 
     fn state_row(&self, id: &SandboxId) -> Result<Option<StateRow>, ApiError> {
-        let rows = self.rows(
+        let rows = self.database.rows(
             "SELECT state, since_ms, reported_ms FROM sandbox WHERE id = ?",
             vec![id.as_str().into()],
         )?;
         Ok(rows.into_iter().next())
     }
-
-    fn rows<T: DeserializeOwned>(
-        &self,
-        query: &str,
-        bindings: Vec<SqlStorageValue>,
-    ) -> Result<Vec<T>, ApiError> {
-        Ok(self.sql.exec(query, bindings)?.to_array()?)
-    }
-
-    fn run(&self, query: &str, bindings: Vec<SqlStorageValue>) -> Result<(), ApiError> {
-        self.sql.exec(query, bindings)?;
-        Ok(())
-    }
-}
-
-/// JavaScript's numbers hold every millisecond of the next 280 000 years.
-fn ms(ms: u64) -> SqlStorageValue {
-    SqlStorageValue::Integer(i64::try_from(ms).unwrap_or(i64::MAX))
 }

@@ -1,6 +1,6 @@
 //! The tokens of mounts. Each is random; the object knows its grant. Requests of a sandbox of this
 //! machine arrive like those of any client, so its token is signed for its sandbox with the
-//! deployment's key: the Worker rejects forged tokens before it calls an object, because a call
+//! deployment's first key: the Worker rejects forged tokens before it calls an object, because a call
 //! with any id creates an object. Requests of a container arrive with its sandbox's id.
 //!
 //! A deployment without a key signs with an empty key: a client that reaches it may do everything
@@ -27,7 +27,8 @@ pub fn random() -> Result<String, ApiError> {
 /// A new token for the sandbox `id`, signed.
 pub async fn signed(config: &Config, id: &SandboxId) -> Result<String, ApiError> {
     let random = random()?;
-    let signature = signature(config, id, &random).await?;
+    let key = config.api_keys.first().map_or("", |key| key.text.as_str());
+    let signature = signature(key, id, &random).await?;
     Ok(random + &signature)
 }
 
@@ -36,14 +37,22 @@ pub async fn is_signed(config: &Config, id: &SandboxId, token: &str) -> Result<b
     let Some((random, given)) = token.split_at_checked(RANDOM_LENGTH) else {
         return Ok(false);
     };
-    let signature = signature(config, id, random).await?;
-    Ok(constant_time_eq(signature.as_bytes(), given.as_bytes()))
+    let mut keys: Vec<&str> = config.api_keys.iter().map(|key| key.text.as_str()).collect();
+    if keys.is_empty() {
+        keys.push("");
+    }
+    for key in keys {
+        let signature = signature(key, id, random).await?;
+        if constant_time_eq(signature.as_bytes(), given.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The key is at the end because of length extension: a client that knows one signature could
 /// otherwise make others.
-async fn signature(config: &Config, id: &SandboxId, random: &str) -> Result<String, ApiError> {
-    let key = config.api_key.as_deref().unwrap_or_default();
+async fn signature(key: &str, id: &SandboxId, random: &str) -> Result<String, ApiError> {
     let mut signature = hex(&sha256(&format!("{random}:{id}:{key}")).await?);
     signature.truncate(SIGNATURE_LENGTH);
     Ok(signature)

@@ -3,10 +3,12 @@
 //! The bindings are here and not the `worker` crate's, whose start options pass the environment as
 //! a JavaScript `Map`, which the runtime ignores. These are plain objects.
 
-use std::collections::BTreeMap;
+mod image;
+
 use std::time::Duration;
 
 use js_sys::{Array, Function, Object, Promise, Reflect};
+use sandbox_protocol::sandbox::Instance;
 use sandbox_protocol::{SandboxId, sandboxd};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -15,8 +17,10 @@ use web_sys::{Request, RequestInit, Response};
 use super::exit::Ended;
 use super::lifecycle::Boot;
 use super::platform_error::{self, Kind};
+use super::runtime::StartOptions;
 use super::secret::Secrets;
 use crate::caller::SANDBOX_PROP;
+use crate::config::Config;
 use crate::deadline::within;
 use crate::error::ApiError;
 
@@ -84,12 +88,14 @@ pub struct ContainerRuntime {
     secrets: Secrets,
     /// The timeout of a call of the platform.
     timeout: Duration,
+    /// The default size.
+    instance: Instance,
 }
 
 impl ContainerRuntime {
     /// The container attached to the object of the sandbox `id`, which has this `state`, if the
-    /// deployment attaches one. Each of its calls has this `timeout`.
-    pub fn from_state(state: &worker::State, timeout: Duration, id: &SandboxId) -> Option<Self> {
+    /// deployment attaches one.
+    pub fn from_state(state: &worker::State, config: &Config, id: &SandboxId) -> Option<Self> {
         let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
         let exports = Reflect::get(state.as_raw(), &"exports".into()).unwrap_or_default();
         container.is_object().then(|| Self {
@@ -97,7 +103,8 @@ impl ContainerRuntime {
             exports,
             id: id.clone(),
             secrets: Secrets::new(state.storage()),
-            timeout,
+            timeout: config.platform_timeout,
+            instance: config.instance.clone(),
         })
     }
 
@@ -108,7 +115,8 @@ impl ContainerRuntime {
 
     /// Starts the container with the environment of `sandboxd`, and with labels by which an
     /// operator finds it in the platform's own logs and metrics. It must not be running.
-    pub fn start(&self, boot: &Boot, env: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    pub fn start(&self, boot: &Boot, options: &StartOptions) -> Result<(), ApiError> {
+        let StartOptions { env, settings } = options;
         let own = [
             (sandboxd::BOOT_ID_ENV, boot.id.as_str()),
             (sandboxd::SECRET_ENV, boot.secret.text()),
@@ -120,7 +128,8 @@ impl ContainerRuntime {
         let options = Object::new();
         Reflect::set(&options, &"env".into(), &object(env.chain(own))?)?;
         Reflect::set(&options, &"labels".into(), &object(labels)?)?;
-        Reflect::set(&options, &"enableInternet".into(), &true.into())?;
+        Reflect::set(&options, &"enableInternet".into(), &(!settings.offline).into())?;
+        self.set_image(&options, settings)?;
         self.handle
             .start(&options)
             .map_err(|e| Failure::from_thrown(&e).into_api_error())

@@ -14,7 +14,8 @@ use futures_util::FutureExt;
 use sandbox_protocol::pool::SandboxEvent;
 
 use super::lifecycle::Ticket;
-use super::{Core, Transition, grant, runtime, secret, sleep};
+use super::record;
+use super::{Core, Transition, exposure, grant, runtime, secret, sleep};
 use crate::deadline::within;
 use crate::error::ApiError;
 
@@ -55,6 +56,8 @@ impl Core {
     }
 
     async fn destroy_boots(self: &Rc<Self>, superseded_start: Option<Transition>) -> Result<(), ApiError> {
+        // First: a visit must not start the sandbox again.
+        self.remove_exposures().await?;
         self.runtime.destroy().await?;
         if let Some(start) = superseded_start {
             // It is superseded, and so ends soon. A boot that it started after the call above is
@@ -69,12 +72,15 @@ impl Core {
             self.runtime.destroy().await?;
         }
         self.report(SandboxEvent::Stopped);
+        self.destroy_record().await?;
+        self.report_now().await;
+        self.release_permit_later();
         self.abandon(None).await?;
         self.remove_all_grants().await
     }
 
-    /// Empties the storage if no boot runs: after a DELETE, and in an alarm that has nothing left
-    /// to do.
+    /// Empties the storage if no boot runs: after a DELETE, and in an alarm. The record of a sandbox
+    /// that was not destroyed stays.
     pub async fn forget(self: &Rc<Self>) {
         let Some(ticket) = self.lifecycle.borrow_mut().begin_forget() else {
             return;
@@ -100,13 +106,30 @@ impl Core {
         // An alarm set meanwhile waits until after the deletion.
         let _guard = self.alarm_lock.lock().await;
         let has_tunnels = !self.tunnel_records().await?.is_empty();
+        let has_record = match self.stored_record().await? {
+            Some(record) => !self.is_settled(&record),
+            None => false,
+        };
+        let has_exposures = self.has_exposures().await?;
         if !self.lifecycle.borrow().is_current(ticket) {
             return Ok(());
         }
         self.runtime.forget_secrets();
         self.grants.forget();
-        if has_tunnels {
-            let keys = vec![secret::KEY, runtime::BOOT_ID_KEY, runtime::PORT_KEY, grant::KEY];
+        if !has_record {
+            self.forget_record();
+        }
+        if !has_exposures {
+            self.exposures.forget();
+        }
+        if has_tunnels || has_record || has_exposures {
+            let mut keys = vec![secret::KEY, runtime::BOOT_ID_KEY, runtime::PORT_KEY, grant::KEY];
+            if !has_record {
+                keys.push(record::KEY);
+            }
+            if !has_exposures {
+                keys.push(exposure::KEY);
+            }
             self.storage.delete_multiple(keys).await?;
         } else {
             // Includes the alarm, since the compatibility date 2026-02-24.

@@ -70,6 +70,7 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
             // The end of an older boot does not concern the pool.
             if !matches!(need, Need::Use(now) if now.id != boot.id) {
                 core.report(SandboxEvent::Stopped);
+                core.note_stop().await;
             }
             ended
         }

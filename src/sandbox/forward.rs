@@ -1,65 +1,130 @@
-//! Forwards the body of a response. A command's stream that breaks off is ended with an `error`
-//! event.
-//!
-//! The runtime forwards the bytes from one stream to the other; this code runs once, at the end. A
-//! client that disconnects closes the readable side, and with it the connection to `sandboxd`.
+//! Forwards requests to `sandboxd`.
 
-use sandbox_protocol::{ErrorBody, ErrorCode, event};
+use std::rc::Rc;
+
+use sandbox_protocol::{ErrorBody, ErrorCode, event, sandboxd};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{Response, WritableStream};
+use web_sys::{Request, RequestInit, Response};
 
+use super::container::Failure;
+use super::lifecycle::Boot;
+use super::platform_error::Kind;
+use super::{Core, response_body};
+use crate::connection_error::{self, Delivery};
 use crate::error::ApiError;
-use crate::response;
-use crate::stream::{self, BodyKind};
 
-/// Up to this size, in bytes, a body is as fast without a stream of the runtime.
-const MAX_UNPIPED: u64 = 16 * 1024;
+impl Core {
+    /// Forwards a request to `sandboxd`, which is started if necessary.
+    pub(super) async fn forward(
+        self: &Rc<Self>,
+        path: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let mut again = request.body().is_none() && connection_error::is_repeatable(&request.method(), path);
+        loop {
+            let boot = self.boot().await?;
+            match self.send(&boot, path, request).await {
+                Err(_) if again => again = false,
+                result => return result,
+            }
+        }
+    }
 
-/// The response that replaces `upstream`, whose body is a command's stream. `broken` is called once
-/// if the sandbox breaks that stream off.
-pub fn event_stream(upstream: &Response, broken: impl FnOnce() + 'static) -> Result<Response, ApiError> {
-    let Some(source) = upstream.body() else {
-        return Err(ApiError::Internal("sandboxd sent a stream without a body".into()));
-    };
-    let (readable, writable) = stream::pipe(None)?;
-    spawn_local(async move {
-        // Writing the event fails when the client has disconnected: then the sandbox is not at
-        // fault.
-        if stream::pipe_to(&source, &writable, BodyKind::Response)
-            .await
-            .is_err()
-            && break_off(&writable).await.is_ok()
+    /// Forwards a request to `sandboxd` if it runs. `None`: it does not run, and it was not
+    /// started.
+    pub(super) async fn forward_if_running(
+        self: &Rc<Self>,
+        path: &str,
+        request: &Request,
+    ) -> Result<Option<Response>, ApiError> {
+        let forwarded = self.forward_to_running(path, request).await?;
+        if forwarded.is_none()
+            && let Some(body) = request.body().filter(|body| !body.locked())
         {
-            broken();
+            // Else the Worker waits for somebody to read it before it answers.
+            let _ = body.cancel();
         }
-    });
-    Ok(response::streamed(
-        upstream.status(),
-        &upstream.headers(),
-        Some(&readable),
-    )?)
-}
+        Ok(forwarded)
+    }
 
-/// The response that replaces `upstream`, which a container has sent: workerd reads the original
-/// body 4 KiB at a time, and 64 KiB at a time into a stream of its own.
-pub fn container_response(upstream: Response) -> Result<Response, ApiError> {
-    let headers = upstream.headers();
-    let length = headers.get("content-length")?;
-    let length = length.and_then(|length| length.parse().ok());
-    match upstream.body() {
-        Some(body) if length.is_none_or(|length| length > MAX_UNPIPED) => {
-            let body = stream::pipe_through(body, length)?;
-            Ok(response::streamed(upstream.status(), &headers, Some(&body))?)
+    async fn forward_to_running(
+        self: &Rc<Self>,
+        path: &str,
+        request: &Request,
+    ) -> Result<Option<Response>, ApiError> {
+        let mut again = request.body().is_none() && connection_error::is_repeatable(&request.method(), path);
+        loop {
+            let Some(boot) = self.running_boot().await? else {
+                return Ok(None);
+            };
+            match self.send(&boot, path, request).await {
+                Ok(response) => return Ok(Some(response)),
+                Err(_) if again => again = false,
+                Err(e) => match self.runtime.inspect().await {
+                    // The boot has ended meanwhile. What a server did before, is not known.
+                    Ok(None) if !sandboxd::is_of_server(path) => return Ok(None),
+                    _ => return Err(e),
+                },
+            }
         }
-        _ => Ok(upstream),
+    }
+
+    /// The error of a command's stream that the sandbox broke off.
+    fn stream_error(&self) -> ErrorBody {
+        if self.has_expired.get() {
+            return ErrorBody::new(
+                ErrorCode::SandboxExpired,
+                "the maxLifetime of the sandbox has ended: it was destroyed, and the command with it",
+            );
+        }
+        ErrorBody::new(
+            ErrorCode::ExecTransportError,
+            "the connection to the sandbox was lost while the command ran; how it ended is not known",
+        )
+    }
+
+    async fn send(self: &Rc<Self>, boot: &Boot, path: &str, request: &Request) -> Result<Response, ApiError> {
+        self.uses.set(self.uses.get().wrapping_add(1));
+        let method = request.method();
+        let init = RequestInit::new();
+        init.set_method(&method);
+        init.set_headers(&request.headers());
+        init.set_signal(Some(&request.signal()));
+        if let Some(body) = request.body() {
+            init.set_body(&body);
+        }
+        match self.runtime.fetch(boot, path, &init).await {
+            // A server's own stream ends as the server ends it.
+            Ok(response) if !sandboxd::is_of_server(path) && is_stream(&response)? => {
+                let (core, boot) = (self.clone(), boot.clone());
+                let reason = {
+                    let core = core.clone();
+                    move || core.stream_error()
+                };
+                response_body::event_stream(&response, reason, move || core.connection_lost(&boot))
+            }
+            Ok(response) => self.runtime.forward_response(response),
+            Err(e) => {
+                self.connection_lost(boot);
+                Err(connection_error(&method, path, &e))
+            }
+        }
     }
 }
 
-async fn break_off(sink: &WritableStream) -> Result<(), JsValue> {
-    let error = ErrorBody::new(
-        ErrorCode::ExecTransportError,
-        "the connection to the sandbox was lost while the command ran; how it ended is not known",
-    );
-    stream::finish(sink, event::break_off(error).as_bytes()).await
+fn is_stream(response: &Response) -> Result<bool, ApiError> {
+    Ok(response
+        .headers()
+        .get("content-type")?
+        .is_some_and(|kind| kind == event::CONTENT_TYPE))
+}
+
+fn connection_error(method: &str, path: &str, thrown: &JsValue) -> ApiError {
+    let failure = Failure::from_thrown(thrown);
+    let delivery = match failure.kind {
+        Kind::NotReady => Delivery::NotDelivered,
+        _ => Delivery::Unknown,
+    };
+    let text = format!("the connection to the sandbox was lost: {}", failure.text);
+    connection_error::error(method, path, delivery, text)
 }

@@ -120,6 +120,13 @@ impl Lifecycle {
         self.runs(boot_id).then(|| self.supersede(Phase::Ending))
     }
 
+    /// Begins to stop whatever runs, also a boot that was not verified; `None`: nothing runs, or the
+    /// sandbox is in a transition.
+    pub fn begin_stop(&mut self) -> Option<Ticket> {
+        let may_run = matches!(self.phase, Phase::Unknown | Phase::Unverified | Phase::Running(_));
+        may_run.then(|| self.supersede(Phase::Ending))
+    }
+
     fn supersede(&mut self, phase: Phase) -> Ticket {
         self.phase = phase;
         self.ticket.0 += 1;
@@ -249,6 +256,17 @@ mod tests {
         life.finish_end(sleep, true);
         assert_eq!(life.need(), Need::Start { inspect_first: false });
         assert_eq!(life.begin_sleep("a"), None, "what does not run cannot sleep");
+    }
+
+    #[test]
+    fn what_may_run_is_stopped() {
+        for mut life in [Lifecycle::default(), running("a")] {
+            let stop = life.begin_stop().unwrap();
+            assert_eq!(life.need(), Need::Wait);
+            assert_eq!(life.begin_stop(), None);
+            life.finish_end(stop, true);
+            assert_eq!(life.begin_stop(), None);
+        }
     }
 
     #[test]

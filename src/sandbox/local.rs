@@ -1,6 +1,5 @@
 //! Sandboxes that `sandbox-local` runs on this machine, for `npm start` and the tests.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox_protocol::local::{self, Start, Status};
@@ -12,6 +11,7 @@ use worker::Storage;
 
 use super::exit::Ended;
 use super::lifecycle::Boot;
+use super::runtime::StartOptions;
 use super::secret::Secrets;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -53,10 +53,15 @@ impl LocalRuntime {
     }
 
     /// See [`super::runtime::Runtime::start`].
-    pub async fn start(&self, boot_id: String, mut env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
+    pub async fn start(&self, boot_id: String, options: StartOptions) -> Result<Boot, ApiError> {
+        let mut env = options.env;
         let secret = self.secrets.for_boot(&boot_id).await?;
         env.insert(sandboxd::SECRET_ENV.to_owned(), secret.text().to_owned());
-        let start = Start { boot_id, env };
+        let start = Start {
+            boot_id,
+            env,
+            offline: options.settings.offline,
+        };
         let mut status = self
             .call(
                 "POST",
@@ -69,6 +74,16 @@ impl LocalRuntime {
             Some(boot) => self.boot(boot).await,
             None => Err(ended(status).error()),
         }
+    }
+
+    /// The origin at which the sandbox that runs reaches the S3 of this object. 502 when there is none.
+    pub async fn s3_origin(&self) -> Result<String, ApiError> {
+        let boot = self.call("GET", "", None, self.timeout).await?.running;
+        boot.and_then(|boot| boot.s3_origin).ok_or_else(|| {
+            ApiError::Mount(
+                "sandboxes of this machine cannot mount buckets: that takes root and /dev/fuse".into(),
+            )
+        })
     }
 
     async fn boot(&self, boot: local::Boot) -> Result<Boot, ApiError> {

@@ -5,19 +5,28 @@
 //!   see [`lifecycle`].
 //! - Any number of requests that need the sandbox share one start.
 //! - A request that may have an effect is sent once. A read-only request is sent once more, to the
-//!   sandbox that then runs, if the connection failed before a response. See [`crate::delivery`].
+//!   sandbox that then runs, if the connection failed before a response. See [`crate::connection_error`].
 //! - No borrow of the state crosses an `.await`.
 
 mod container;
 mod destroy;
 mod exit;
+mod exposure;
+mod file;
 mod forward;
 mod grant;
+mod info;
 mod lifecycle;
 mod local;
 mod mount;
 mod object;
+mod permit;
 mod platform_error;
+mod port;
+mod process;
+mod record;
+mod report;
+mod response_body;
 mod runtime;
 pub mod s3;
 mod secret;
@@ -33,31 +42,31 @@ use std::rc::Rc;
 use futures_util::lock::Mutex;
 use sandbox_protocol::answer::Running;
 use sandbox_protocol::pool::SandboxEvent;
+use sandbox_protocol::preview::{self, Exposure};
 use sandbox_protocol::s3::OBJECT;
-use sandbox_protocol::{ObjectCall, SandboxId, SessionId, event, sandboxd};
+use sandbox_protocol::{ObjectCall, SandboxId, SessionId, sandboxd};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request, RequestInit, Response};
 use worker::{Env, Storage};
 
 use crate::config::Config;
-use crate::delivery::{self, Delivery};
 use crate::error::ApiError;
 use crate::log;
 use crate::pool;
 use crate::response;
 use crate::url;
-use container::Failure;
 use exit::Exit;
 use grant::Grant;
 use lifecycle::{Boot, Lifecycle};
-use platform_error::Kind;
+use record::Records;
 use runtime::Runtime;
 use s3::Signer;
 use stored_list::StoredList;
 use transition::Transition;
 use tunnel::Tunnels;
 
+pub use info::named_id;
 pub use object::Sandbox;
 
 /// The state of the object.
@@ -77,7 +86,13 @@ struct Core {
     uses: Cell<u64>,
     tunnels: Tunnels,
     grants: StoredList<Rc<Grant>>,
+    exposures: StoredList<Exposure>,
     signer: Signer,
+    records: Records,
+    /// Locked while a permit is acquired or given back.
+    permit_lock: Mutex<()>,
+    /// Whether its lifetime has ended since it was last started.
+    has_expired: Cell<bool>,
 }
 
 impl Core {
@@ -97,70 +112,33 @@ impl Core {
                 response::empty(204)
             }
             Some(ObjectCall::Mount) => self.mount(request).await,
+            Some(ObjectCall::Info) => response::json(200, &self.info().await?),
+            Some(ObjectCall::Configure) => response::json(200, &self.configure(request).await?),
+            Some(ObjectCall::Stop) => {
+                self.stop().await?;
+                response::empty(204)
+            }
+            Some(ObjectCall::Start) => {
+                self.boot().await?;
+                response::json(200, &self.info().await?)
+            }
             None => match url::path(&url) {
                 sandboxd::UNMOUNT => self.unmount(request).await,
                 path if path.starts_with(OBJECT) => self.s3(request).await,
+                path if sandboxd::is_of_existing_files(&request.method(), path) => {
+                    self.existing_files(request).await
+                }
+                path if sandboxd::is_of_processes(&request.method(), path) => self.process(request).await,
+                path if path.starts_with(preview::EXPOSURE) => {
+                    self.exposure(preview::exposed_port(path), request).await
+                }
+                path if sandboxd::is_of_ports(path) => self.port(request).await,
                 path => match (sandboxd::tunnel_port(path), sandboxd::session_id(path)) {
                     (Some(port), _) => self.tunnel(port, request).await,
                     (_, Some(session)) => self.delete_session(session, request).await,
                     _ => self.forward(url::path_and_query(&url), request).await,
                 },
             },
-        }
-    }
-
-    /// Forwards a request to `sandboxd`, which is started if necessary.
-    async fn forward(self: &Rc<Self>, path: &str, request: &Request) -> Result<Response, ApiError> {
-        let mut again = request.body().is_none() && delivery::is_repeatable(&request.method(), path);
-        loop {
-            let boot = self.boot().await?;
-            match self.send(&boot, path, request).await {
-                Err(_) if again => again = false,
-                result => return result,
-            }
-        }
-    }
-
-    /// Forwards a request to `sandboxd` if it runs. `None`: it does not run, and it was not
-    /// started.
-    async fn forward_if_running(
-        self: &Rc<Self>,
-        path: &str,
-        request: &Request,
-    ) -> Result<Option<Response>, ApiError> {
-        let Some(boot) = self.running_boot().await? else {
-            return Ok(None);
-        };
-        match self.send(&boot, path, request).await {
-            Ok(response) => Ok(Some(response)),
-            Err(e) => match self.runtime.inspect().await {
-                // The boot has ended meanwhile.
-                Ok(None) => Ok(None),
-                _ => Err(e),
-            },
-        }
-    }
-
-    async fn send(self: &Rc<Self>, boot: &Boot, path: &str, request: &Request) -> Result<Response, ApiError> {
-        self.uses.set(self.uses.get().wrapping_add(1));
-        let method = request.method();
-        let init = RequestInit::new();
-        init.set_method(&method);
-        init.set_headers(&request.headers());
-        init.set_signal(Some(&request.signal()));
-        if let Some(body) = request.body() {
-            init.set_body(&body);
-        }
-        match self.runtime.fetch(boot, path, &init).await {
-            Ok(response) if is_stream(&response)? => {
-                let (core, boot) = (self.clone(), boot.clone());
-                forward::event_stream(&response, move || core.connection_lost(&boot))
-            }
-            Ok(response) => self.runtime.forward_response(response),
-            Err(e) => {
-                self.connection_lost(boot);
-                Err(connection_error(&method, path, &e))
-            }
         }
     }
 
@@ -228,21 +206,4 @@ fn own_request(method: &str, body: Option<&str>) -> Result<Request, ApiError> {
         init.set_body(&JsValue::from(body));
     }
     Ok(Request::new_with_str_and_init("http://sandboxd", &init)?)
-}
-
-fn is_stream(response: &Response) -> Result<bool, ApiError> {
-    Ok(response
-        .headers()
-        .get("content-type")?
-        .is_some_and(|kind| kind == event::CONTENT_TYPE))
-}
-
-fn connection_error(method: &str, path: &str, thrown: &JsValue) -> ApiError {
-    let failure = Failure::from_thrown(thrown);
-    let delivery = match failure.kind {
-        Kind::NotReady => Delivery::NotDelivered,
-        _ => Delivery::Unknown,
-    };
-    let text = format!("the connection to the sandbox was lost: {}", failure.text);
-    delivery::error(method, path, delivery, text)
 }

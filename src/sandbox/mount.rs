@@ -3,8 +3,8 @@
 //! server, which is this object: their credentials are a token. The way of s3fs to this object
 //! depends on the runtime:
 //!
-//! - A sandbox of this machine shares its network, and reaches the Worker at the origin of the
-//!   client's request.
+//! - A sandbox of this machine reaches its S3 at an address that `sandbox-local` serves. It forwards
+//!   such requests, and no others, to the Worker.
 //! - The platform routes a container's requests to a reserved address to the Worker. They carry the
 //!   id of their sandbox, and can do nothing else there: see [`crate::caller::Caller`].
 //!
@@ -13,7 +13,6 @@
 use std::rc::Rc;
 
 use sandbox_protocol::mount::{Bucket, Credentials, Endpoint, Remote, Source};
-use sandbox_protocol::object::ORIGIN_HEADER;
 use sandbox_protocol::{Invalid, MountRequest, UnmountRequest, s3, sandboxd};
 use web_sys::{Request, Response};
 
@@ -35,10 +34,10 @@ impl Core {
                 container.intercept().await?;
                 (container::S3_ORIGIN.to_owned(), token::random()?)
             }
-            Runtime::Local(_) => {
-                let origin = request.headers().get(ORIGIN_HEADER)?.unwrap_or_default();
-                (origin, token::signed(&self.config, &self.id).await?)
-            }
+            Runtime::Local(local) => (
+                local.s3_origin().await?,
+                token::signed(&self.config, &self.id).await?,
+            ),
         };
         let endpoint = format!("{origin}{}", s3::path(&self.id));
         let rewritten = rewrite(&requested, &endpoint, &token)?;
@@ -128,7 +127,7 @@ mod tests {
             ),
         ] {
             let requested = MountRequest::parse(body.as_bytes()).unwrap();
-            let rewritten = rewrite(&requested, "http://localhost:8787/v1/sandbox/abc/s3", "tok").unwrap();
+            let rewritten = rewrite(&requested, "http://127.0.0.1:28671/v1/sandbox/abc/s3", "tok").unwrap();
             let json = rewritten.to_json();
             assert!(
                 !json.to_lowercase().contains("secret_one") && !json.contains("\"secret\""),

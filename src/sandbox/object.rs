@@ -9,11 +9,12 @@ use sandbox_protocol::SandboxId;
 use worker::{DurableObject, Env, State};
 use worker_macros::durable_object;
 
+use super::record::Records;
 use super::runtime::Runtime;
 use super::s3::Signer;
 use super::stored_list::StoredList;
 use super::tunnel::Tunnels;
-use super::{Core, grant, sleep};
+use super::{Core, exposure, grant, sleep};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::response;
@@ -77,7 +78,11 @@ impl Sandbox {
             uses: Cell::default(),
             tunnels: Tunnels::default(),
             grants: StoredList::new(grant::KEY),
+            exposures: StoredList::new(exposure::KEY),
             signer: Signer::default(),
+            records: Records::default(),
+            permit_lock: Mutex::default(),
+            has_expired: Cell::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());
         Ok(core)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
+use sandbox_protocol::sandbox::Settings;
 use sandbox_protocol::sandboxd::{FORMER_PORT, PORT};
 use wasm_bindgen::JsValue;
 use web_sys::{RequestInit, RequestRedirect, Response};
@@ -13,9 +14,10 @@ use worker::{State, Storage};
 
 use super::container::{self, ContainerRuntime};
 use super::exit::Ended;
-use super::forward;
 use super::lifecycle::Boot;
 use super::local::LocalRuntime;
+use super::record::StartSettings;
+use super::response_body;
 use crate::config::Config;
 use crate::error::ApiError;
 
@@ -25,6 +27,18 @@ pub const BOOT_ID_KEY: &str = "boot_id";
 /// The storage key of the port of that boot's `sandboxd`. A version that knew only [`FORMER_PORT`]
 /// stored none.
 pub const PORT_KEY: &str = "port";
+
+/// The maximum of sandboxes where the platform has none.
+const DEFAULT_MAX_SANDBOXES: u32 = 20;
+
+/// The options of a start.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// The environment of `sandboxd`, the boot id and the secret aside.
+    pub env: BTreeMap<String, String>,
+    /// The settings of the sandbox that apply to a start.
+    pub settings: StartSettings,
+}
 
 /// The runtime of one sandbox.
 pub enum Runtime {
@@ -40,7 +54,7 @@ impl Runtime {
         if let Some(url) = &config.runtime_url {
             return Ok(Self::Local(LocalRuntime::new(url, config, id, state.storage())));
         }
-        let container = ContainerRuntime::from_state(state, config.platform_timeout, id).ok_or_else(|| {
+        let container = ContainerRuntime::from_state(state, config, id).ok_or_else(|| {
             ApiError::NotConfigured(format!(
                 "there is nothing to run sandboxes on: no container is attached to the Sandbox object, and {RUNTIME_URL_VAR} is not set"
             ))
@@ -61,9 +75,34 @@ impl Runtime {
         }
     }
 
-    /// Starts `sandboxd` with a boot id and further environment. Returns the running boot instead
+    /// Whether sandboxes can have these settings. Error: 501.
+    pub fn check(&self, settings: &Settings) -> Result<(), ApiError> {
+        match self {
+            Self::Container(container, _) => container.check(settings),
+            Self::Local(_) if settings.image.is_some() || settings.instance.is_some() => {
+                Err(ApiError::NotSupported(
+                    "image and instance are not supported here: sandboxes on this machine have its files and its memory"
+                        .into(),
+                ))
+            }
+            Self::Local(_) => Ok(()),
+        }
+    }
+
+    /// The maximum of sandboxes that Sandbar itself keeps; `None`: the platform has one.
+    pub fn max_sandboxes(&self, config: &Config) -> Option<u32> {
+        match self {
+            Self::Container(container, _) if container.has_images() => config
+                .max_sandboxes
+                .or(Some(DEFAULT_MAX_SANDBOXES))
+                .filter(|max| *max > 0),
+            _ => config.max_sandboxes.filter(|max| *max > 0),
+        }
+    }
+
+    /// Starts `sandboxd` with a boot id. Returns the running boot instead
     /// if there is one.
-    pub async fn start(&self, boot_id: String, env: BTreeMap<String, String>) -> Result<Boot, ApiError> {
+    pub async fn start(&self, boot_id: String, options: StartOptions) -> Result<Boot, ApiError> {
         match self {
             Self::Container(container, storage) => {
                 if let Some(boot) = self.inspect().await? {
@@ -74,10 +113,10 @@ impl Runtime {
                 storage.put(BOOT_ID_KEY, &boot_id).await?;
                 storage.put(PORT_KEY, PORT).await?;
                 let boot = container.boot(boot_id, PORT).await?;
-                container.start(&boot, &env)?;
+                container.start(&boot, &options)?;
                 Ok(boot)
             }
-            Self::Local(local) => local.start(boot_id, env).await,
+            Self::Local(local) => local.start(boot_id, options).await,
         }
     }
 
@@ -158,7 +197,7 @@ impl Runtime {
     /// The response for a client, from a response that [`fetch`](Self::fetch) returned.
     pub fn forward_response(&self, response: Response) -> Result<Response, ApiError> {
         match self {
-            Self::Container(..) => forward::container_response(response),
+            Self::Container(..) => response_body::container_response(response),
             Self::Local(_) => Ok(response),
         }
     }

@@ -1,7 +1,7 @@
 //! Putting an idle sandbox to sleep.
 //!
-//! The object's alarm fires at the earliest time at which the sandbox can have been idle for
-//! `SANDBOX_SLEEP_AFTER`. It asks `sandboxd`, which alone knows what is running, and either puts
+//! The object's alarm fires at the earliest time at which the sandbox can have been idle for its
+//! `sleepAfter`. It asks `sandboxd`, which alone knows what is running, and either puts
 //! the sandbox to sleep or sets the next alarm.
 
 use std::rc::Rc;
@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use sandbox_protocol::index::PERMIT_RENEW_INTERVAL;
 use sandbox_protocol::{Activity, sandboxd};
 use worker::Delay;
 
 use super::Core;
-use super::lifecycle::{Boot, Need};
+use super::lifecycle::{Boot, Need, Ticket};
+use super::record::Record;
 use super::secret::Secret;
+use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::{pool, stub};
 
@@ -27,9 +30,11 @@ const INACTIVITY_GRACE: Duration = Duration::from_secs(60);
 /// The minimum time until the next alarm: an alarm that an alarm sets for now is lost.
 const MIN_ALARM_DELAY: Duration = Duration::from_millis(100);
 
-/// The interval at which the object of a sandbox that never sleeps checks that it still runs, to
-/// empty the storage of one that ended while the object was evicted.
-const UNUSED_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The interval at which the object of a sandbox that never sleeps checks that it still runs, and
+/// sends it a request, so that the platform does not stop it either.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// The longest inactivity timeout of the platform.
+const MAX_INACTIVITY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The finding of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,35 +49,75 @@ enum Finding {
 
 /// Sets the alarm, and the platform's own timeout, of a boot that has just started.
 pub async fn prepare(core: &Core) {
-    if let Some(after) = core.config.sleep_after {
-        core.runtime
-            .set_inactivity_timeout(after + INACTIVITY_GRACE)
-            .await;
-    }
+    let after = core.sleep_after().await;
+    let inactivity = after.map_or(MAX_INACTIVITY, |after| {
+        MAX_INACTIVITY.min(after + INACTIVITY_GRACE)
+    });
+    core.runtime.set_inactivity_timeout(inactivity).await;
     set_first_alarm(core).await;
 }
 
 /// Sets the alarm. Also called before a start, so that a boot whose object is evicted meanwhile is
 /// checked, too.
 pub async fn set_first_alarm(core: &Core) {
-    set_alarm(core, core.config.sleep_after.unwrap_or(UNUSED_INTERVAL)).await;
+    let after = core.sleep_after().await.unwrap_or(KEEP_ALIVE_INTERVAL);
+    set_alarm(core, after.min(PERMIT_RENEW_INTERVAL)).await;
+    if let Ok(Some(record)) = core.record().await {
+        set_lifetime_alarm(core, &record).await;
+    }
 }
 
-/// The alarm. It also removes the tunnels at Cloudflare and the grants of boots that ended.
+/// Sets the alarm to the end of the sandbox's lifetime.
+pub async fn set_lifetime_alarm(core: &Core, record: &Record) {
+    if let Some(expires_ms) = record.settings.expires_at_ms(record.created_ms) {
+        let left = expires_ms.saturating_sub(now_ms());
+        set_alarm(core, Duration::from_millis(left)).await;
+    }
+}
+
+/// The alarm. It also ends a sandbox whose lifetime has ended, removes the tunnels at Cloudflare and
+/// the grants of boots that ended, and tells the index what it does not know.
 pub async fn alarm(core: &Rc<Core>) {
-    let next = [check(core).await, core.sweep_tunnels().await];
+    match core.expire().await {
+        // The DELETE has set the next alarm.
+        Ok(true) => return,
+        Ok(false) => {}
+        Err(e) => core.log("not expired", None, &e.body().error),
+    }
+    let awake = check(core).await;
+    let tunnels = core.sweep_tunnels().await;
     core.sweep_grants().await;
-    match next.into_iter().flatten().min() {
-        Some(next) => set_alarm(core, next).await,
-        None => core.forget().await,
+    let is_in_transition = core.lifecycle.borrow().need() == Need::Wait;
+    match awake {
+        Some(_) => core.renew_permit().await,
+        // A start has its permit already, and notes its own result.
+        None if is_in_transition => {}
+        None => core.note_stop().await,
+    }
+    let record = core.update_index().await;
+    if awake.is_none() && tunnels.is_none() {
+        core.forget().await;
+    }
+    let awake = awake.map(|awake| awake.min(PERMIT_RENEW_INTERVAL));
+    if let Some(next) = [awake, tunnels, record].into_iter().flatten().min() {
+        set_alarm(core, next).await;
     }
 }
 
 /// Puts the sandbox to sleep if it is idle, and returns the time until the next check.
 async fn check(core: &Rc<Core>) -> Option<Duration> {
-    let Some(after) = core.config.sleep_after else {
-        let running = core.runtime.inspect().await;
-        return (!matches!(running, Ok(None))).then_some(UNUSED_INTERVAL);
+    let Some(after) = core.sleep_after().await else {
+        return match core.check_activity(KEEP_ALIVE_INTERVAL).await {
+            Ok((Finding::Absent, _)) => None,
+            Ok(_) => {
+                prepare(core).await;
+                Some(KEEP_ALIVE_INTERVAL)
+            }
+            Err(e) => {
+                core.log("activity not known", None, &e.body().error);
+                Some(KEEP_ALIVE_INTERVAL)
+            }
+        };
     };
     match core.check_activity(after).await {
         Ok((Finding::Absent, _)) => None,
@@ -105,6 +150,19 @@ pub async fn set_alarm(core: &Core, after: Duration) {
 }
 
 impl Core {
+    /// The idle time after which the sandbox is put to sleep; `None`: never.
+    pub async fn sleep_after(&self) -> Option<Duration> {
+        let default = self.config.sleep_after;
+        match self.record().await {
+            Ok(Some(record)) => record.settings.sleep_after(default),
+            Ok(None) => default,
+            Err(e) => {
+                self.log("settings not known", None, &e.body().error);
+                default
+            }
+        }
+    }
+
     /// Checks whether the sandbox may sleep. Starts no sandbox.
     async fn check_activity(self: &Rc<Self>, after: Duration) -> Result<(Finding, Boot), ApiError> {
         let absent = Boot {
@@ -148,7 +206,27 @@ impl Core {
     /// start the sandbox again.
     async fn sleep(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
         let ticket = self.lifecycle.borrow_mut().begin_sleep(&boot.id);
-        let Some(ticket) = ticket else { return Ok(()) };
+        match ticket {
+            Some(ticket) => self.end(boot, ticket).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the sandbox to sleep now, if it runs.
+    pub async fn stop(self: &Rc<Self>) -> Result<(), ApiError> {
+        let Some(boot) = self.running_boot().await? else {
+            return Ok(());
+        };
+        let ticket = self.lifecycle.borrow_mut().begin_stop();
+        match (ticket, self.pending_transition()) {
+            (Some(ticket), _) => self.end(&boot, ticket).await,
+            (None, Some(transition)) => transition.await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Ends a boot: the transition `ticket`.
+    async fn end(self: &Rc<Self>, boot: &Boot, ticket: Ticket) -> Result<(), ApiError> {
         let (core, exit) = (self.clone(), self.watch(boot));
         let id = boot.id.clone();
         let transition = async move {
@@ -160,6 +238,9 @@ impl Core {
                 if is_current {
                     result = core.runtime.destroy().await;
                 }
+            }
+            if result.is_ok() {
+                core.note_stop().await;
             }
             core.lifecycle.borrow_mut().finish_end(ticket, result.is_ok());
             result

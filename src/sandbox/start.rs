@@ -14,6 +14,7 @@ use super::exit::Ended;
 use super::exit::Exit;
 use super::lifecycle::{Boot, Ticket};
 use super::platform_error::Kind;
+use super::runtime::StartOptions;
 use super::{Core, sleep};
 use crate::error::ApiError;
 use crate::stub;
@@ -99,6 +100,10 @@ pub async fn start(
     core.lifecycle
         .borrow_mut()
         .finish_start(ticket, result.as_ref().ok().cloned());
+    if result.is_err() {
+        // After the start has ended: only then is its permit given back.
+        core.note_stop().await;
+    }
     result.map(drop)
 }
 
@@ -113,6 +118,7 @@ async fn bring_up(
         match wait_until_ready(core, ticket, &boot, Origin::Found, &exit).await {
             Ok(boot) => {
                 core.resume_mounts(&boot.id).await;
+                core.resume_record(&boot).await?;
                 return Ok(boot);
             }
             // It has ended since the inspection: a new one can start.
@@ -124,10 +130,13 @@ async fn bring_up(
     if !core.lifecycle.borrow().is_current(ticket) {
         return Err(destroyed());
     }
-    let boot = core
-        .runtime
-        .start(boot_id.to_owned(), core.config.sandboxd_env())
-        .await?;
+    core.acquire_permit().await?;
+    let settings = core.record().await?.map(|record| record.settings);
+    let options = StartOptions {
+        env: core.config.sandboxd_env(),
+        settings: (&settings.unwrap_or_default()).into(),
+    };
+    let boot = core.runtime.start(boot_id.to_owned(), options).await?;
     let origin = match boot.id == boot_id {
         true => Origin::Started,
         false => Origin::Found,
@@ -137,7 +146,19 @@ async fn bring_up(
     }
     let exit = core.watch(&boot);
     let ready = wait_until_ready(core, ticket, &boot, origin, &exit).await;
-    ready.map_err(WaitError::into_api_error)
+    let boot = ready.map_err(WaitError::into_api_error)?;
+    match origin {
+        Origin::Started => {
+            core.has_expired.set(false);
+            let env = core.record().await?.map(|record| record.settings.env);
+            if env.is_some_and(|env| !env.is_empty()) {
+                core.set_environment(&boot).await?;
+            }
+            core.mark_started().await?;
+        }
+        Origin::Found => core.resume_record(&boot).await?,
+    }
+    Ok(boot)
 }
 
 /// Probes `sandboxd` until it answers, it ends, the platform reports a permanent error, a DELETE

@@ -3,6 +3,7 @@
 
 use sandbar_test_s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use sandbar_tests::Sandbox;
+use sandbar_tests::machine::address_for;
 use serde_json::{Value, json};
 
 use crate::sandbox;
@@ -30,7 +31,7 @@ impl Setting {
             return None;
         }
         let server = S3Server::start(&[BUCKET]);
-        let endpoint = format!("http://{}:{}", host(&sandbox).await, server.port);
+        let endpoint = format!("http://{}:{}", address_for(&sandbox).await, server.port);
         Some(Self {
             sandbox,
             server,
@@ -89,25 +90,6 @@ pub async fn can_mount(sandbox: &Sandbox) -> bool {
             && std::path::Path::new("/dev/fuse").exists();
     }
     bridge.has_containers && sandbox.sh("test -c /dev/fuse").await.code() == 0
-}
-
-/// This machine, as a sandbox sees it.
-async fn host(sandbox: &Sandbox) -> String {
-    if sandbox.client.bridge.is_local {
-        return "127.0.0.1".to_owned();
-    }
-    // The gateway of the default route: hexadecimal, the last byte first.
-    let routes = sandbox.sh("cat /proc/net/route").await.text();
-    let gateway = routes
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(2))
-        .find_map(|gateway| {
-            u32::from_str_radix(gateway, 16)
-                .ok()
-                .filter(|gateway| *gateway != 0)
-        })
-        .expect("a gateway");
-    std::net::Ipv4Addr::from(gateway.to_le_bytes()).to_string()
 }
 
 pub async fn assert_ok(response: reqwest::Response) {

@@ -2,7 +2,9 @@
 
 use std::process::Stdio;
 
+use sandbar_tests::Client;
 use sandbar_tests::bridge::project_root;
+use sandbox_protocol::SandboxId;
 use tokio::process::Command;
 
 use crate::bridge;
@@ -14,8 +16,8 @@ fn block(language: &str) -> String {
     rest.split_once("\n```").unwrap().0.to_owned()
 }
 
-/// Runs a client. All of them make the same calls and print the results.
-async fn run(command: &mut Command) {
+/// Runs a client. All of them make the same calls and print the results. Returns its output.
+async fn run(command: &mut Command) -> String {
     let output = command
         .env("SANDBOX_URL", &bridge().url)
         .env("SANDBOX_API_KEY", &bridge().key)
@@ -41,6 +43,14 @@ async fn run(command: &mut Command) {
             "{promised:?} is not in\n{text}\n{errors}"
         );
     }
+    text
+}
+
+/// Runs a JavaScript module.
+async fn run_module(text: &str) -> String {
+    let mut node = Command::new(project_root().join("node_modules/.bin/node"));
+    node.args(["--input-type=module", "-e", text]);
+    run(node.current_dir(project_root().join("tests"))).await
 }
 
 #[tokio::test]
@@ -52,7 +62,17 @@ async fn openai_agents_in_python() {
 
 #[tokio::test]
 async fn openai_agents_in_javascript() {
-    let mut node = Command::new(project_root().join("node_modules/.bin/node"));
-    node.args(["--input-type=module", "-e", &block("js")]);
-    run(node.current_dir(project_root().join("tests"))).await;
+    run_module(&block("js")).await;
+}
+
+#[tokio::test]
+async fn computesdk_in_remote_mode() {
+    // It has no types, so it is JavaScript, too.
+    let text = run_module(&block("ts")).await;
+    assert!(text.contains("'hello.txt'"), "{text}");
+    // The package hides an error of its DELETE.
+    let (_, id) = text.trim().rsplit_once(' ').unwrap();
+    let id = SandboxId::parse(id).unwrap();
+    let sandbox = Client::new(bridge()).sandbox(id.as_str());
+    assert!(!sandbox.running().await, "{id}");
 }

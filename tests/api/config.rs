@@ -128,12 +128,18 @@ async fn a_missing_binding_is_named_at_health() {
         (&body["ok"], &body["missing"], &body["code"]),
         (
             &json!(false),
-            &json!(["Sandbox", "WarmPool"]),
+            &json!(["Sandbox", "WarmPool", "SandboxIndex"]),
             &json!("not_configured")
         )
     );
     // While the pool is off, a new id is given without any object.
     client.create().await;
+
+    // A list says what is missing in it.
+    let list = client.request(Method::GET, "/v1/sandbox").send().await.unwrap();
+    let list: Value = list.json().await.unwrap();
+    let shards: Vec<u32> = (0..16).collect();
+    assert_eq!(list, json!({ "sandboxes": [], "incomplete": shards }));
 }
 
 fn own_config() -> PathBuf {

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sandbar_tests::bridge::project_root;
 use sandbar_tests::client::{assert_error, retry_after};
-use sandbar_tests::docker::{container_of, docker};
+use sandbar_tests::docker::{container_of, docker, image_of_the_project};
 use sandbar_tests::{Bridge, Client};
 use serde_json::json;
 
@@ -121,9 +120,7 @@ async fn a_sandboxd_that_listens_on_the_former_port_is_found() {
     if !on_containers() {
         return;
     }
-    let name = "sandbar-test-former-port";
-    let root = project_root();
-    docker(&["build", "--quiet", "--tag", name, root.to_str().unwrap()]);
+    let name = image_of_the_project();
     let image = format!(
         "FROM {name}\nEXPOSE 3000\nENTRYPOINT [\"/usr/local/bin/sandboxd\", \"--listen\", \"0.0.0.0:3000\"]\n"
     );

@@ -11,6 +11,7 @@ use sandbar_tests::kill::signal_sandbox_local;
 use sandbar_tests::{Bridge, Client, Sandbox};
 use serde_json::{Value, json};
 
+use crate::sandbox_settings::create;
 use crate::{client, eventually};
 
 #[tokio::test]
@@ -55,7 +56,8 @@ async fn a_delete_that_overtakes_a_start_fails_it_with_a_plain_message_and_leave
 
 #[tokio::test]
 async fn nothing_of_a_destroyed_sandbox_or_of_one_that_sleeps_is_left_in_the_storage() {
-    let bridge = Bridge::start(&[("SANDBOX_SLEEP_AFTER", "1s")]);
+    let vars = [("SANDBOX_SLEEP_AFTER", "1s"), ("SANDBOX_FORGET_AFTER", "2s")];
+    let bridge = Bridge::start(&vars);
     let client = Client::new(&bridge);
     let sandboxes = join_all((0..8).map(|_| async {
         let sandbox = client.create().await;
@@ -78,6 +80,14 @@ async fn nothing_of_a_destroyed_sandbox_or_of_one_that_sleeps_is_left_in_the_sto
     }
     if bridge.is_local {
         eventually("nothing is stored", || async { stored(&bridge).is_empty() }).await;
+        let configured = create(&client, &json!({ "labels": { "a": "1" } })).await;
+        assert_eq!(configured.sh("true").await.code(), 0);
+        eventually("only the settings stay", || async {
+            let stored = stored(&bridge);
+            !configured.running().await && stored.len() == 1 && stored[0].ends_with("_cf_KV record")
+        })
+        .await;
+        assert_eq!(configured.destroy().await, 204);
     }
     // Both can be started again.
     for sandbox in [&destroyed[0], &asleep[0]] {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{bridge, eventually, sandbox};
 
 /// How many `sleep SECONDS` run in the sandbox.
-async fn sleepers(sandbox: &Sandbox, seconds: u32) -> usize {
+pub async fn sleepers(sandbox: &Sandbox, seconds: u32) -> usize {
     let script = format!("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c '^{seconds}$'");
     let finished = sandbox.sh(&script).await;
     finished.text().trim().parse().expect("a count")
@@ -18,7 +18,7 @@ async fn sleepers(sandbox: &Sandbox, seconds: u32) -> usize {
 
 /// A command line that starts `sleep SECONDS` once as a child, once in a session of its own, once
 /// orphaned.
-fn family(seconds: u32) -> String {
+pub fn family(seconds: u32) -> String {
     format!(
         "sleep {seconds} & setsid sleep {seconds} & (setsid sh -c 'sleep {seconds} & exit' &); sleep 0.2; echo up; wait"
     )

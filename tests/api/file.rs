@@ -39,6 +39,37 @@ async fn a_file_written_is_read_back_with_its_headers() {
 }
 
 #[tokio::test]
+async fn a_write_right_after_an_answer_without_a_body() {
+    let sandbox = sandbox().await;
+    let written = sandbox.put("workspace/f", "1").await;
+    assert_eq!(written.status(), 200);
+    let etag = sandbox.get("workspace/f").await.headers()["etag"].clone();
+    let process = sandbox.start(&json!({ "argv": ["sleep", "60"] })).await;
+    let mut followers = Vec::new();
+    sandbox.put("workspace/empty", "").await;
+    for (method, path, status) in [
+        (Method::HEAD, "f", 200),
+        (Method::GET, "f", 304),
+        (Method::GET, "empty", 200),
+    ] {
+        // Takes the connection to `sandboxd` that is idle, so that the next request opens one.
+        followers.push(process.log("?follow=true").await);
+        let request = sandbox.request(method, &format!("/file/workspace/{path}"));
+        let request = match status {
+            304 => request.header("If-None-Match", &etag),
+            _ => request,
+        };
+        assert_eq!(request.send().await.unwrap().status(), status, "{path}");
+        assert_eq!(
+            sandbox.put("workspace/g", "2").await.status(),
+            200,
+            "after {path}"
+        );
+    }
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
 async fn names_round_trip() {
     let sandbox = sandbox().await;
     for (encoded, name) in [

@@ -11,19 +11,25 @@ use tokio::task::JoinSet;
 use crate::bridge;
 
 /// Pages whose shell examples run here.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 10] = [
     "docs/api.md",
     "docs/archives.md",
     "docs/commands.md",
     "docs/files.md",
+    "docs/git.md",
+    "docs/ports.md",
+    "docs/processes.md",
+    "docs/sandboxes.md",
     "docs/sessions.md",
+    "docs/tokens.md",
 ];
 
 /// Examples that `quickstart` and `clients` run, by page and language: one of each.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("README.md", "sh"),
     ("docs/clients.md", "js"),
     ("docs/clients.md", "python"),
+    ("docs/clients.md", "ts"),
     ("docs/quickstart.md", "js"),
     ("docs/quickstart.md", "python"),
 ];

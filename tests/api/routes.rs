@@ -41,7 +41,7 @@ async fn create_gives_a_fresh_well_formed_id_and_takes_any_body() {
     }
     let with_body = client
         .request(Method::POST, "/v1/sandbox")
-        .json(&json!({ "image": "x", "n": 1 }));
+        .json(&json!({ "exposedPorts": [1], "timeoutMs": 1, "n": 1 }));
     assert_eq!(with_body.send().await.unwrap().status(), 200);
 }
 
@@ -67,14 +67,14 @@ async fn wrong_methods_are_json_405_with_allow() {
     let client = client();
     for (method, path, allow) in [
         (Method::POST, "/health", "GET, HEAD"),
-        (Method::GET, "/v1/sandbox", "POST"),
-        (Method::GET, "/v1/sandbox/abc", "DELETE"),
+        (Method::PUT, "/v1/sandbox", "POST, GET"),
+        (Method::POST, "/v1/sandbox/abc", "GET, PATCH, DELETE"),
         (Method::GET, "/v1/sandbox/abc/exec", "POST"),
         (Method::POST, "/v1/sandbox/abc/running", "GET"),
         (
-            Method::DELETE,
+            Method::POST,
             "/v1/sandbox/abc/file/workspace/a",
-            "GET, HEAD, PUT",
+            "GET, HEAD, PUT, DELETE, PATCH",
         ),
     ] {
         let response = client.request(method, path).send().await.unwrap();

@@ -1,7 +1,11 @@
 //! Random sequences of requests against a model of a sandbox.
 //!
-//! The model knows one sandbox: its files, its sessions, whether it runs. Every answer must be the
-//! model's.
+//! The model knows one sandbox: its files, its sessions, its processes, whether it runs. Every
+//! answer must be the model's.
+
+mod processes;
+
+mod files;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +15,7 @@ use reqwest::Method;
 use sandbar_tests::Sandbox;
 use serde_json::json;
 
+use self::processes::Processes;
 use crate::op::{Directory, File, Op, Session, op};
 use crate::{bridge, client};
 
@@ -24,6 +29,7 @@ struct Model {
     running: bool,
     files: BTreeMap<File, Vec<u8>>,
     sessions: BTreeMap<Session, Shell>,
+    processes: Processes,
 }
 
 #[derive(Debug)]
@@ -173,9 +179,21 @@ impl Model {
                 same("status", sandbox.destroy().await.as_u16(), 204)?;
                 *self = Self::default();
             }
+            Op::Other(op) => self.check_file(sandbox, op).await?,
             Op::NewSession(_) | Op::Enter(..) | Op::Export(..) | Op::Ask(_) | Op::EndSession(_) => {
                 self.check_session(sandbox, op).await?;
             }
+            Op::Start(_) => {
+                self.processes.check(sandbox, op).await?;
+                self.running = true;
+            }
+            // None of these starts a sandbox.
+            Op::Write(..)
+            | Op::CloseStdin(_)
+            | Op::Log(_)
+            | Op::Kill(_)
+            | Op::EndProcess(_)
+            | Op::ListProcesses => self.processes.check(sandbox, op).await?,
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub struct Bridge {
     pub url: String,
     /// The key for `Authorization`.
     pub key: String,
-    /// Whether its sandboxes are processes of this machine, so that a test can reach them.
+    /// Whether its sandboxes are processes of this machine.
     pub is_local: bool,
     /// Whether its sandboxes are containers of this machine's Docker engine.
     pub has_containers: bool,
@@ -123,7 +123,35 @@ impl Bridge {
         let directory = new_directory("image");
         std::fs::write(directory.join("Dockerfile"), dockerfile).expect("a Dockerfile");
         let mut config = wrangler_config();
-        config["containers"][0]["image"] = "./Dockerfile".into();
+        config["containers"][0]["images"]["base"]["dockerfile"] = "./Dockerfile".into();
+        let config = write_config(&directory, &config);
+        Self::start_by(Runtime::Container, &[], &["--config", &config], vars)
+    }
+
+    /// Starts a bridge of its own whose sandboxes are containers of the usual image, `base`, or of one
+    /// more, `other`.
+    pub fn start_with_other_image(dockerfile: &str, vars: &[(&str, &str)]) -> Self {
+        let directory = new_directory("images");
+        std::fs::write(directory.join("Dockerfile"), dockerfile).expect("a Dockerfile");
+        let mut config = wrangler_config();
+        config["containers"][0]["images"]["other"] = json!({ "dockerfile": "./Dockerfile" });
+        let config = write_config(&directory, &config);
+        Self::start_by(Runtime::Container, &[], &["--config", &config], vars)
+    }
+
+    /// Starts a bridge of its own whose sandboxes are containers under the scheduling policy
+    /// `default`.
+    pub fn start_default_policy(vars: &[(&str, &str)]) -> Self {
+        let directory = new_directory("policy");
+        let mut config = wrangler_config();
+        let base = &config["containers"][0]["images"]["base"];
+        config["containers"][0] = json!({
+            "class_name": "Sandbox",
+            "image": base["dockerfile"],
+            "image_vars": base["build_vars"],
+            "instance_type": "basic",
+            "max_instances": 20,
+        });
         let config = write_config(&directory, &config);
         Self::start_by(Runtime::Container, &[], &["--config", &config], vars)
     }
@@ -160,6 +188,12 @@ impl Bridge {
         Self::start_by(Runtime::from_env(), &[], &["--config", &config], vars)
     }
 
+    /// Whether its sandboxes share one network, so that only one of them can listen on a port: on this
+    /// machine, where they cannot have networks of their own.
+    pub fn shares_network(&self) -> bool {
+        self.is_local && self.log.count(&["share this machine's network"]) > 0
+    }
+
     /// Evicts the objects of a bridge of [`Self::start_evictable`].
     pub async fn evict(&self) {
         let answer = reqwest::get(format!("{}/evict", self.url))
@@ -176,6 +210,10 @@ impl Bridge {
             .env("SANDBOX_API_KEY", key)
             .envs(env.iter().copied())
             .args(arguments);
+        if runtime == Runtime::Container && !vars.iter().any(|(name, _)| *name == "MAX_SANDBOXES") {
+            // The usual ceiling is below what tests run at a time.
+            add_vars(&mut command, &[("MAX_SANDBOXES", "0")]);
+        }
         add_vars(&mut command, vars);
         let log = Log::default();
         let (url, pid) = launch(command, port, &log);
@@ -273,7 +311,7 @@ pub fn wrangler_config() -> Value {
     let absolute = |path: &str| Value::from(project_root().join(path).to_str().expect("UTF-8"));
     config["main"] = absolute("build/index.js");
     config["assets"]["directory"] = absolute("assets");
-    config["containers"][0]["image"] = absolute("Dockerfile");
+    config["containers"][0]["images"]["base"]["dockerfile"] = absolute("Dockerfile");
     config
 }
 

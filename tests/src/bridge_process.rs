@@ -22,7 +22,7 @@ pub struct Log {
 
 impl Log {
     /// The most bytes that are retained.
-    const MAX_BYTES: usize = 1 << 20;
+    const MAX_BYTES: usize = 16 << 20;
 
     fn add(&self, line: &str) {
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,10 +106,12 @@ fn keep(mut command: Command, started: &mpsc::Sender<u32>, log: &Log) {
     let _ = child.wait();
 }
 
-/// Reads to the end. `SANDBAR_TEST_LOG` shows all of it.
+/// Reads to the end. `SANDBAR_TEST_LOG` shows all of it. workerd writes parts of bad requests as they
+/// came, so not every line is UTF-8.
 fn collect(output: impl Read, log: &Log) {
     let show = env::var_os("SANDBAR_TEST_LOG").is_some();
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
         if show {
             eprintln!("{line}");
         }

@@ -3,6 +3,8 @@
 use std::env;
 use std::process::{Command, Output};
 
+use crate::bridge::project_root;
+
 fn run(arguments: &[&str]) -> Output {
     let client = env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned());
     Command::new(&client)
@@ -17,6 +19,14 @@ pub fn docker(arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "docker {arguments:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Builds the image of the project under a name for tests, unless nothing has changed; its name.
+pub fn image_of_the_project() -> &'static str {
+    let name = "sandbar-test-base";
+    let root = project_root();
+    docker(&["build", "--quiet", "--tag", name, root.to_str().expect("UTF-8")]);
+    name
 }
 
 /// The id of the container whose `sandboxd` was started with this boot id, if it runs.

@@ -5,12 +5,18 @@
 
 pub mod bridge;
 pub mod bridge_process;
+pub mod browser;
 pub mod build;
 pub mod client;
 pub mod cloudflare;
 pub mod docker;
 pub mod documented;
+pub mod file;
+pub mod git_server;
 pub mod kill;
+pub mod machine;
+pub mod preview;
+pub mod process;
 pub mod raw;
 pub mod shared;
 pub mod sse;
@@ -18,5 +24,6 @@ pub mod terminal;
 
 pub use bridge::{Bridge, Runtime};
 pub use client::{Client, Sandbox};
+pub use process::Process;
 pub use sse::Finished;
 pub use terminal::Terminal;

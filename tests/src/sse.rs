@@ -1,5 +1,5 @@
 //! Reads a command's stream as strictly as the strictest real client: ASCII only, `id` before
-//! `event` before `data`.
+//! `event` before `data`, no id twice, none missing but those that a `gap` names.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,10 @@ pub enum Item {
     Exit(Value),
     /// The data of `error`.
     Error(Value),
+    /// The data of `result`.
+    Result(Value),
+    /// The number of events that a `gap` stands for.
+    Gap(u64),
     /// A comment line.
     Comment,
 }
@@ -28,7 +32,8 @@ pub struct Events {
     body: futures_util::stream::BoxStream<'static, reqwest::Result<Bytes>>,
     buffer: Vec<u8>,
     start: usize,
-    next_id: u64,
+    last_id: u64,
+    skips: bool,
 }
 
 /// A stream read to its end.
@@ -42,6 +47,10 @@ pub struct Finished {
     pub exit: Option<Value>,
     /// The data of `error`, if it came.
     pub error: Option<Value>,
+    /// The data of `result`, if it came.
+    pub result: Option<Value>,
+    /// How many events are missing, as `gap` events say.
+    pub missing: u64,
     /// How many comments came.
     pub comments: usize,
     /// Whether the connection broke instead of ending.
@@ -88,12 +97,29 @@ impl Finished {
 impl Events {
     /// Reads the body of a response.
     pub fn new(body: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static) -> Self {
+        Self::after(0, body)
+    }
+
+    /// Reads the body of a response that continues behind the event `last_id`.
+    pub fn after(last_id: u64, body: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static) -> Self {
         Self {
             body: body.boxed(),
             buffer: Vec::new(),
             start: 0,
-            next_id: 1,
+            last_id,
+            skips: false,
         }
+    }
+
+    /// The same stream, of one output only: the ids of the other are missing.
+    pub fn of_one_output(mut self) -> Self {
+        self.skips = true;
+        self
+    }
+
+    /// The id of the last event that was read.
+    pub fn last_id(&self) -> u64 {
+        self.last_id
     }
 
     /// The next item; `None` at the end; `Err` when the connection broke.
@@ -139,6 +165,8 @@ impl Events {
                 Ok(Item::Output(true, bytes)) => finished.stderr.extend(bytes),
                 Ok(Item::Exit(exit)) => finished.exit = Some(exit),
                 Ok(Item::Error(error)) => finished.error = Some(error),
+                Ok(Item::Result(result)) => finished.result = Some(result),
+                Ok(Item::Gap(events)) => finished.missing += events,
                 Ok(Item::Comment) => finished.comments += 1,
                 Err(_) => {
                     finished.broke = true;
@@ -153,9 +181,9 @@ impl Events {
         let block = std::str::from_utf8(block).expect("ASCII");
         let mut lines = block.lines();
         let mut line = lines.next();
-        if let Some(id) = line.and_then(|line| line.strip_prefix("id: ")) {
-            assert_eq!(id, self.next_id.to_string(), "events are numbered from 1");
-            self.next_id += 1;
+        let id = line.and_then(|line| line.strip_prefix("id: "));
+        let id: Option<u64> = id.map(|id| id.parse().expect("a number"));
+        if id.is_some() {
             line = lines.next();
         }
         let Some(event) = line.and_then(|line| line.strip_prefix("event: ")) else {
@@ -180,7 +208,16 @@ impl Events {
             );
             return None;
         }
-        let json = || serde_json::from_str(data).expect("JSON");
+        let json = || serde_json::from_str::<Value>(data).expect("JSON");
+        let expected = self.last_id + 1;
+        if let Some(id) = id {
+            let has_gap = self.skips || event == "gap";
+            assert!(
+                id == expected || has_gap && id > expected,
+                "{event} {id} instead of {expected}"
+            );
+            self.last_id = id;
+        }
         Some(match event {
             "stdout" | "stderr" => {
                 let bytes = STANDARD.decode(data).expect("padded base64");
@@ -193,6 +230,14 @@ impl Events {
             }
             "exit" => Item::Exit(json()),
             "error" => Item::Error(json()),
+            "result" => Item::Result(json()),
+            "gap" => {
+                let gap = json();
+                let first = gap["first"].as_u64().expect("a number");
+                assert!(first == expected || self.skips && first > expected, "{gap}");
+                assert_eq!(gap["last"], self.last_id);
+                Item::Gap(self.last_id + 1 - first)
+            }
             "incomplete" => return None,
             _ => panic!("unknown event {event}"),
         })

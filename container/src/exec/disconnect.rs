@@ -7,11 +7,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
-use sandbox_protocol::event::KEEP_ALIVE;
-use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
+use super::event_log::EventLog;
 use crate::session::Session;
 
 /// The time between two comments to the client of a command that others wait for. After the first,
@@ -23,26 +21,21 @@ const WAITING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes comments to the client of the running command of `session` for as long as others wait for
 /// it. Never resolves.
-pub async fn probe_running(session: Option<&Session>, events: &Sender<Bytes>) -> Infallible {
+pub async fn probe_running(session: Option<&Session>, log: &EventLog) -> Infallible {
     let Some(session) = session else {
         return std::future::pending().await;
     };
     loop {
         session.wait_until_contended().await;
-        write_comment(events);
+        log.write_comment();
         sleep(RUNNING_INTERVAL).await;
     }
 }
 
 /// Writes comments to the client of a command that waits for its turn. Never resolves.
-pub async fn probe_waiting(events: &Sender<Bytes>) -> Infallible {
+pub async fn probe_waiting(log: &EventLog) -> Infallible {
     loop {
         sleep(WAITING_INTERVAL).await;
-        write_comment(events);
+        log.write_comment();
     }
-}
-
-fn write_comment(events: &Sender<Bytes>) {
-    // A full channel has something to write already, and a closed one has no client.
-    let _ = events.try_send(Bytes::from_static(KEEP_ALIVE.as_bytes()));
 }

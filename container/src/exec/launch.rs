@@ -1,28 +1,31 @@
 //! Starts the command of a request.
 
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
+use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use sandbox_protocol::ExecRequest;
-use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::disconnect::probe_waiting;
 use super::output::Outputs;
+use super::process::{Controls, Process};
 use super::task::Task;
 use super::unstarted::{Unstarted, Wait};
 use super::{Admission, Commands, stdin};
 use crate::activity::ActivityGuard;
 use crate::process::program::Program;
 use crate::process::program::path_of;
-use crate::process::shell_error::ShellError;
+use crate::process::shell_error::{NOT_FOUND, ShellError};
 use crate::process::spawn::{Role, Start, Started};
 use crate::process::tree::{COOKIE, Tree};
 use crate::quota::{BufferPermit, Permit};
 use crate::session::Session;
 use crate::session::files::ShellFiles;
 use crate::session::overrides::Overrides;
+use crate::session::prepare::Prepared;
 use crate::session::turn::QueuePosition;
 use crate::threads::{IsCancelled, PATHS, PROCESSES};
 
@@ -36,16 +39,26 @@ pub struct Launch {
     pub stdin: Option<Vec<u8>>,
     /// The time at which it times out.
     pub deadline: Option<Instant>,
-    /// Counts the command from now on.
-    pub activity: ActivityGuard,
+    /// Counts the command from now on, if it is counted.
+    pub activity: Option<ActivityGuard>,
+    /// The time for which it goes on without an owner of its log; `None`: always.
+    pub linger: Option<Duration>,
     /// The permit for the bytes of the request.
     pub buffer_permit: BufferPermit,
     /// Its permit to run, granted once its directory was found.
     pub permit: Admission,
     /// Its session, if it has one.
     pub session: Option<Arc<Session>>,
+    /// Whether it takes its turn in the session, and saves its changes there.
+    pub takes_turn: bool,
     /// Its position in the session's queue. A command that has not been admitted yet has none.
     pub position: Option<QueuePosition>,
+    /// The command as its clients see it.
+    pub process: Arc<Process>,
+    /// The requests of its clients.
+    pub controls: Controls,
+    /// Descriptors that it inherits, and their numbers.
+    pub descriptors: Vec<(OwnedFd, RawFd)>,
 }
 
 /// A started command, with everything that its task needs.
@@ -74,38 +87,44 @@ impl Drop for Unsupervised {
 }
 
 impl Launch {
-    /// Runs the command to its end, or sends the error that prevents it.
-    pub async fn run(self, commands: Arc<Commands>, events: Sender<Bytes>) {
-        let wire = match self.start(commands, events.clone()).await {
-            Ok(task) => {
-                // The task has a sender of its own, and the stream ends when the last sender is
-                // dropped.
-                drop(events);
-                return task.run().await;
+    /// Runs the command to its end, or writes the error that prevents it to its log.
+    pub async fn run(self, commands: Arc<Commands>) {
+        let process = Arc::clone(&self.process);
+        let registry = Arc::clone(&commands.registry);
+        match self.start(commands).await {
+            Ok(task) => task.run().await,
+            Err(unstarted) => {
+                unstarted.report(&process);
+                registry.ended(&process);
+                process.released();
             }
-            Err(unstarted) => unstarted.into_wire(),
-        };
-        // Fails when the client is gone.
-        let _ = events.send(wire.into()).await;
+        }
     }
 
     /// Starts the command once its directory was found and its turn has come.
-    async fn start(self, commands: Arc<Commands>, events: Sender<Bytes>) -> Result<Task, Unstarted> {
+    async fn start(self, commands: Arc<Commands>) -> Result<Task, Unstarted> {
         let Self {
             request,
             overrides,
             stdin,
             deadline,
             activity,
+            linger,
             buffer_permit,
             permit,
             session,
+            takes_turn,
             position,
+            process,
+            controls,
+            descriptors,
         } = self;
         let wait = Wait {
             deadline,
-            client: (!request.detached).then_some(&events),
-            session: session.as_deref(),
+            log: &process.log,
+            linger,
+            ending: &controls.ending,
+            session: session.as_deref().filter(|_| takes_turn),
         };
         let timeout_message = "timed out before its working directory answered";
         let permit = match permit {
@@ -113,7 +132,7 @@ impl Launch {
             Admission::Pending(permit) => wait.for_result(permit, || timeout_message.to_owned()).await??,
         };
         let position = match (position, &session) {
-            (None, Some(session)) => Some(session.enqueue().await?),
+            (None, Some(session)) if takes_turn => Some(session.enqueue().await?),
             (position, _) => position,
         };
         let mut turn = match position {
@@ -124,19 +143,29 @@ impl Launch {
                 let turn = async {
                     tokio::select! {
                         turn = position.turn() => turn,
-                        never = probe_waiting(&events) => match never {},
+                        never = probe_waiting(&process.log) => match never {},
                     }
                 };
                 Some(wait.for_result(turn, timeout_message).await?)
             }
             None => None,
         };
-        let (detached, piped_stdin) = (request.detached, stdin.is_some());
+        let stdin_open = request.stdin_open;
+        let has_stdin = stdin.is_some() || stdin_open;
         let job = {
             let (commands, session) = (Arc::clone(&commands), session.clone());
+            let described = Arc::clone(&process);
             move |is_cancelled: IsCancelled<'_>| {
-                let launched = launch(&commands, session, &request, overrides, piped_stdin, is_cancelled);
-                let (started, tree, files) = launched?;
+                let command = Command {
+                    request: &request,
+                    session,
+                    takes_turn,
+                    overrides,
+                    has_stdin,
+                    process: &described,
+                    descriptors,
+                };
+                let (started, tree, files) = command.launch(&commands, is_cancelled)?;
                 Ok(Unsupervised(Some(Launched {
                     started,
                     tree,
@@ -163,82 +192,123 @@ impl Launch {
             stdout,
             stderr,
         } = launched.started;
-        let supervise = || {
-            let task = Task {
-                tree: launched.tree,
-                child,
-                outputs: Outputs::new(stdout, stderr, events.clone(), commands.buffers.clone())?,
-                deadline,
-                detached,
-                activity,
-                turn,
-                permit: launched.permit,
-                in_background: commands.in_background.clone(),
-            };
-            if let (Some(pipe), Some(bytes)) = (pipe, stdin) {
-                let mut buffer_permit = launched.buffer_permit;
-                buffer_permit.shrink(bytes.len() as u64);
-                stdin::feed(pipe, bytes, buffer_permit)?;
-            }
-            Ok(task)
+        let outputs = Outputs::new(stdout, stderr, Arc::clone(&process.log), commands.buffers.clone());
+        let task = Task {
+            tree: launched.tree,
+            child,
+            outputs: outputs.map_err(Unstarted::Failed)?,
+            deadline,
+            linger,
+            activity,
+            turn,
+            permit: launched.permit,
+            in_background: commands.in_background.clone(),
+            process: Arc::clone(&process),
+            controls,
+            registry: Arc::clone(&commands.registry),
         };
-        supervise().map_err(Unstarted::Failed)
+        process.stdin.open(pipe).map_err(Unstarted::Failed)?;
+        if has_stdin {
+            let mut buffer_permit = launched.buffer_permit;
+            buffer_permit.shrink(stdin.as_ref().map_or(0, Vec::len) as u64);
+            let feed = async move {
+                stdin::feed(&process.stdin, stdin, stdin_open, buffer_permit).await;
+            };
+            // Most pipes take everything at once.
+            let mut feed = Box::pin(feed);
+            if (&mut feed).now_or_never().is_none() {
+                tokio::spawn(feed);
+            }
+        }
+        Ok(task)
     }
 }
 
-/// Starts the program of `request`, in a shell if it is a script without an interpreter line.
-/// Blocks. Fails when it is cancelled before the program starts.
-fn launch(
-    commands: &Commands,
+/// A command that is being started.
+struct Command<'a> {
+    request: &'a ExecRequest,
     session: Option<Arc<Session>>,
-    request: &ExecRequest,
+    takes_turn: bool,
     overrides: Overrides,
-    piped_stdin: bool,
-    is_cancelled: IsCancelled<'_>,
-) -> Result<(Started, Tree, Option<ShellFiles>), Unstarted> {
-    let mut prepared = match session {
-        Some(session) => session
-            .prepare(&request.argv, &overrides)
-            .map_err(Unstarted::Failed)?,
-        None => commands.prepare(&request.argv, overrides),
-    };
-    let cookie = commands.new_cookie();
-    // Last, so that nothing overrides it: the command's processes are found by it.
-    prepared.env.insert(COOKIE.into(), (&cookie).into());
-    let cwd = prepared.directory.path();
-    let program = Program::resolve(&prepared.argv, &path_of(&prepared.env), cwd)?;
-    let ids = commands.config.user.ids.as_ref();
-    let files = prepared.files.iter();
-    let descriptors: Vec<_> = files.flat_map(ShellFiles::descriptors).collect();
-    let start = Start {
-        program: &program,
-        cwd: &prepared.directory,
-        env: &prepared.env,
-        role: Role::Command {
-            ids,
-            limits: &commands.config.limits,
-        },
-        umask: prepared.umask,
-        descriptors: &descriptors,
-        controls_terminal: false,
-        is_cancelled,
-    };
-    let mut spawned = start.spawn_with_pipes(piped_stdin, Arc::clone(&commands.children));
-    if let Err(e) = &spawned
-        && Errno::from_io_error(e) == Some(Errno::NOEXEC)
-    {
-        let script = program.as_script(cwd)?;
-        spawned = Start {
-            program: &script,
-            ..start
+    has_stdin: bool,
+    process: &'a Process,
+    descriptors: Vec<(OwnedFd, RawFd)>,
+}
+
+impl Command<'_> {
+    /// The command line, directory and environment.
+    fn prepare(&mut self, commands: &Commands) -> Result<Prepared, Unstarted> {
+        let argv = &self.request.argv;
+        let overrides = std::mem::take(&mut self.overrides);
+        match &self.session {
+            Some(session) if self.takes_turn => session.prepare(argv, &overrides),
+            Some(session) => session.prepare_without_turn(argv, &overrides),
+            None => Ok(commands.prepare(argv, overrides)),
         }
-        .spawn_with_pipes(piped_stdin, Arc::clone(&commands.children));
+        .map_err(Unstarted::Failed)
     }
-    let name = request.argv.first().map_or("", String::as_str);
-    let started = spawned.map_err(|e| match ShellError::from_kernel(name, &e) {
-        Some(error) => Unstarted::Shell(error),
-        None => Unstarted::Failed(e),
-    })?;
-    let tree = Tree::for_command(started.child.pid(), &cookie, ids.cloned());
-    Ok((started, tree, prepared.files.take()))
+
+    /// Blocks. Fails when it is cancelled before the program starts.
+    fn launch(
+        mut self,
+        commands: &Commands,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Result<(Started, Tree, Option<ShellFiles>), Unstarted> {
+        let mut prepared = self.prepare(commands)?;
+        let cookie = commands.new_cookie();
+        // Last, so that nothing overrides it: the command's processes are found by it.
+        prepared.env.insert(COOKIE.into(), (&cookie).into());
+        let cwd = prepared.directory.path();
+        let path = path_of(&prepared.env);
+        let mut argv = std::mem::take(&mut prepared.argv);
+        let program = match Program::resolve(&argv, &path, cwd) {
+            Err(e) if e.exit_code == NOT_FOUND && self.request.is_command_line => {
+                if let Some(shell) = argv.first_mut() {
+                    *shell = "sh".to_owned();
+                }
+                Program::resolve(&argv, &path, cwd)
+            }
+            program => program,
+        }?;
+        let ids = commands.config.user.ids.as_ref();
+        let files = prepared.files.iter();
+        let inherited = self.descriptors.iter();
+        let inherited = inherited.map(|(descriptor, number)| (descriptor.as_fd(), *number));
+        let descriptors: Vec<_> = files.flat_map(ShellFiles::descriptors).chain(inherited).collect();
+        let start = Start {
+            program: &program,
+            cwd: &prepared.directory,
+            env: &prepared.env,
+            role: Role::Command {
+                ids,
+                limits: &commands.config.limits,
+            },
+            umask: prepared.umask,
+            descriptors: &descriptors,
+            controls_terminal: false,
+            is_cancelled,
+        };
+        let mut spawned = start.spawn_with_pipes(self.has_stdin, Arc::clone(&commands.children));
+        if let Err(e) = &spawned
+            && Errno::from_io_error(e) == Some(Errno::NOEXEC)
+        {
+            let script = program.as_script(cwd)?;
+            spawned = Start {
+                program: &script,
+                ..start
+            }
+            .spawn_with_pipes(self.has_stdin, Arc::clone(&commands.children));
+        }
+        let name = self.request.argv.first().map_or("", String::as_str);
+        let started = spawned.map_err(|e| match ShellError::from_kernel(name, &e) {
+            Some(error) => Unstarted::Shell(error),
+            None => Unstarted::Failed(e),
+        })?;
+        let pid = started.child.pid();
+        let tree = Tree::for_command(pid, &cookie, ids.cloned());
+        let pid = u32::try_from(pid.as_raw_pid()).unwrap_or_default();
+        self.process
+            .launched(pid, cwd.to_string_lossy().into_owned(), &tree);
+        Ok((started, tree, prepared.files.take()))
+    }
 }

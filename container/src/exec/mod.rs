@@ -3,23 +3,30 @@
 //! # Theory of operation
 //!
 //! [`exec`] checks a request, waits for its turn if it is one of a [`session`](crate::session),
-//! finds the program and [launches](launch) it as a [`process`](crate::process) with pipes, as the
-//! leader of a process group of its own. From then on one [`task`] owns the command. It does three
-//! things: it forwards [`output`] to the client, it waits for the first event that ends the command
-//! (its exit, its timeout, its client leaving), and it ends the command's process tree in the two
-//! latter cases. None of the three waits for another.
+//! finds the program and [launches](launch) it with pipes, as the leader of a process group of its
+//! own. From then on one [`task`] owns the command. It does three things: it writes [`output`] to
+//! the command's [log](event_log), it waits for the first event that ends the command (its exit, its
+//! timeout, its client leaving), and it ends the command's process tree in the two latter cases.
+//! None of the three waits for another.
 //!
-//! A channel of a few finished pieces of the [`stream`] leads from the task to the client's
-//! connection. It is the whole flow control: when it is full, the task reads no output, the pipes
-//! fill up and the command waits; when the client leaves, it closes.
+//! Every command is a [`process`]: it has an id in the [`registry`], which keeps its log and its
+//! exit after its end. A client's connection is a [`reader`] of the log.
 //!
 //! The end of a command is the end of its first process. The output that it had written by then
 //! comes before the `exit` event; output that its background processes write later is discarded,
 //! without ever making them wait.
 
+pub mod budget;
 pub mod disconnect;
+mod ending;
+pub mod event_log;
 pub mod launch;
 pub mod output;
+pub mod process;
+pub mod reader;
+pub mod registry;
+pub mod result;
+pub mod start;
 pub mod stdin;
 pub mod stream;
 pub mod task;
@@ -32,32 +39,31 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sandbox_protocol::exec::MAX_BODY;
-use sandbox_protocol::{ExecRequest, Invalid, WorkspacePath};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use sandbox_protocol::exec::PROCESS_HEADER;
+use sandbox_protocol::process::since;
+use sandbox_protocol::{Invalid, WorkspacePath};
+use tokio::time::timeout;
 
-use self::launch::Launch;
-use self::stream::EventStream;
-use crate::activity::{ActivityKind, Tracker};
+use self::event_log::OwnerKind;
+use self::process::Process;
+use self::reader::Reader;
+use self::registry::Registry;
+use self::start::Kind;
+use crate::activity::Tracker;
+use crate::environment::Variables;
 use crate::process::children::Children;
-use crate::process::directory::{self, Directory};
+use crate::process::directory::Directory;
 use crate::quota::{Buffers, Permit, Quota};
+use crate::request_headers::last_event_id;
 use crate::session::Sessions;
 use crate::session::overrides::Overrides;
 use crate::session::prepare::Prepared;
 use crate::threads::PATHS;
-use crate::{Config, Error, body};
-
-/// The number of reads of output that may wait for the client's connection.
-const EVENTS_AHEAD: usize = 2;
-
-/// The size from which on the permit of a body covers its parsed form, too, in bytes.
-const SMALL_BODY: usize = 64 * 1024;
+use crate::{Config, Error};
 
 /// The longest time that the head of a response waits for the check of a request's `cwd`. Until
 /// then a bad one is 400, later it is an `error` event. Clients take a silent response for a broken
@@ -72,10 +78,6 @@ pub enum Admission {
     Pending(BoxFuture<'static, Result<Permit, Error>>),
 }
 
-/// The memory that a body takes while it is parsed, as a multiple of its size: itself, its strings,
-/// and their decoded form.
-const PARSE_FACTOR: u64 = 3;
-
 /// The state that all commands share.
 #[derive(Debug)]
 pub struct Commands {
@@ -87,6 +89,8 @@ pub struct Commands {
     running: Quota,
     in_background: Quota,
     buffers: Buffers,
+    /// Every command, as a process.
+    pub registry: Arc<Registry>,
 }
 
 impl Commands {
@@ -104,6 +108,11 @@ impl Commands {
         Self {
             running: Quota::new("commands at a time", limits.max_commands),
             in_background: Quota::new("outputs of background processes", limits.max_background_outputs),
+            registry: Arc::new(Registry::new(
+                buffers.clone(),
+                limits.max_buffer_bytes,
+                config.instance.clone(),
+            )),
             buffers,
             config,
             children,
@@ -144,7 +153,7 @@ impl Commands {
 
     /// Prepares a command without a session.
     fn prepare(&self, argv: &[String], overrides: Overrides) -> Prepared {
-        let mut env = self.config.user.env.clone();
+        let mut env = Variables::clone(&self.config.user.env.current());
         env.extend(overrides.env);
         let cwd = overrides.cwd.unwrap_or_else(|| self.config.workspace.clone());
         Prepared {
@@ -157,66 +166,34 @@ impl Commands {
     }
 }
 
-/// `POST /exec`: runs a command and streams its events. Errors: those of the request, and 503 when
-/// the limit of commands that run or wait is reached; nothing was started then. For a program that
-/// cannot be executed, the stream has the message and the exit code of a shell; when the kernel
-/// cannot start anything, it has an `error` event.
+/// `POST /exec`: runs a command and streams its events, or answers with its result. Errors: those of
+/// [`Commands::start`]. For a program that cannot be executed, the stream has the message and the
+/// exit code of a shell; when the kernel cannot start anything, it has an `error` event.
 pub async fn exec(
     State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let (body, mut buffer_permit) = body::read(&headers, body, MAX_BODY, &commands.buffers).await?;
-    if body.len() > SMALL_BODY {
-        commands
-            .buffers
-            .grow(&mut buffer_permit, body.len() as u64 * PARSE_FACTOR)?;
+    let mut received = commands.receive(&headers, body).await?;
+    let mut cursor = 0;
+    if let Some(id) = &received.request.id {
+        let last_event_id = last_event_id(&headers);
+        cursor = since("", last_event_id.as_deref())?;
+        if cursor > 0 {
+            // Its client continues a stream. Without the process, the command would run again.
+            commands.registry.find(id.as_str())?.log.check_cursor(cursor)?;
+            received.request.replace = false;
+        }
     }
-    let mut request = ExecRequest::parse(&body)?;
-    // The parsed request is no larger.
-    buffer_permit.shrink(body.len() as u64);
-    drop(body);
-    let cwd = request.cwd.take();
-    let overrides = Overrides {
-        cwd: cwd
-            .as_ref()
-            .map(|cwd| directory::resolve(&commands.config.workspace, cwd)),
-        env: std::mem::take(&mut request.env)
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
+    let connect = |process: &Arc<Process>| Reader::owner(&process.log, cursor, OwnerKind::Client);
+    let (process, reader) = commands.start(&headers, received, Kind::Command, connect).await?;
+    let mut response = if result::is_wanted(&headers) {
+        result::response(Arc::clone(&process), reader).await
+    } else {
+        stream::response(reader.into_body())
     };
-    let deadline = request
-        .timeout_ms
-        .and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit.get())));
-    // Commands that wait for their turn count as well.
-    let permit = commands.running.take()?;
-    let permit = match (&cwd, &overrides.cwd) {
-        (Some(cwd), Some(directory)) => commands.admit(permit, directory.clone(), cwd).await?,
-        _ => Admission::Granted(permit),
-    };
-    let session = commands.sessions.for_request(&headers).await?;
-    let position = match (&permit, &session) {
-        (Admission::Granted(_), Some(session)) => Some(session.enqueue().await?),
-        // The other commands of the session do not wait for this one's directory.
-        _ => None,
-    };
-    let (events, stream) = mpsc::channel(EVENTS_AHEAD);
-    let launch = Launch {
-        stdin: request.stdin.take(),
-        deadline,
-        activity: commands.tracker.begin(ActivityKind::Command),
-        request,
-        overrides,
-        buffer_permit,
-        permit,
-        session,
-        position,
-    };
-    // The program is started while the head of the response is on its way.
-    let mut run = Box::pin(launch.run(commands, events));
-    if (&mut run).now_or_never().is_none() {
-        tokio::spawn(run);
+    if let Ok(id) = HeaderValue::from_str(process.id.as_str()) {
+        response.headers_mut().insert(PROCESS_HEADER, id);
     }
-    Ok(stream::response(Body::new(EventStream::new(stream))))
+    Ok(response)
 }

@@ -9,9 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body::Frame;
 use sandbox_protocol::event;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// The longest time without a frame. A little less than what is promised, as a comment takes time
@@ -20,24 +20,24 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(event::KEEP_ALIVE_SE
 
 /// A stream of events, with comments when there is none for long: only a write detects that the
 /// client has left.
-pub struct EventStream {
-    events: Receiver<Bytes>,
+pub struct EventStream<S> {
+    events: Pin<Box<S>>,
     last_frame: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-impl EventStream {
-    /// The stream of the `events`. It ends when their channel closes.
-    pub fn new(events: Receiver<Bytes>) -> Self {
+impl<S: Stream<Item = Bytes>> EventStream<S> {
+    /// The stream of the `events`.
+    pub fn new(events: S) -> Self {
         Self {
-            events,
+            events: Box::pin(events),
             last_frame: Instant::now(),
             timer: Box::pin(sleep(KEEP_ALIVE_INTERVAL)),
         }
     }
 }
 
-impl http_body::Body for EventStream {
+impl<S: Stream<Item = Bytes>> http_body::Body for EventStream<S> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -45,7 +45,7 @@ impl http_body::Body for EventStream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Poll::Ready(next) = self.events.poll_recv(context) {
+        if let Poll::Ready(next) = self.events.as_mut().poll_next(context) {
             self.last_frame = Instant::now();
             return Poll::Ready(next.map(|events| Ok(Frame::data(events))));
         }

@@ -1,22 +1,24 @@
 //! The task that owns a command, from its start until `sandboxd` holds nothing of it any more.
 
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_protocol::event::Exit;
-use sandbox_protocol::{ErrorBody, ErrorCode, Event};
+use sandbox_protocol::{ErrorBody, ErrorCode};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::disconnect::probe_running;
-use super::output::{Outputs, RemainingOutput};
+use super::ending::{abandoned, end, ended, expired, known_after, send, sent};
+use super::output::Outputs;
+use super::process::{Control, Controls, Process};
+use super::registry::Registry;
 use crate::activity::ActivityGuard;
 use crate::process::spawn::Child;
 use crate::process::status;
 use crate::process::tree::Tree;
 use crate::quota::{Permit, Quota};
 use crate::session::turn::Turn;
-use crate::threads::PROCESSES;
 
 /// The time that a command has between SIGTERM and SIGKILL.
 const KILL_GRACE: Duration = Duration::from_secs(1);
@@ -29,6 +31,9 @@ const TREE_END_TIMEOUT: Duration = Duration::from_millis(1700);
 /// the end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(1800);
 
+/// The time after the command's end for which a client that reads nothing keeps that end unknown.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A command that runs.
 #[derive(Debug)]
 pub struct Task {
@@ -40,16 +45,22 @@ pub struct Task {
     pub outputs: Outputs,
     /// The time at which it times out.
     pub deadline: Option<Instant>,
-    /// Whether it goes on without its client.
-    pub detached: bool,
-    /// Counts the command while it runs.
-    pub activity: ActivityGuard,
+    /// The time for which it goes on without an owner of its log; `None`: always.
+    pub linger: Option<Duration>,
+    /// Counts the command while it runs, if it is counted.
+    pub activity: Option<ActivityGuard>,
     /// Its turn, if it belongs to a session.
     pub turn: Option<Turn>,
     /// Its permit to run.
     pub permit: Permit,
     /// Limits the commands whose background processes hold their outputs.
     pub in_background: Quota,
+    /// The command as its clients see it.
+    pub process: Arc<Process>,
+    /// The requests of its clients.
+    pub controls: Controls,
+    /// The table that it is in.
+    pub registry: Arc<Registry>,
 }
 
 /// The reason why the command ends.
@@ -62,63 +73,99 @@ enum End {
     Abandoned(JoinHandle<()>),
     /// Its session was deleted. Its tree is being ended.
     Deleted(JoinHandle<()>),
+    /// A client has ended it. Its tree is being ended, with this grace.
+    Requested(JoinHandle<()>, Duration),
 }
 
 impl Task {
-    /// Runs the command to its end and sends all its events.
+    /// Runs the command to its end and writes all its events to its log.
     pub async fn run(mut self) {
         let started = Instant::now();
-        match self.until_end().await {
-            End::Exited => self.finish(started, "command ended").await,
-            End::Deleted(mut ending) => {
+        let mut signals = Vec::new();
+        let end = self.until_end(&mut signals).await;
+        match end {
+            End::Exited => self.finish(signals, started, "command ended").await,
+            End::Deleted(ending) => {
                 // Its changes to the session are lost with the session.
-                let is_ended = self.forward_until(Instant::now() + TREE_END_TIMEOUT, &mut ending);
-                if !is_ended.await {
-                    ended(&mut ending, &self.child).await;
-                }
-                self.finish(started, "command ended: its session was deleted")
+                self.finish_after(
+                    ending,
+                    TREE_END_TIMEOUT,
+                    signals,
+                    started,
+                    "its session was deleted",
+                )
+                .await;
+            }
+            End::Requested(ending, grace) => {
+                let timeout = grace.saturating_add(TREE_END_TIMEOUT);
+                self.finish_after(ending, timeout, signals, started, "a client ended it")
                     .await;
             }
             End::TimedOut(mut ending) => {
                 let deadline = self.deadline.unwrap_or(started);
-                let is_ended = self.forward_until(deadline + TREE_END_TIMEOUT, &mut ending).await;
+                let tree_end = self.forward_until(deadline + TREE_END_TIMEOUT, &mut ending, &mut signals);
+                let is_ended = tree_end.await;
                 let status = if is_ended { self.child.status() } else { None };
                 let exit = status::timed_out(status);
                 log("command timed out", started, Some(exit.exit_code));
                 self.outputs.command_ended();
                 drop(self.activity);
                 let _ = timeout_at(deadline + OUTPUT_TIMEOUT, self.outputs.forward_all()).await;
+                self.process.finish(Ok(exit));
+                self.registry.ended(&self.process);
                 // Last, however long it takes: see `tree` for why.
                 let collected = async {
                     if !is_ended {
                         ended(&mut ending, &self.child).await;
                     }
+                    sent(signals).await;
                     collect(self.child);
                     drop(self.turn);
+                    self.process.released();
                 };
-                let report = async {
-                    let remaining = send_end(self.outputs, Some(exit)).await;
-                    drop(self.permit);
-                    remaining.drain(&self.in_background).await;
-                };
-                tokio::join!(report, collected);
+                drop(self.permit);
+                let drained = self.outputs.remaining().drain(&self.in_background);
+                tokio::join!(drained, collected);
             }
             End::Abandoned(mut ending) => {
                 ended(&mut ending, &self.child).await;
+                sent(signals).await;
                 let exit = collect(self.child).map(status::ended);
-                log(
-                    "command killed: its client left",
-                    started,
-                    exit.map(|exit| exit.exit_code),
-                );
+                let exit_code = exit.as_ref().map(|exit| exit.exit_code);
+                self.process.finish(exit.ok_or_else(lost));
+                self.registry.ended(&self.process);
+                self.process.released();
+                log("command killed: its client left", started, exit_code);
             }
         }
     }
 
-    /// Sends the rest of the output and the exit of a command that has ended.
-    async fn finish(mut self, started: Instant, what: &str) {
+    /// As [`finish`](Self::finish), once `ending` has ended the tree, or `limit` is over.
+    async fn finish_after(
+        mut self,
+        mut ending: JoinHandle<()>,
+        limit: Duration,
+        mut signals: Vec<JoinHandle<()>>,
+        started: Instant,
+        why: &str,
+    ) {
+        let is_ended = self.forward_until(Instant::now() + limit, &mut ending, &mut signals);
+        if !is_ended.await {
+            ended(&mut ending, &self.child).await;
+        }
+        self.finish(signals, started, &format!("command ended: {why}"))
+            .await;
+    }
+
+    /// Writes the rest of the output and the exit of a command that has ended.
+    async fn finish(mut self, signals: Vec<JoinHandle<()>>, started: Instant, what: &str) {
+        sent(signals).await;
         let exit = collect(self.child).map(status::ended);
         let exit_code = exit.as_ref().map(|exit| exit.exit_code);
+        let exit = exit.ok_or_else(lost);
+        // A client that reads nothing delays the end of the log, but not requests for the end.
+        drop(self.controls);
+        self.process.released();
         // Before the client gets the exit: its next command finds this one's changes.
         let save_error = match self.turn.take() {
             Some(turn) => turn.save().await.err(),
@@ -126,21 +173,32 @@ impl Task {
         };
         self.outputs.command_ended();
         drop(self.activity);
-        self.outputs.forward_all().await;
-        if let Some(message) = save_error {
-            self.outputs.write_line(&message).await;
+        let log = &self.process.log;
+        let abandoned = abandoned(log, self.linger);
+        tokio::select! {
+            () = self.outputs.forward_all() => {}
+            () = abandoned => {
+                // The rest no longer waits for an owner that returns.
+                log.forget_owner();
+                self.outputs.forward_all().await;
+            }
+            never = known_after(UNREAD_TIMEOUT, log, &exit) => match never {},
         }
-        let remaining = send_end(self.outputs, exit).await;
+        if let Some(message) = save_error {
+            self.process.log.write_line(&message);
+        }
+        self.process.finish(exit);
+        self.registry.ended(&self.process);
         drop(self.permit);
         // First the task that sends the event to the client runs, then the log line is written.
         yield_now().await;
-        log(what, started, exit_code);
-        remaining.drain(&self.in_background).await;
+        self::log(what, started, exit_code);
+        self.outputs.remaining().drain(&self.in_background).await;
     }
 
-    /// Forwards output until the command ends or has to be ended.
-    async fn until_end(&mut self) -> End {
-        let client_gone = self.outputs.client_gone();
+    /// Forwards output until the command ends or has to be ended. Adds the signals that are being
+    /// sent to `signals`.
+    async fn until_end(&mut self, signals: &mut Vec<JoinHandle<()>>) -> End {
         let first_end = async {
             let expired = expired(self.deadline);
             let deleted = async {
@@ -149,6 +207,7 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            let abandoned = abandoned(&self.process.log, self.linger);
             let tree = self.tree.clone();
             tokio::select! {
                 biased;
@@ -157,17 +216,30 @@ impl Task {
                 () = deleted => End::Deleted(end(move || tree.end(KILL_GRACE))),
                 // Without a grace: a command may take long to end, and no client is left to read
                 // its output.
-                () = client_gone, if !self.detached => End::Abandoned(end(move || tree.kill())),
+                () = abandoned => End::Abandoned(end(move || tree.kill())),
             }
         };
-        let session = self.turn.as_ref().filter(|_| !self.detached).map(Turn::session);
-        let events = self.outputs.events();
-        let probe = probe_running(session.map(AsRef::as_ref), &events);
+        let session = self
+            .turn
+            .as_ref()
+            .filter(|_| self.linger.is_some())
+            .map(Turn::session);
+        let probe = probe_running(session.map(AsRef::as_ref), &self.process.log);
         let (mut first_end, mut probe) = (std::pin::pin!(first_end), std::pin::pin!(probe));
         loop {
             tokio::select! {
                 biased;
                 end = &mut first_end => return end,
+                Some(control) = self.controls.requests.recv() => {
+                    let tree = self.tree.clone();
+                    match control {
+                        Control::End(grace) => return End::Requested(end(move || tree.end(grace)), grace),
+                        Control::Signal(signal, done) => {
+                            signals.retain(|signal: &JoinHandle<()>| !signal.is_finished());
+                            signals.push(send(tree, signal, done));
+                        }
+                    }
+                }
                 never = &mut probe => match never {},
                 () = self.outputs.forward() => {}
             }
@@ -176,56 +248,35 @@ impl Task {
 
     /// Forwards output until the tree has been ended and the command with it, or until `deadline`;
     /// returns whether it was.
-    async fn forward_until(&mut self, deadline: Instant, ending: &mut JoinHandle<()>) -> bool {
+    /// It may be asked again to end, with a shorter grace: adds what is being sent to `signals`.
+    async fn forward_until(
+        &mut self,
+        deadline: Instant,
+        ending: &mut JoinHandle<()>,
+        signals: &mut Vec<JoinHandle<()>>,
+    ) -> bool {
         let ended = timeout_at(deadline, ended(ending, &self.child));
         let mut ended = std::pin::pin!(ended);
         loop {
             tokio::select! {
                 biased;
                 ended = &mut ended => return ended.is_ok(),
+                Some(control) = self.controls.requests.recv() => {
+                    let tree = self.tree.clone();
+                    signals.push(match control {
+                        Control::End(grace) => end(move || tree.end(grace)),
+                        Control::Signal(signal, done) => send(tree, signal, done),
+                    });
+                }
                 () = self.outputs.forward() => {}
             }
         }
     }
 }
 
-/// Ends a tree, also when the handle is dropped.
-fn end(tree: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        // It fails only when it panics.
-        let _ = PROCESSES.run(tree).await;
-    })
-}
-
-/// Returns when a tree was ended, and with it the command `child`, which may take longer. May be
-/// called repeatedly.
-async fn ended(ending: &mut JoinHandle<()>, child: &Child) {
-    if !ending.is_finished() {
-        let _ = ending.await;
-    }
-    child.ended().await;
-}
-
-/// Resolves at `deadline`; never without one.
-pub async fn expired(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Sends the last event of the command. Returns the pipes, which its children may still hold.
-async fn send_end(outputs: Outputs, exit: Option<Exit>) -> RemainingOutput {
-    let last = exit.map_or_else(
-        || {
-            Event::Error(ErrorBody::new(
-                ErrorCode::ExecError,
-                "the command's exit status is lost",
-            ))
-        },
-        Event::Exit,
-    );
-    outputs.finish(&last).await
+/// The error of a command whose exit status is lost.
+fn lost() -> ErrorBody {
+    ErrorBody::new(ErrorCode::ExecError, "the command's exit status is lost")
 }
 
 fn collect(child: Child) -> Option<ExitStatus> {

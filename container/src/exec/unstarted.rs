@@ -1,12 +1,15 @@
 //! The wait of a command that has not been started.
 
-use bytes::Bytes;
-use sandbox_protocol::{ErrorBody, Event};
 use std::io;
-use tokio::sync::mpsc::Sender;
+use std::time::Duration;
+
+use sandbox_protocol::{ErrorBody, ErrorCode};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::task::expired;
+use super::ending::{abandoned, expired};
+use super::event_log::EventLog;
+use super::process::Process;
 use crate::Error;
 use crate::process::shell_error::ShellError;
 use crate::session::Session;
@@ -15,8 +18,12 @@ use crate::session::Session;
 pub struct Wait<'a> {
     /// The time at which the command times out.
     pub deadline: Option<Instant>,
-    /// Its client, unless the command goes on without.
-    pub client: Option<&'a Sender<Bytes>>,
+    /// Its log, whose owner is its client.
+    pub log: &'a EventLog,
+    /// The time for which it goes on without its client; `None`: always.
+    pub linger: Option<Duration>,
+    /// Its requested end.
+    pub ending: &'a watch::Receiver<bool>,
     /// Its session, if it has one.
     pub session: Option<&'a Session>,
 }
@@ -35,18 +42,15 @@ impl Wait<'_> {
                 None => std::future::pending().await,
             }
         };
-        let left = async {
-            match self.client {
-                Some(events) => events.closed().await,
-                None => std::future::pending().await,
-            }
-        };
+        let left = abandoned(self.log, self.linger);
+        let mut ending = self.ending.clone();
         tokio::select! {
             biased;
             () = deleted => Err(Unstarted::Deleted(self.session.map(|session| session.id().to_string()).unwrap_or_default())),
             result = result => Ok(result),
             () = expired(self.deadline) => Err(Unstarted::Shell(ShellError::timed_out(timeout_message()))),
             () = left => Err(Unstarted::Abandoned),
+            Ok(_) = ending.wait_for(|ending| *ending) => Err(Unstarted::Ended),
         }
     }
 }
@@ -63,23 +67,27 @@ pub enum Unstarted {
     Deleted(String),
     /// Its client left.
     Abandoned,
+    /// A client ended it.
+    Ended,
 }
 
 impl Unstarted {
-    /// The events that report it, in wire format.
-    pub fn into_wire(self) -> Vec<u8> {
+    /// Writes the reason to the log of `process`, and ends it.
+    pub fn report(self, process: &Process) {
         let error = match self {
-            Self::Shell(error) => return error.into_wire(),
-            Self::Abandoned => return Vec::new(),
-            Self::Unusable(error) => error,
-            Self::Failed(e) => Error::Exec(e),
+            Self::Shell(error) => {
+                process.log.write_line(&error.message);
+                return process.finish(Ok(error.exit()));
+            }
+            Self::Abandoned => ErrorBody::new(ErrorCode::ExecError, "its client left before it was started"),
+            Self::Ended => ErrorBody::new(ErrorCode::ExecError, "it was ended before it was started"),
+            Self::Unusable(error) => error.body(),
+            Self::Failed(e) => Error::Exec(e).body(),
             Self::Deleted(id) => {
-                Error::Session(format!("session {id} was deleted before the command was started"))
+                Error::Session(format!("session {id} was deleted before the command was started")).body()
             }
         };
-        let mut wire = Vec::new();
-        Event::Error(ErrorBody::new(error.parts().1, error.to_string())).write_to(Some(1), &mut wire);
-        wire
+        process.finish(Err(error));
     }
 }
 

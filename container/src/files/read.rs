@@ -17,16 +17,16 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use sandbox_protocol::{Invalid, WorkspacePath};
+use sandbox_protocol::{FilePath, Invalid, sandboxd};
 use tokio::task::JoinHandle;
 
 use super::range::Part;
 use super::validators::Validators;
 use super::workspace::Workspace;
-use super::{blocking, path_error, requested};
+use super::{blocking, path_error};
 use crate::error::Error;
 use crate::off_runtime::OffRuntime;
-use crate::paths::reopen;
+use crate::paths::{Last, reopen};
 use crate::quota::BufferPermit;
 
 /// The most bytes of one read. A response holds two chunks: one being sent, one being read.
@@ -43,7 +43,7 @@ pub(super) async fn read(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Error> {
-    let path = requested(&uri)?;
+    let path = workspace.requested(&uri, sandboxd::FILE)?;
     let is_directory_name = uri.path().ends_with('/');
     let buffers = workspace.buffers.clone();
     let opened = blocking(Error::Read, move || {
@@ -120,12 +120,12 @@ enum Content {
 }
 
 /// Opens the regular file that `path` names.
-fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<Opened, Error> {
+fn open(workspace: &Workspace, path: &FilePath) -> Result<Opened, Error> {
     let refused = |errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Error::FileNotFound(path.to_string()),
         errno => path_error(path, errno, Error::Read),
     };
-    let pinned = workspace.root.find(path).map_err(refused)?;
+    let pinned = workspace.roots.find(path, Last::Follow).map_err(refused)?;
     let kind = pinned.metadata().map_err(Error::Read)?.file_type();
     if kind.is_dir() {
         return Err(Error::IsDirectory(path.to_string()));
@@ -136,7 +136,7 @@ fn open(workspace: &Workspace, path: &WorkspacePath) -> Result<Opened, Error> {
     // The pinned file exists: an ENOENT here would mean that /proc is missing.
     let file = reopen(&pinned, OFlags::RDONLY).map_err(|errno| path_error(path, errno, Error::Read))?;
     let metadata = file.metadata().map_err(Error::Read)?;
-    let validators = Validators::new(&metadata, SystemTime::now());
+    let validators = Validators::new(&metadata, SystemTime::now(), &workspace.stamps);
     let size = metadata.size();
     // Closed elsewhere: a file in a bucket may not answer that, and the response does not wait.
     let file = OffRuntime::new(file);
@@ -240,7 +240,7 @@ impl http_body::Body for FileBody {
 
 /// Reads exactly `length` bytes at `offset`. Fails when there are fewer: a file that shrank must
 /// not pass for a shorter one.
-fn read_exact_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_exact_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     let mut chunk = Vec::with_capacity(length);
     while chunk.len() < length {

@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::stamps::Stamps;
+
 /// The validators of a file at one point in time.
 #[derive(Debug, Clone)]
 pub(super) struct Validators {
     /// Strong: inode, size, and the times of modification and of change in nanoseconds. No command
-    /// can set the latter. While the file may change again with the same time of change, every
-    /// response gets a unique one.
+    /// can set the latter. While the file may change again with the same times, every response gets
+    /// a unique one.
     etag: String,
     /// In whole seconds, as in HTTP. `None` when HTTP has no date for it: before 1970, or later
     /// than now.
@@ -24,7 +26,7 @@ pub(super) struct Validators {
 
 impl Validators {
     /// The validators of the file with this `metadata`, asked for at `now`.
-    pub(super) fn new(metadata: &Metadata, now: SystemTime) -> Self {
+    pub(super) fn new(metadata: &Metadata, now: SystemTime, stamps: &Stamps) -> Self {
         let modified = u64::try_from(metadata.mtime())
             .ok()
             .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
@@ -35,7 +37,7 @@ impl Validators {
             "\"{ino:x}-{size:x}-{:x}.{:x}-{:x}.{:x}",
             mtime.0, mtime.1, ctime.0, ctime.1
         );
-        if !is_settled(ctime, now) {
+        if !is_settled(ctime, now) && !stamps.has(metadata) {
             let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
             etag.push_str(&format!("-{:x}", since.as_nanos()));
         }
@@ -46,6 +48,11 @@ impl Validators {
                 && modified.is_some_and(|modified| now >= modified + Duration::from_secs(1)),
             modified: modified.filter(|modified| *modified <= now),
         }
+    }
+
+    /// The entity tag.
+    pub(super) fn etag(&self) -> &str {
+        &self.etag
     }
 
     /// Whether the client has this version: `If-None-Match`, or without it `If-Modified-Since`.
@@ -74,11 +81,16 @@ impl Validators {
         self.is_modified_strong && date(request, header::IF_RANGE) == self.modified
     }
 
-    /// Adds `ETag` and `Last-Modified`.
-    pub(super) fn write_to(&self, response: &mut HeaderMap) {
+    /// Adds `ETag`.
+    pub(super) fn write_etag_to(&self, response: &mut HeaderMap) {
         if let Ok(etag) = HeaderValue::from_str(&self.etag) {
             response.insert(header::ETAG, etag);
         }
+    }
+
+    /// Adds `ETag` and `Last-Modified`.
+    pub(super) fn write_to(&self, response: &mut HeaderMap) {
+        self.write_etag_to(response);
         // `now` is far from the year 10000, at which the formatter would panic.
         let date = self.modified.map(httpdate::fmt_http_date);
         if let Some(Ok(date)) = date.map(HeaderValue::try_from) {
@@ -118,7 +130,11 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let modified = UNIX_EPOCH + Duration::from_millis(1_500_000_000_500);
         file.set_modified(modified).unwrap();
-        Validators::new(&file.metadata().unwrap(), UNIX_EPOCH + Duration::from_secs(now))
+        Validators::new(
+            &file.metadata().unwrap(),
+            UNIX_EPOCH + Duration::from_secs(now),
+            &Stamps::default(),
+        )
     }
 
     fn request(name: HeaderName, value: &str) -> HeaderMap {
@@ -182,7 +198,11 @@ mod tests {
         let written = file.metadata().unwrap();
         let second = UNIX_EPOCH + Duration::from_secs(written.mtime() as u64);
         let applies = |metadata: &Metadata, after: u64| {
-            let validators = Validators::new(metadata, second + Duration::from_millis(after));
+            let validators = Validators::new(
+                metadata,
+                second + Duration::from_millis(after),
+                &Stamps::default(),
+            );
             let date = |date| request(header::IF_RANGE, &httpdate::fmt_http_date(date));
             assert!(!validators.range_applies(&date(second - Duration::from_secs(1))));
             validators.range_applies(&date(second))
@@ -201,7 +221,14 @@ mod tests {
         file.set_modified(UNIX_EPOCH).unwrap();
         let metadata = file.metadata().unwrap();
         let changed = UNIX_EPOCH + Duration::new(metadata.ctime() as u64, metadata.ctime_nsec() as u32);
-        let tag = |after: u64| Validators::new(&metadata, changed + Duration::from_millis(after)).etag;
+        let tag = |after: u64| {
+            Validators::new(
+                &metadata,
+                changed + Duration::from_millis(after),
+                &Stamps::default(),
+            )
+            .etag
+        };
         assert_ne!(tag(0), tag(1));
         assert_ne!(tag(1), tag(2100));
         assert_eq!(tag(2100), tag(3000));

@@ -7,12 +7,15 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use sandbox_protocol::answer::Written;
-use sandbox_protocol::{Invalid, WriteOptions};
+use sandbox_protocol::{Invalid, WriteOptions, sandboxd};
 
-use super::upload::Upload;
+use super::blocking;
+use super::preconditions::Preconditions;
+use super::replace::{Order, Upload};
+use super::validators::Validators;
 use super::workspace::Workspace;
-use super::{blocking, requested};
 use crate::body;
 use crate::error::Error;
 use crate::off_runtime::OffRuntime;
@@ -23,16 +26,20 @@ const HELD: usize = 2 * body::BATCH;
 /// The most bytes of a body that is received before its file is opened: less than a batch.
 const SMALL: u64 = 64 * 1024;
 
-/// Answers `PUT` with `{"ok":true}` once the whole body is the file.
+/// Answers `PUT` with `{"ok":true}` and the new `ETag` once the whole body is the file.
 pub(super) async fn write(
     State(workspace): State<Arc<Workspace>>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Written>, Error> {
+) -> Result<Response, Error> {
     let mut upload = body::Upload::new(body, workspace.buffers.clone(), HELD);
     match store(workspace, &uri, &headers, &mut upload).await {
-        Ok(()) => Ok(Json(Written::default())),
+        Ok(validators) => {
+            let mut response = Json(Written::default()).into_response();
+            validators.write_etag_to(response.headers_mut());
+            Ok(response)
+        }
         Err(e) => {
             upload.refuse(&headers);
             Err(e)
@@ -45,27 +52,30 @@ async fn store(
     uri: &Uri,
     headers: &HeaderMap,
     upload: &mut body::Upload,
-) -> Result<(), Error> {
-    let path = requested(uri)?;
-    let options = WriteOptions::from_query(uri.query().unwrap_or_default())?;
+) -> Result<Validators, Error> {
+    let order = Order {
+        path: workspace.requested(uri, sandboxd::FILE)?,
+        options: WriteOptions::from_query(uri.query().unwrap_or_default())?,
+        preconditions: Preconditions::from_headers(headers),
+    };
     if headers.contains_key(header::CONTENT_RANGE) {
         // Writing the part as if it were the whole file would destroy the rest (RFC 9110, section
         // 14.5).
         return Err(Invalid::request("Content-Range is not supported: PUT the whole file").into());
     }
     let length = upload.announced(headers)?;
-    let create = move || Upload::create(&workspace, path, options);
+    let create = move || Upload::create(workspace, order);
     if length.is_some_and(|length| length <= SMALL) {
         // One job for a small file: each takes a switch of threads.
         let blocks = upload.next_batch().await?.unwrap_or_default();
-        return blocking(Error::Write, move || create()?.append(&blocks)?.commit()).await;
+        return blocking(Error::Write, move || create()?.write(&blocks)?.commit()).await;
     }
     let file = blocking(Error::Write, move || create().map(OffRuntime::new)).await?;
     let received = upload.next_batch().await;
     let (mut batch, mut file) = or_remove(received, file).await?;
     while let Some(blocks) = batch {
-        let append = move || file.into_inner().append(&blocks).map(OffRuntime::new);
-        let writing = tokio::task::spawn_blocking(append);
+        let write = move || file.into_inner().write(&blocks).map(OffRuntime::new);
+        let writing = tokio::task::spawn_blocking(write);
         let next = upload.next_batch().await;
         // Wait for the file first, so that one that fails here is removed before the client gets
         // the error.

@@ -214,6 +214,11 @@ impl Mounts {
         }
     }
 
+    /// The directories at which buckets are mounted.
+    pub fn paths(&self) -> Vec<String> {
+        self.registry.paths()
+    }
+
     /// The processes that must not end before commands.
     pub fn processes(&self) -> Vec<Pid> {
         self.registry.processes()

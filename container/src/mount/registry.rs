@@ -92,6 +92,13 @@ impl Registry {
             .collect()
     }
 
+    /// The paths that have a mount.
+    pub fn paths(&self) -> Vec<String> {
+        let slots = lock(&self.slots);
+        let mounted = slots.by_path.iter().filter(|(_, slot)| slot.is_some());
+        mounted.map(|(path, _)| path.to_string()).collect()
+    }
+
     /// Returns every mount and takes no more.
     pub fn close(&self) -> Vec<Mounted> {
         let mut slots = lock(&self.slots);

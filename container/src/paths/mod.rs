@@ -4,13 +4,18 @@
 //!
 //! - `resolve`: a path of a client → a pinned file, or a pinned directory and a name in it. The only
 //!   code that follows links, and only those that stay beneath the root.
+//! - `walk`: all entries of a tree of any depth, through no link.
 //! - `descent`: names in a tree of any depth → a pinned directory, through no link.
 //! - This file: one step of a walk, and what can be done with a pinned file.
 //!
 //! `O_PATH` opens nothing: a FIFO does not block and a device has no effects.
 
+mod data;
 mod descent;
 mod resolve;
+mod root;
+mod status;
+mod walk;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,8 +24,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat};
 use rustix::io::Errno;
 
+pub(crate) use data::{copy, next_data};
 pub(crate) use descent::{Descent, OPEN, components};
-pub(crate) use resolve::{Entry, Names, Root};
+pub(crate) use resolve::{Entry, Last, Roots};
+pub(crate) use root::{Names, Root};
+pub(crate) use status::{Mount, file_type, status};
+pub(crate) use walk::Walk;
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
@@ -28,6 +37,14 @@ const PIN: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 pub(crate) const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Opens a regular file for reading. Opening never blocks and never takes a controlling terminal,
+/// whatever the name leads to by now.
+pub(crate) const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
 /// Pins `name` in a directory, whatever it is. A link is pinned itself.
@@ -47,7 +64,12 @@ pub(crate) fn pin_directory(directory: BorrowedFd<'_>, name: &OsStr) -> Result<O
 
 /// The entries of a directory, `.` and `..` among them. It may be a pinned one.
 pub(crate) fn list(directory: BorrowedFd<'_>) -> Result<Dir, Errno> {
-    Dir::new(openat(directory, ".", DIRECTORY, Mode::empty())?)
+    Dir::new(reopen_directory(directory)?)
+}
+
+/// Opens a pinned directory for reading. A link or a file is `NOTDIR`.
+pub(crate) fn reopen_directory(pinned: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    openat(pinned, ".", DIRECTORY, Mode::empty())
 }
 
 /// Makes the directory `name` in another, and opens it. It has exactly this mode, whatever the

@@ -220,6 +220,23 @@ fn become_user(ids: &Ids) -> io::Result<()> {
     Ok(set_thread_res_uid(keep.0, ids.uid, keep.0)?)
 }
 
+/// Calls `read` with the effective ids of the user that commands run as, on a thread of its own.
+/// Without ids, on the calling thread. Error: no thread can be started, or it cannot switch.
+pub fn read_as_user<T: Send>(ids: Option<&Ids>, read: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let Some(ids) = ids else {
+        return Ok(read());
+    };
+    std::thread::scope(|scope| {
+        let reader = Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, || {
+            become_user(ids)?;
+            Ok(read())
+        })?;
+        reader
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the reader panicked")))
+    })
+}
+
 /// Whether `thread`, of this process, sleeps in the kernel, interruptibly or not.
 fn is_asleep(thread: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", thread.as_raw_pid()));

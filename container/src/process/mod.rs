@@ -7,11 +7,12 @@
 //! [`snapshot`] of the process table finds by their parents and by a mark in their environment.
 
 pub mod children;
-mod cookie;
+pub mod cookie;
 pub mod descriptors;
 pub mod directory;
 mod fork;
 mod image;
+pub mod listeners;
 pub mod pipe;
 pub mod program;
 pub mod scan;

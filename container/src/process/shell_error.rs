@@ -3,10 +3,12 @@
 use std::io;
 
 use rustix::io::Errno;
-use sandbox_protocol::Event;
-use sandbox_protocol::event::{Exit, OutputStream};
+use sandbox_protocol::event::Exit;
 
-use super::{status, utf8};
+use super::status;
+
+/// The exit code when there is no such program.
+pub const NOT_FOUND: i32 = 127;
 
 /// A command that cannot be run, with a shell's message and exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl ShellError {
     /// The error of a program `name` that does not exist.
     pub fn not_found(name: &str, why: &str) -> Self {
         Self {
-            exit_code: 127,
+            exit_code: NOT_FOUND,
             message: format!("{name}: {why}"),
             timed_out: false,
         }
@@ -47,6 +49,15 @@ impl ShellError {
         }
     }
 
+    /// The exit of a command with this error.
+    pub fn exit(&self) -> Exit {
+        Exit {
+            exit_code: self.exit_code,
+            timed_out: self.timed_out,
+            ..Exit::default()
+        }
+    }
+
     /// The error of a shell for the kernel's error on executing `name`; `None` when the fault is
     /// not the command's.
     pub fn from_kernel(name: &str, error: &io::Error) -> Option<Self> {
@@ -55,25 +66,6 @@ impl ShellError {
             Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => None,
             _ => Some(Self::not_executable(name, &os_message(error))),
         }
-    }
-}
-
-impl ShellError {
-    /// The events of a command that wrote this message and ended, in wire format.
-    pub fn into_wire(self) -> Vec<u8> {
-        let mut wire = Vec::new();
-        let mut id = 0;
-        for piece in utf8::pieces(format!("{}\n", self.message).as_bytes()) {
-            id += 1;
-            OutputStream::Stderr.write_event(Some(id), piece, &mut wire);
-        }
-        let exit = Exit {
-            exit_code: self.exit_code,
-            timed_out: self.timed_out,
-            ..Exit::default()
-        };
-        Event::Exit(exit).write_to(Some(id + 1), &mut wire);
-        wire
     }
 }
 

@@ -115,10 +115,11 @@ impl Snapshot {
 
     /// Every process that is in `group`, or has the `variable` of a requested mark, or descends
     /// from one of these.
-    pub fn tree(&self, group: Pid, variable: &str) -> Vec<Process> {
+    pub fn tree(&self, group: Option<Pid>, variable: &str) -> Vec<Process> {
         let own = getpid();
         self.select(|table| {
-            let of_group = table.by_group.get(&group).into_iter().flatten();
+            let of_group = group.and_then(|group| table.by_group.get(&group));
+            let of_group = of_group.into_iter().flatten();
             let marked = table.marked.get(variable).into_iter().flatten();
             let is_other = |index: &usize| {
                 table
@@ -217,9 +218,7 @@ mod tests {
     }
 
     fn marked(snapshot: &Snapshot, variable: &str) -> Vec<Pid> {
-        // No process is in this group, as there is no such process.
-        let nobody = Pid::from_raw(i32::MAX).unwrap();
-        let found = snapshot.tree(nobody, variable);
+        let found = snapshot.tree(None, variable);
         found.into_iter().map(|process| process.pid).collect()
     }
 

@@ -4,52 +4,17 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use sandbox_protocol::event::Exit;
+use sandbox_protocol::process::signal_name;
 
 /// The exit code of a command that timed out.
 pub const TIMED_OUT: i32 = 124;
-
-/// The names of the signals from 1 on, in the kernel's order on every architecture that we build
-/// for.
-const SIGNALS: [&str; 31] = [
-    "SIGHUP",
-    "SIGINT",
-    "SIGQUIT",
-    "SIGILL",
-    "SIGTRAP",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGKILL",
-    "SIGUSR1",
-    "SIGSEGV",
-    "SIGUSR2",
-    "SIGPIPE",
-    "SIGALRM",
-    "SIGTERM",
-    "SIGSTKFLT",
-    "SIGCHLD",
-    "SIGCONT",
-    "SIGSTOP",
-    "SIGTSTP",
-    "SIGTTIN",
-    "SIGTTOU",
-    "SIGURG",
-    "SIGXCPU",
-    "SIGXFSZ",
-    "SIGVTALRM",
-    "SIGPROF",
-    "SIGWINCH",
-    "SIGIO",
-    "SIGPWR",
-    "SIGSYS",
-];
 
 /// The exit of a command that `sandboxd` did not end.
 pub fn ended(status: ExitStatus) -> Exit {
     match status.signal() {
         Some(signal) => Exit {
             exit_code: 128 + signal,
-            signal: Some(signal_name(signal)),
+            signal: Some(signal_text(signal)),
             timed_out: false,
         },
         None => Exit {
@@ -63,19 +28,13 @@ pub fn ended(status: ExitStatus) -> Exit {
 pub fn timed_out(status: Option<ExitStatus>) -> Exit {
     Exit {
         exit_code: TIMED_OUT,
-        signal: status.and_then(|status| status.signal()).map(signal_name),
+        signal: status.and_then(|status| status.signal()).map(signal_text),
         timed_out: true,
     }
 }
 
-fn signal_name(signal: i32) -> String {
-    let known = usize::try_from(signal - 1)
-        .ok()
-        .and_then(|index| SIGNALS.get(index));
-    match known {
-        Some(name) => (*name).to_owned(),
-        None => format!("SIGRTMIN+{}", signal - 34),
-    }
+fn signal_text(signal: i32) -> String {
+    signal_name(signal).unwrap_or_else(|| format!("SIGRTMIN+{}", signal - 34))
 }
 
 #[cfg(test)]
@@ -98,6 +57,6 @@ mod tests {
             (exit.exit_code, exit.signal.as_deref(), exit.timed_out),
             (124, Some("SIGTERM"), true)
         );
-        assert_eq!(signal_name(31), "SIGSYS");
+        assert_eq!(signal_text(31), "SIGSYS");
     }
 }

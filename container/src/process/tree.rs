@@ -49,7 +49,8 @@ enum Root {
         spared: Vec<Pid>,
     },
     Command {
-        leader: Pid,
+        /// `None`: it may have been collected.
+        leader: Option<Pid>,
         /// `NAME=value`.
         cookie: String,
         ids: Option<Ids>,
@@ -62,8 +63,40 @@ impl Tree {
     pub fn for_command(leader: Pid, cookie: &str, ids: Option<Ids>) -> Self {
         let cookie = format!("{COOKIE}={cookie}");
         Self {
-            root: Root::Command { leader, cookie, ids },
+            root: Root::Command {
+                leader: Some(leader),
+                cookie,
+                ids,
+            },
         }
+    }
+
+    /// The same tree, as far as it is found without its leader, which may have been collected: by
+    /// the cookie and by descent.
+    pub fn without_leader(&self) -> Self {
+        let mut tree = self.clone();
+        if let Root::Command { leader, .. } = &mut tree.root {
+            *leader = None;
+        }
+        tree
+    }
+
+    /// Sends `signal` to every process.
+    pub fn signal(&self, signal: Signal) {
+        send(&self.living(), signal);
+    }
+
+    /// The user that its processes run as, if it is another than that of `sandboxd`.
+    pub fn user(&self) -> Option<&Ids> {
+        match &self.root {
+            Root::Command { ids, .. } => ids.as_ref(),
+            Root::Sandboxd { .. } => None,
+        }
+    }
+
+    /// The ids of the processes that run.
+    pub fn pids(&self) -> Vec<Pid> {
+        self.living().iter().map(|process| process.pid).collect()
     }
 
     /// Every running process that `sandboxd` has ever started.
@@ -100,7 +133,10 @@ impl Tree {
 
     /// Kills every process, again and again until there are none: one may fork during a snapshot.
     pub fn kill(&self) {
-        if let Root::Command { leader, .. } = &self.root {
+        if let Root::Command {
+            leader: Some(leader), ..
+        } = &self.root
+        {
             // The whole group at once, before the first snapshot: a forking process is usually in
             // it. Fails when it is empty.
             let _ = kill_process_group(*leader, Signal::KILL);

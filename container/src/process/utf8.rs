@@ -4,9 +4,6 @@ use std::str;
 
 use sandbox_protocol::event::MAX_OUTPUT;
 
-/// The bytes that an event adds to the base64 of its output: its field names and its id.
-const FIELD_NAMES: usize = 64;
-
 /// The number of bytes at the end of `bytes`, 3 at most, that begin an incomplete UTF-8 character.
 pub fn incomplete_tail(bytes: &[u8]) -> usize {
     let begins_character = |length: &usize| {
@@ -34,17 +31,8 @@ pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// An upper bound of the size of the events of `length` bytes of output, in bytes.
-pub fn wire_size(length: usize) -> usize {
-    // A piece is at most 3 bytes short of being full.
-    let pieces = length / (MAX_OUTPUT - 3) + 1;
-    length.div_ceil(3) * 4 + pieces * (FIELD_NAMES + 4)
-}
-
 #[cfg(test)]
 mod tests {
-    use sandbox_protocol::event::OutputStream;
-
     use super::*;
 
     #[test]
@@ -84,16 +72,5 @@ mod tests {
         }
         assert_eq!(pieces(b"").count(), 0);
         assert_eq!(pieces(&[0xff; MAX_OUTPUT]).count(), 1);
-    }
-
-    #[test]
-    fn the_wire_never_outgrows_its_size() {
-        for length in [1, 2, MAX_OUTPUT, MAX_OUTPUT + 1, 4 * MAX_OUTPUT] {
-            let mut wire = Vec::new();
-            for piece in pieces(&vec![0xe2; length]) {
-                OutputStream::Stdout.write_event(Some(u64::MAX), piece, &mut wire);
-            }
-            assert!(wire.len() <= wire_size(length), "{length}");
-        }
     }
 }

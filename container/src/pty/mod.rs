@@ -43,7 +43,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures_util::FutureExt as _;
-use sandbox_protocol::pty::{MAX_MESSAGE, MAX_REPLAY};
+use sandbox_protocol::pty::MAX_REPLAY;
 use sandbox_protocol::session::SESSION_HEADER;
 use sandbox_protocol::{Invalid, PtyRequest, SessionId, Tail, sandboxd};
 use tokio::sync::mpsc::error::TrySendError;
@@ -59,17 +59,7 @@ use crate::quota::{Buffers, Quota};
 use crate::server::Connected;
 use crate::session::{Session, Sessions};
 use crate::threads::PATHS;
-use crate::{Config, Error};
-
-/// The size of a read from a client's connection, in bytes.
-const READ_SIZE: usize = 16 * 1024;
-
-/// The size of a write to a client's connection, in bytes.
-const WRITE_SIZE: usize = 128 * 1024;
-
-/// The maximum number of bytes that wait to be written: the largest message after a full buffer.
-/// The library puts its own answers to pings into the same buffer.
-const MAX_WRITE_BUFFER: usize = 2 * WRITE_SIZE + MAX_REPLAY;
+use crate::{Config, Error, websocket};
 
 /// The number of clients of one session that may arrive at the same time.
 const MAX_ARRIVING: usize = 16;
@@ -116,13 +106,7 @@ async fn open(
     let session = headers.get(SESSION_HEADER).map(|id| id.as_bytes());
     let session = session.map(String::from_utf8_lossy);
     let request = PtyRequest::parse(uri.query().unwrap_or_default(), session.as_deref())?;
-    let upgrade = upgrade
-        .read_buffer_size(READ_SIZE)
-        .write_buffer_size(WRITE_SIZE)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE);
-    Ok(upgrade.on_upgrade(async move |socket| {
+    Ok(websocket::bounded(upgrade).on_upgrade(async move |socket| {
         let _connected = connected;
         let _activity = terminals.tracker.begin(ActivityKind::Request);
         let _closing = terminals.closing.subscribe();

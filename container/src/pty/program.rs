@@ -10,6 +10,7 @@ use sandbox_protocol::pty::Shell;
 
 use super::job::Job;
 use crate::Config;
+use crate::environment::Variables;
 use crate::process::children::Children;
 use crate::process::directory::Directory;
 use crate::process::program::Program;
@@ -61,7 +62,8 @@ impl Launcher {
         session: Option<Arc<Session>>,
         cookie: String,
     ) -> Result<Self, String> {
-        let path = path_of(&config.user.env);
+        let env = config.user.env.current();
+        let path = path_of(&env);
         let find = |name| search(name, &path, &config.workspace);
         let program = match shell {
             Some(shell) => find(shell.as_str()),
@@ -163,7 +165,7 @@ impl Launcher {
             Job::Command(line) => vec![name.to_owned(), "-c".to_owned(), line.clone()],
         };
         own.extend(variables);
-        let mut env = self.config.user.env.clone();
+        let mut env = Variables::clone(&self.config.user.env.current());
         env.extend(own);
         Ok(Prepared {
             argv,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::io::{Errno, pread, write};
 
-use super::dump::Dump;
 use super::overrides::Overrides;
+use super::parse_dump::Dump;
 use super::script::{RESTORE_FD, SAVED_FD};
 use super::state::{Env, Part, State};
 use crate::process::descriptors::Passed;

@@ -33,7 +33,7 @@ pub struct Script<'a> {
     pub options: Vec<String>,
     /// The commands that set the options of this shell again, once the session's are restored: for
     /// bash all options, for any other shell those that are not in `options`. Each has the form of
-    /// a [`dump`](super::dump): `set -o NAME`.
+    /// a [`dump`](super::parse_dump): `set -o NAME`.
     pub set_options: Vec<String>,
     /// Whether the shell does not read `BASH_ENV`: it is interactive or privileged.
     pub ignores_bash_env: bool,

@@ -13,7 +13,7 @@
 //! - [`script`] is the command line of a shell, and [`restore`] its commands: it restores the
 //!   state, dumps its own, runs the user's script and dumps its own again when it exits, beside the
 //!   user's [`trap`]; [`files`] carries them. The [`options`] of its command line come last.
-//! - [`dump`], [`functions`] and [`syntax`] read the dumps, and [`state`] applies the difference
+//! - [`parse_dump`], [`functions`] and [`syntax`] read the dumps, and [`state`] applies the difference
 //!   between the two: the changes of the script, and neither those of the login profile nor those
 //!   for this command alone. An incomplete dump does not count, nor does that of a command that
 //!   `sandboxd` ended: the session is as it was before.
@@ -23,12 +23,12 @@
 //!
 //! [`table`] has the sessions by their names.
 
-pub mod dump;
 pub mod files;
 pub mod functions;
 pub mod invocation;
 pub mod options;
 pub mod overrides;
+pub mod parse_dump;
 pub mod plan;
 pub mod prepare;
 pub mod restore;
@@ -50,10 +50,11 @@ use tokio::sync::watch;
 
 pub use self::table::Sessions;
 
-use self::dump::first_and_last;
 use self::files::ShellFiles;
-use self::state::{Env, MAX_STATE, State};
+use self::parse_dump::first_and_last;
+use self::state::{MAX_STATE, State};
 use self::turn::Queue;
+use crate::environment::Environment;
 use crate::quota::{BufferPermit, Buffers};
 use crate::threads::PROCESSES;
 
@@ -74,7 +75,7 @@ pub struct Session {
     id: SessionId,
     /// The parameters that it was made from.
     start: SessionStart,
-    base: Arc<Env>,
+    base: Environment,
     state: Mutex<Arc<State>>,
     /// The permit for the state and `start`.
     buffer_permit: Mutex<BufferPermit>,
@@ -146,7 +147,7 @@ impl Session {
         };
         let mut state = self.state();
         let lost = files.restored.lost(&before);
-        let mut new = state.after(&before, &after, &self.base);
+        let mut new = state.after(&before, &after, &self.base.current());
         new.remove(&lost);
         if new.size() > MAX_STATE {
             return Err(too_large());

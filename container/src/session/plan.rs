@@ -82,15 +82,16 @@ impl Plan {
         if !is_for_shell {
             return None;
         }
+        let base = session.base.current();
         // A session that has lost its PATH must be able to set it again.
-        let bash = find("bash", env).or_else(|| find("bash", &session.base));
+        let bash = find("bash", env).or_else(|| find("bash", &base));
         let (shell, program, name) = match bash.as_ref().and_then(|bash| bash.to_str()) {
             Some(bash) => (Shell::Bash, bash, "bash"),
             None => (Shell::Sh, program::SH, "sh"),
         };
         // The session's own shell does not read this file again, as a new shell does. Reading it
         // may never end.
-        if !overrides.env.contains_key(bash_env) && env.get(bash_env) != session.base.get(bash_env) {
+        if !overrides.env.contains_key(bash_env) && env.get(bash_env) != base.get(bash_env) {
             env.remove(bash_env);
         }
         let line = argv.join(" ");

@@ -91,6 +91,20 @@ impl Session {
         })
     }
 
+    /// Prepares `argv` with the current directory and environment of this session, without its
+    /// shell state. Nothing is saved. Errors are those of the kernel.
+    pub fn prepare_without_turn(&self, argv: &[String], overrides: &Overrides) -> io::Result<Prepared> {
+        let state = self.state().clone();
+        let (directory, env) = self.start_environment(&state, overrides)?;
+        Ok(Prepared {
+            argv: argv.to_vec(),
+            directory,
+            env,
+            umask: state.umask(),
+            files: None,
+        })
+    }
+
     /// Prepares `shell` as an interactive login shell with the current state of this session. One
     /// that is neither bash nor a POSIX shell gets the directory and the environment, and changes
     /// nothing. Errors are those of the kernel.
@@ -147,7 +161,7 @@ impl Session {
 
     /// The directory and the environment of a command, as every shell of the session has them.
     fn start_environment(&self, state: &State, overrides: &Overrides) -> io::Result<(Directory, Env)> {
-        let mut env = Env::clone(&self.base);
+        let mut env = Env::clone(&self.base.current());
         state.apply_to(&mut env);
         let (directory, cwd) = match &overrides.cwd {
             Some(cwd) => (Directory::existing(cwd.clone()), cwd),
@@ -168,7 +182,7 @@ impl Session {
         if fits {
             return env;
         }
-        let mut small = Env::clone(&self.base);
+        let mut small = Env::clone(&self.base.current());
         small.extend(overrides.env.clone());
         small.extend(
             env.get_key_value(OsStr::new("PWD"))

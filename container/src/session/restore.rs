@@ -16,15 +16,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::dump::option;
 use super::invocation::Shell;
 use super::options::POSIX_MODE_OPTIONS;
+use super::parse_dump::option;
 use super::script::{RESTORE_FD, SAVED_FD};
 use super::state::{Env, State};
 use super::syntax::quote;
 use super::trap;
 
-/// Prints the state of bash, in the order in which [`dump`](super::dump) reads it.
+/// Prints the state of bash, in the order in which [`dump`](super::parse_dump) reads it.
 const DUMP_BASH: &str = concat!(
     r"\builtin pwd; \builtin printf '\0'; \builtin umask; \builtin printf '\0'; \builtin declare -p; ",
     r#"\builtin printf '\0%s\0' "${FUNCNAME+${#FUNCNAME[@]}}"; \builtin local -p || \builtin :; \builtin printf '\0'; "#,

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use super::dump::Dump;
+use super::parse_dump::Dump;
 use super::syntax;
 
 mod commands;

@@ -9,9 +9,10 @@ use sandbox_protocol::session::{SESSION_HEADER, SessionStart};
 use sandbox_protocol::{Invalid, Limits, SessionId, WorkspacePath};
 use tokio::sync::watch;
 
-use super::state::{Env, State};
+use super::state::State;
 use super::turn::Queue;
 use super::{Session, beyond_small, memory_of};
+use crate::environment::Environment;
 use crate::process::directory;
 use crate::quota::{Buffers, Permit, Quota};
 use crate::threads::PATHS;
@@ -22,7 +23,7 @@ use crate::{Config, Error};
 pub struct Sessions {
     workspace: PathBuf,
     /// The environment that every command starts with.
-    base: Arc<Env>,
+    base: Environment,
     /// The memory for the sessions, and for the requests that make them.
     pub(super) buffers: Buffers,
     limits: Limits,
@@ -44,7 +45,7 @@ impl Sessions {
     pub fn new(config: &Config, buffers: Buffers) -> Self {
         Self {
             workspace: config.workspace.clone(),
-            base: Arc::new(config.user.env.clone()),
+            base: config.user.env.clone(),
             buffers,
             limits: config.limits,
             quota: Quota::new("sessions", config.limits.max_sessions),
@@ -123,7 +124,7 @@ impl Sessions {
         let session = Session {
             id: id.clone(),
             start: start.clone(),
-            base: Arc::clone(&self.base),
+            base: self.base.clone(),
             state: Mutex::new(Arc::new(state)),
             buffer_permit: Mutex::new(buffer_permit),
             buffers: self.buffers.clone(),

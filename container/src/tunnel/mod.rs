@@ -73,7 +73,7 @@ impl Tunnels {
     /// held in `buffers`.
     pub fn new(config: &Config, children: Arc<Children>, buffers: Buffers) -> Self {
         Self {
-            env: config.user.env.clone(),
+            env: config.user.env.image().clone(),
             cloudflared: config.cloudflared.clone(),
             instance: config.instance.clone(),
             last: AtomicU64::new(0),
@@ -83,6 +83,18 @@ impl Tunnels {
             starting: Mutex::default(),
             open: Mutex::default(),
         }
+    }
+
+    /// The tunnels that are open, and the ports on which their `cloudflared` listen.
+    pub fn open_now(&self) -> (Vec<Tunnel>, Vec<u16>) {
+        let handles = self.handles();
+        let open = handles
+            .values()
+            .filter_map(|handle| match &*handle.phase.borrow() {
+                Phase::Open { tunnel, metrics } => Some((tunnel.clone(), metrics.port())),
+                Phase::Starting | Phase::Closed(_) => None,
+            });
+        open.unzip()
     }
 
     /// The tunnel that leads to `port`, once it is open, if there is one.

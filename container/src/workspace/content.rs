@@ -1,9 +1,9 @@
 //! The bytes of files: the data of a member written, and files read.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
-use rustix::fs::{SeekFrom, ftruncate, seek};
+use rustix::fs::ftruncate;
 use rustix::io::{Errno, pwrite};
 
 use super::ZEROS;
@@ -95,29 +95,4 @@ pub(super) fn read_small(file: &File, size: u64, buffer: &mut Vec<u8>) -> Result
     }
     buffer.truncate(size);
     Ok(())
-}
-
-/// The next range of data in a file, from `at` on and before `size`.
-pub(super) fn next_data(file: &File, at: u64, size: u64) -> Option<(u64, u64)> {
-    let start = match seek(file, SeekFrom::Data(at)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return None,
-        // The file system has no holes.
-        Err(_) => return (at < size).then_some((at, size)),
-    };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
-    (start < end).then_some((start, end))
-}
-
-/// Copies the data of a file to an empty one. Its holes stay holes.
-pub(super) fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
-    let size = from.metadata()?.len();
-    let mut at = 0;
-    while let Some((start, end)) = next_data(from, at, size) {
-        seek(from, SeekFrom::Start(start))?;
-        seek(to, SeekFrom::Start(start))?;
-        io::copy(&mut io::Read::take(&mut from, end - start), &mut to)?;
-        at = end;
-    }
-    to.set_len(size)
 }

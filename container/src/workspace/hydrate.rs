@@ -1,15 +1,16 @@
 //! `hydrate`: unpacks an archive over the workspace.
 
 use std::io::{self, BufRead};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use sandbox_protocol::Invalid;
+use axum::http::{HeaderMap, Uri};
 use sandbox_protocol::answer::Done;
+use sandbox_protocol::archive::archive_path;
+use sandbox_protocol::{FilePath, Invalid, path};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Archives;
@@ -22,6 +23,7 @@ use super::staging::Staging;
 use super::unpack::Unpacker;
 use crate::body::{PIECE, Upload};
 use crate::error::Error;
+use crate::files;
 use crate::malloc;
 
 /// The most pieces of a body that may wait.
@@ -33,13 +35,14 @@ const HELD: usize = (WAITING + 2) * PIECE;
 /// Answers `POST` with `{"ok":true}` once all of the archive is in the workspace.
 pub(super) async fn hydrate(
     State(archives): State<Arc<Archives>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>, Error> {
     let mut upload = Upload::new(body, archives.buffers.clone(), HELD);
     // Also when the client leaves.
     let _release = Release;
-    match receive(archives, &headers, &mut upload).await {
+    match receive(archives, &uri, &headers, &mut upload).await {
         Ok(()) => Ok(Json(Done::default())),
         Err(e) => {
             upload.refuse(&headers);
@@ -58,7 +61,13 @@ impl Drop for Release {
 
 /// Sends the body to a thread that unpacks it. When this ends early, for example because the client
 /// left, the thread ends too, as its input breaks off.
-async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Upload) -> Result<(), Error> {
+async fn receive(
+    archives: Arc<Archives>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    upload: &mut Upload,
+) -> Result<(), Error> {
+    let path = archive_path(uri.query().unwrap_or_default(), &archives.file_roots)?;
     upload.announced(headers)?;
     let permit = archives.under_way.take()?;
     let (sender, blocks) = mpsc::channel(WAITING);
@@ -68,7 +77,7 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
     std::thread::Builder::new()
         .name("hydrate".into())
         .spawn(move || {
-            let unpacked = archives.unpack(Received::new(blocks));
+            let unpacked = archives.unpack(Received::new(blocks), path.as_ref());
             drop(permit);
             // Fails when the client left.
             let _ = done.send(unpacked);
@@ -101,12 +110,13 @@ async fn receive(archives: Arc<Archives>, headers: &HeaderMap, upload: &mut Uplo
 }
 
 impl Archives {
-    /// Unpacks the whole `archive` beside the workspace, then moves the tree in. It blocks.
+    /// Unpacks the whole `archive` beside the workspace, then moves the tree in: over the directory at
+    /// `path`, which is created if it is missing, or over the workspace. It blocks.
     ///
     /// Errors: 400 for a malformed archive and for members that a workspace cannot have, 507 and
     /// 502 when the tree cannot be written. An error before the move leaves the workspace as it
     /// was.
-    pub fn unpack(&self, archive: impl BufRead + 'static) -> Result<(), Error> {
+    pub fn unpack(&self, archive: impl BufRead + 'static, path: Option<&FilePath>) -> Result<(), Error> {
         let unreadable = |e: io::Error| damaged(&e.to_string());
         let Some(archive) = input::unpacked(archive).map_err(unreadable)? else {
             return Err(Invalid::request("Empty tar payload").into());
@@ -123,13 +133,21 @@ impl Archives {
         // One at a time: two archives with the same names are applied one after the other, not
         // mixed.
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let workspace = || {
-            self.staging_parent
-                .workspace()
-                .try_clone_to_owned()
-                .map_err(Error::Write)
+        let target = self.target(path)?;
+        Merge::new(tree, target.try_clone().map_err(Error::Write)?, self.owner).run()?;
+        directories.apply(target).map_err(Error::Write)
+    }
+
+    /// Opens the directory that an archive is moved into.
+    fn target(&self, path: Option<&FilePath>) -> Result<OwnedFd, Error> {
+        let Some(path) = path.filter(|path| path.as_str() != path::WORKSPACE) else {
+            let workspace = self.staging_parent.workspace();
+            return workspace.try_clone_to_owned().map_err(Error::Write);
         };
-        Merge::new(tree, workspace()?, self.owner).run()?;
-        directories.apply(workspace()?).map_err(Error::Write)
+        files::make(&self.roots, path, files::NEW_DIRECTORY, self.owner)?;
+        match files::open(&self.roots, path) {
+            Err(Error::Read(e)) => Err(Error::Write(e)),
+            opened => opened,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, Mode, Statx, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-use super::status::status;
+use crate::paths::status;
 use crate::paths::{DIRECTORY, Descent, components, pin_directory};
 
 /// A directory whose entries are being read.

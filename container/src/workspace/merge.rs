@@ -17,11 +17,10 @@ use rustix::fs::{
 use rustix::io::Errno;
 use sandbox_protocol::Invalid;
 
-use super::content;
 use super::error::{printable, write_error};
 use crate::error::Error;
 use crate::files::temporary_name;
-use crate::paths::{Descent, OPEN, components, give, list, make_directory, pin_directory};
+use crate::paths::{Descent, OPEN, components, copy, give, list, make_directory, pin_directory};
 
 /// Moves one tree into another, both of any depth: it does not recurse, and the number of
 /// descriptors is bounded.
@@ -250,7 +249,7 @@ impl Merge {
                 let create =
                     OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
                 let to = File::from(openat(target, &temporary, create, Mode::from_raw_mode(0o600))?);
-                content::copy(&from, &to).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+                copy(&from, &to, &|| false).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
                 if let Some(owner) = self.owner {
                     give(&to, owner)?;
                 }

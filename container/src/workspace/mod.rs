@@ -35,21 +35,20 @@ mod persist;
 mod reader;
 mod sparse;
 mod staging;
-mod status;
 mod unpack;
 mod writer;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::{get, post};
 use rustix::fs::{Gid, Uid};
-use sandbox_protocol::{Limits, sandboxd};
+use sandbox_protocol::{FilePath, FileRoots, Limits, path, sandboxd};
 
 use crate::files;
-use crate::paths::Root;
+use crate::paths::Roots;
 use crate::quota::{Buffers, Quota};
 use crate::random::is_random_suffix;
 
@@ -62,7 +61,11 @@ static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 /// A workspace that archives are made of and unpacked into.
 #[derive(Debug)]
 pub struct Archives {
-    root: Root,
+    /// The workspace, and the directories that the deployment adds.
+    roots: Roots,
+    file_roots: FileRoots,
+    /// The real path of the workspace.
+    path: PathBuf,
     staging_parent: staging::StagingParent,
     /// The owner of unpacked files; `None`: the server's own user.
     owner: Option<(Uid, Gid)>,
@@ -89,13 +92,34 @@ impl Archives {
         buffers: Buffers,
     ) -> io::Result<Self> {
         Ok(Self {
-            root: Root::open(root)?,
+            roots: files::open_roots(root, &FileRoots::default(), owner)?,
+            file_roots: FileRoots::default(),
+            path: root.to_owned(),
             staging_parent: staging::StagingParent::open(root, volume)?,
             owner,
             under_way: Quota::new("archives at a time", limits.max_archives),
             buffers,
             merging: Mutex::default(),
         })
+    }
+}
+
+impl Archives {
+    /// Adds these roots, whose directories can be archived, too.
+    pub fn with_roots(self, roots: &FileRoots) -> io::Result<Self> {
+        Ok(Self {
+            roots: files::open_roots(&self.path, roots, self.owner)?,
+            file_roots: roots.clone(),
+            ..self
+        })
+    }
+
+    /// The real path of what clients know as `path`.
+    fn real_path(&self, path: &FilePath) -> PathBuf {
+        match path.root() {
+            path::WORKSPACE => self.path.join(path.relative()),
+            _ => path.as_str().into(),
+        }
     }
 }
 
@@ -113,7 +137,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(archives: Arc<Archives>) -> Rout
 }
 
 /// Whether a name is that of one of our incomplete files or directories.
-fn is_temporary(name: &[u8]) -> bool {
+pub(crate) fn is_temporary(name: &[u8]) -> bool {
     [files::TEMPORARY, staging::PREFIX]
         .iter()
         .any(|prefix| name.strip_prefix(prefix.as_bytes()).is_some_and(is_random_suffix))

@@ -1,6 +1,7 @@
 //! `persist`: the workspace as an archive.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use sandbox_protocol::PersistOptions;
+use sandbox_protocol::{FilePath, PersistOptions, path};
 use tokio::sync::mpsc;
 
 use super::Archives;
@@ -19,7 +20,9 @@ use super::exclude::Excludes;
 use super::output::{HELD, Output, Part, WAITING};
 use super::writer::{self, Stop};
 use crate::error::Error;
+use crate::files;
 use crate::malloc;
+use crate::paths::Names;
 use crate::quota::BufferPermit;
 
 const HEADERS: [(HeaderName, HeaderValue); 1] = [(
@@ -30,7 +33,13 @@ const HEADERS: [(HeaderName, HeaderValue); 1] = [(
 /// Answers `GET` and `POST` with the archive. The response starts when its first chunk is ready: an
 /// error before that is a 502, after that a body that breaks off.
 pub(super) async fn persist(State(archives): State<Arc<Archives>>, uri: Uri) -> Result<Response, Error> {
-    let options = PersistOptions::from_query(uri.query().unwrap_or_default())?;
+    let options = PersistOptions::from_query(uri.query().unwrap_or_default(), &archives.file_roots)?;
+    let archived = {
+        let (archives, path) = (Arc::clone(&archives), options.path.clone());
+        // A directory that is missing is an error with its status.
+        let open = tokio::task::spawn_blocking(move || Archived::open(&archives, path));
+        open.await.map_err(|e| Error::Persist(io::Error::other(e)))??
+    };
     let permit = archives.under_way.take()?;
     let buffer = archives.buffers.take(HELD)?;
     let (sender, mut parts) = mpsc::channel(WAITING);
@@ -39,7 +48,7 @@ pub(super) async fn persist(State(archives): State<Arc<Archives>>, uri: Uri) -> 
     std::thread::Builder::new()
         .name("persist".into())
         .spawn(move || {
-            produce(&archives, &options, sender);
+            produce(archived, &options, sender);
             drop(permit);
         })
         .map_err(Error::Persist)?;
@@ -57,16 +66,36 @@ pub(super) async fn persist(State(archives): State<Arc<Archives>>, uri: Uri) -> 
     Ok((HEADERS, body).into_response())
 }
 
+/// The directory that is archived.
+struct Archived {
+    directory: OwnedFd,
+    /// Its absolute paths, which links in it become relative to.
+    names: Names,
+}
+
+impl Archived {
+    /// Opens the directory at `path`, the workspace by default.
+    fn open(archives: &Archives, path: Option<FilePath>) -> Result<Self, Error> {
+        let workspace = || FilePath::parse("path", path::WORKSPACE, &archives.file_roots);
+        let path = path.map_or_else(workspace, Ok)?;
+        let directory = match files::open(&archives.roots, &path) {
+            Err(Error::Read(e)) => Err(Error::Persist(e)),
+            opened => opened,
+        };
+        Ok(Self {
+            directory: directory?,
+            names: Names::new(&archives.real_path(&path)).map_err(Error::Persist)?,
+        })
+    }
+}
+
 /// Reads the workspace into `parts`, until its end or until nobody receives them any more.
-fn produce(archives: &Archives, options: &PersistOptions, parts: mpsc::Sender<Part>) {
+fn produce(archived: Archived, options: &PersistOptions, parts: mpsc::Sender<Part>) {
+    let Archived { directory, names } = archived;
     let write = || {
-        let root = archives
-            .root
-            .open_directory()
-            .map_err(|e| Stop::Failed(e.into()))?;
         let excludes = Excludes::new(&options.excludes);
         let mut output = Output::new(options.format, parts.clone()).map_err(Stop::Failed)?;
-        writer::write_tree(root, archives.root.names(), &excludes, &mut output)?;
+        writer::write_tree(directory, &names, &excludes, &mut output)?;
         output.finish().map_err(|_| Stop::Gone)
     };
     if let Err(Stop::Failed(e)) = write() {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, Statx, openat, readlinkat};
+use rustix::fs::{Dir, FileType, Mode, Statx, openat, readlinkat};
 use rustix::io::Errno;
 use tar::EntryType;
 
@@ -19,20 +19,12 @@ use super::exclude::Excludes;
 use super::header::Member;
 use super::level::Level;
 use super::output::Output;
-use super::status::{Mount, status};
 use super::{BLOCK, ZEROS, content, is_temporary, link};
-use crate::paths::{DIRECTORY, Names, OPEN};
+use crate::paths::{DIRECTORY, FILE, Mount, Names, OPEN, next_data, status};
 
 /// Files up to this size are read before their header is written, which then has the number of
 /// bytes read.
 const SMALL: u64 = 64 * 1024;
-
-/// Opening never blocks and never takes a controlling terminal, whatever the name leads to by now.
-const FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
 
 /// Why the archive was not finished.
 pub(super) enum Stop {
@@ -227,7 +219,7 @@ impl Writer<'_> {
         let mut data_end = if has_holes { 0 } else { size };
         while at < size {
             if at == data_end {
-                let Some((start, end)) = content::next_data(file, at, size) else {
+                let Some((start, end)) = next_data(file, at, size) else {
                     // A hole to the end; or the file is shorter by now, which reads as zeros all
                     // the same.
                     return Ok(at);

@@ -91,6 +91,7 @@ async fn they_leave_out_what_tar_does() {
             b"",
         );
         let options = PersistOptions {
+            path: None,
             excludes: vec![pattern.to_owned()],
             format: ArchiveFormat::Tar,
         };

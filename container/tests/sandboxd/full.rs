@@ -69,6 +69,37 @@ fn a_full_disk() {
 }
 
 #[test]
+fn what_does_not_fit_changes_nothing() {
+    let Some(sandboxd) = start("size=2m") else { return };
+    sh(
+        &sandboxd,
+        "echo text >small; mkdir d; head -c 900000 /dev/zero >d/f; head -c 700000 /dev/zero >filler",
+    );
+    let post = |path: &str, body: serde_json::Value| {
+        let (head, body) = sandboxd.send(&format!("POST {path}"), body.to_string().as_bytes());
+        (head, serde_json::from_str(&body).ok())
+    };
+    assert_no_space(post(
+        "/copy",
+        json!({ "from": "d", "to": "e", "recursive": true }),
+    ));
+    assert_no_space(post("/copy", json!({ "from": "d/f", "to": "small" })));
+    assert_no_space(put(&sandboxd, "small?append=true", &vec![b'x'; 1 << 20]));
+    let edits = json!([{ "old": "text", "new": "x".repeat(600_000) }]);
+    assert_no_space(post(
+        "/edit",
+        json!({ "files": [{ "path": "small", "edits": edits }] }),
+    ));
+    assert_eq!(
+        sh(&sandboxd, "find . | sort; cat small"),
+        ".\n./d\n./d/f\n./filler\n./small\ntext\n"
+    );
+    sh(&sandboxd, "rm filler");
+    let (head, _) = post("/copy", json!({ "from": "d", "to": "e", "recursive": true }));
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+}
+
+#[test]
 fn no_inodes() {
     let Some(sandboxd) = start("size=2m,nr_inodes=8") else {
         return;

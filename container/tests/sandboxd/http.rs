@@ -62,7 +62,7 @@ fn unknown_routes_and_methods() {
         ("GET", "/exec", "allow: post"),
         ("DELETE", "/health", "allow: get,head"),
         ("POST", "/activity", "allow: get,head"),
-        ("DELETE", "/file/workspace/x", "allow: get,head,put"),
+        ("POST", "/file/workspace/x", "allow: get,head,put"),
     ] {
         let (head, body) = sandboxd.request(method, path);
         let error: ErrorBody = serde_json::from_str(&body).unwrap();

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::{Body, Response, StatusCode};
 use rustix::fs::{Gid, Uid};
-use sandbox_protocol::{ErrorBody, ErrorCode, WorkspacePath, sandboxd as paths};
+use sandbox_protocol::{ErrorBody, ErrorCode, FilePath, FileRoots, sandboxd as paths};
 use sandboxd::files::{self, Workspace};
 use tempfile::TempDir;
 
@@ -55,8 +55,13 @@ impl Served {
     }
 
     pub fn url(&self, name: &str) -> String {
-        let path = WorkspacePath::parse("path", &format!("/workspace/{name}")).unwrap();
-        format!("http://{}{}", self.address, paths::file_url(&path))
+        self.url_of(paths::FILE, name)
+    }
+
+    /// The URL of an operation on a file of the workspace.
+    pub fn url_of(&self, prefix: &str, name: &str) -> String {
+        let path = FilePath::parse("path", &format!("/workspace/{name}"), &FileRoots::default()).unwrap();
+        format!("http://{}{}", self.address, paths::file_url(prefix, &path))
     }
 
     pub async fn get(&self, name: &str) -> Response {

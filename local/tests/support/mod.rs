@@ -55,6 +55,7 @@ impl Local {
 
     pub async fn try_start(&self, id: &str, boot_id: &str) -> Response {
         let start = Start {
+            offline: false,
             boot_id: boot_id.to_owned(),
             env: [("GREETING".to_owned(), "hello".to_owned())].into(),
         };

@@ -1,14 +1,14 @@
 //! Files.
 
-use sandbox_protocol::ErrorCode;
-use sandbox_protocol::answer::Written;
-use sandbox_protocol::route;
+use sandbox_protocol::answer::{Done, Written};
+use sandbox_protocol::file::{AttributesRequest, Entry};
+use sandbox_protocol::{ErrorCode, route};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Header};
-use crate::operation::Operation;
+use crate::operation::{Operation, Required};
 
-const TAG: &str = "Files";
+pub const TAG: &str = "Files";
 
 pub fn operations() -> Vec<Operation> {
     vec![
@@ -54,10 +54,24 @@ pub fn operations() -> Vec<Operation> {
                  that breaks off leaves a part.",
                 json!({ "type": "boolean", "default": false }),
             )
+            .parameter(
+                "query",
+                "append",
+                "Adds the body to the end of the existing file: all of it, or nothing.",
+                json!({ "type": "boolean", "default": false }),
+            )
+            .parameter(
+                "query",
+                "mode",
+                "The permissions that the file gets, as octal digits. Absent: it keeps its own; a new file gets 0644.",
+                json!({ "type": "string", "pattern": "^0?[0-7]{1,3}$" }),
+            )
+            .preconditions()
             .bytes_body()
             .answers(
                 200,
-                Answer::json::<Written>("File was written", json!({ "ok": true })),
+                Answer::json::<Written>("File was written", json!({ "ok": true }))
+                    .header(Header::text("ETag", "Strong entity tag of the new version")),
             )
             .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
             .fails(
@@ -70,17 +84,60 @@ pub fn operations() -> Vec<Operation> {
                 ErrorCode::PayloadTooLarge,
                 "payload too large: the limit is 1048576 bytes",
             )
-            .fails(
-                502,
-                ErrorCode::WorkspaceArchiveWriteError,
-                "write failed: Input/output error (os error 5)",
+            .writable(),
+        on_file(route::Operation::DeleteFile, "Delete a file or a directory", DELETE)
+            .parameter(
+                "query",
+                "recursive",
+                "Whether a directory is removed, with everything in it.",
+                json!({ "type": "boolean", "default": false }),
             )
+            .preconditions()
+            .answers(200, Answer::json::<Done>("It was removed", json!({ "ok": true })))
+            .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
+            .missing()
+            .writable(),
+        on_file(route::Operation::SetFileAttributes, "Change permissions and time of a file", ATTRIBUTES)
+            .json_body::<AttributesRequest>(
+                Required::Yes,
+                |body| AttributesRequest::parse(body).map(drop),
+                &[
+                    ("An executable file", json!({ "mode": "0755" })),
+                    ("A time", json!({ "modifiedAt": "2026-01-31T12:00:00.000Z" })),
+                ],
+            )
+            .refuses_besides(&["modifiedAt must be a time"])
+            .answers(200, Answer::json::<Entry>("The file as it is then", entry()))
+            .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
             .fails(
-                507,
-                ErrorCode::NoSpace,
-                "write failed: No space left on device (os error 28)",
-            ),
+                413,
+                ErrorCode::PayloadTooLarge,
+                "payload too large: the limit is 65536 bytes",
+            )
+            .missing()
+            .writable(),
     ]
+}
+
+const DELETE: &str = "\
+Removes a file, a symbolic link (never what it leads to), or with `recursive` a directory with everything in it. A mount point in it \
+stays, and the response is 400. A response that takes long begins with spaces, which JSON ignores. An error after that has the status \
+200, and the body of an error. The removal of a directory stops when its client leaves.";
+
+const ATTRIBUTES: &str = "Links are followed. Fields that are absent stay as they are.";
+
+/// An entry as an example.
+pub fn entry() -> Value {
+    json!({
+        "name": "main.py",
+        "path": "/workspace/main.py",
+        "type": "file",
+        "size": 1234,
+        "mode": "0644",
+        "modifiedAt": "2026-01-31T12:00:00.000Z",
+        "uid": 1000,
+        "gid": 1000,
+    })
 }
 
 const READ: &str = "\
@@ -91,7 +148,7 @@ const WRITE: &str = "\
 Creates missing parent directories. Readers see the old file until the whole body has arrived; an upload that breaks off changes \
 nothing. The new file keeps the mode of the file that it replaces. The body can be chunked and of any length.";
 
-fn on_file(operation: route::Operation, summary: &'static str, description: &'static str) -> Operation {
+pub fn on_file(operation: route::Operation, summary: &'static str, description: &'static str) -> Operation {
     Operation::new(operation, TAG, summary)
         .text(description)
         .in_session("Has no effect: paths of files start at /workspace in every session.")
@@ -103,7 +160,7 @@ fn on_file(operation: route::Operation, summary: &'static str, description: &'st
             json!({ "type": "string", "minLength": 1, "example": "workspace/main.py" }),
         )
         .fails(400, ErrorCode::InvalidRequest, "path must not contain NUL")
-        .fails(403, ErrorCode::InvalidRequest, "path must resolve to a location within /workspace")
+        .contained()
 }
 
 impl Operation {
@@ -123,6 +180,68 @@ impl Operation {
         .answers(304, Answer::empty("Client's copy is current"))
     }
 
+    /// Its paths must stay within the roots.
+    pub fn contained(self) -> Self {
+        self.fails(
+            403,
+            ErrorCode::InvalidRequest,
+            "path must resolve to a location within /workspace",
+        )
+    }
+
+    /// Its file or directory must exist.
+    pub fn missing(self) -> Self {
+        self.fails(
+            404,
+            ErrorCode::FileNotFound,
+            "no such file or directory: /workspace/main.py",
+        )
+    }
+
+    /// The conditions of a change.
+    fn preconditions(self) -> Self {
+        self.parameter(
+            "header",
+            "If-Match",
+            "Changes the file only if it has one of these `ETag`s, or with `*` if it exists.",
+            text(),
+        )
+        .parameter(
+            "header",
+            "If-None-Match",
+            "Changes the file only if it has none of these `ETag`s, or with `*` if it does not exist.",
+            text(),
+        )
+        .fails(
+            412,
+            ErrorCode::PreconditionFailed,
+            "/workspace/main.py has changed, or does not exist: the condition of the request does not hold",
+        )
+    }
+
+    /// It changes files.
+    pub fn writable(self) -> Self {
+        self.fails(
+            502,
+            ErrorCode::WorkspaceArchiveWriteError,
+            "write failed: Input/output error (os error 5)",
+        )
+        .fails(
+            507,
+            ErrorCode::NoSpace,
+            "write failed: No space left on device (os error 28)",
+        )
+    }
+
+    /// It reads files.
+    pub fn reading(self) -> Self {
+        self.fails(
+            502,
+            ErrorCode::ExecTransportError,
+            "read failed: Input/output error (os error 5)",
+        )
+    }
+
     fn readable(self) -> Self {
         self.fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
             .fails(
@@ -130,11 +249,7 @@ impl Operation {
                 ErrorCode::WorkspaceReadNotFound,
                 "File not found: /workspace/main.py",
             )
-            .fails(
-                502,
-                ErrorCode::ExecTransportError,
-                "read failed: Input/output error (os error 5)",
-            )
+            .reading()
     }
 }
 

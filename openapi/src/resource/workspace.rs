@@ -11,11 +11,11 @@ use crate::operation::Operation;
 const TAG: &str = "Workspace";
 
 const PERSIST: &str = "\
-Returns /workspace as a tar. Hard links become separate files. Sockets, FIFOs, devices and mounts are left out. An error after the \
+Returns /workspace, or the directory `path`, as a tar. Hard links become separate files. Sockets, FIFOs, devices and mounts are left out. An error after the \
 first bytes breaks the connection off; an archive that ends properly is complete.";
 
 const HYDRATE: &str = "\
-Unpacks a tar, plain or compressed by gzip or Zstandard, over /workspace. The workspace changes only when the whole archive was \
+Unpacks a tar, plain or compressed by gzip or Zstandard, over /workspace, or over the directory `path`. The workspace changes only when the whole archive was \
 received and read. Files that the archive does not have remain. Members that lead out of the workspace are refused.";
 
 pub fn operations() -> Vec<Operation> {
@@ -36,6 +36,15 @@ pub fn operations() -> Vec<Operation> {
             200,
             Answer::json::<Done>("Archive was unpacked", json!({ "ok": true })),
         )
+        .parameter(
+            "query",
+            "path",
+            "The directory to unpack into, absolute or relative to /workspace. It is created if it is missing. Default: /workspace.",
+            json!({ "type": "string" }),
+        )
+        .contained()
+        .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
+        .fails(409, ErrorCode::FileExists, "/workspace/main.py exists")
         .fails(400, ErrorCode::InvalidRequest, "Empty tar payload")
         .fails(400, ErrorCode::InvalidRequest, "the archive is truncated")
         .fails(
@@ -72,6 +81,15 @@ fn persist(operation: route::Operation, summary: &'static str) -> Operation {
             "The format of the archive.",
             json!({ "type": "string", "enum": ["tar", "tar.gz", "tar.zst"], "default": "tar" }),
         )
+        .parameter(
+            "query",
+            "path",
+            "The directory to archive, absolute or relative to /workspace. Default: /workspace.",
+            json!({ "type": "string" }),
+        )
+        .contained()
+        .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
+        .missing()
         .answers(200, Answer::bytes("Archive"))
         .fails(
             400,

@@ -89,18 +89,54 @@ fn every_documented_field_is_read() {
             Some(reference) => document.pointer(&reference[1..]).unwrap(),
             None => &body.content.schema,
         };
-        for name in schema["properties"].as_object().unwrap().keys() {
-            // No field of a body takes every value: one that is not read would.
-            let taken = [json!(1.5), json!(["\0"]), json!("\0"), json!({ "": 1 })]
-                .iter()
-                .all(|value| {
-                    let mut wrong = body.content.examples[0].1.clone();
-                    wrong[name] = value.clone();
-                    parses(&body, &wrong) == Some(true)
-                });
-            assert!(!taken, "{id} does not read {name}");
+        for schema in kinds(schema) {
+            let validator = validator(&document, &schema);
+            let examples = &mut body.content.examples.iter();
+            let is_of_kind = |(_, example): &&(String, Value)| validator.is_valid(example);
+            let (_, example) = examples.find(is_of_kind).expect("an example of each kind");
+            for name in schema["properties"].as_object().unwrap().keys() {
+                // No field of a body takes every value: one that is not read would.
+                let taken = [json!(1.5), json!(["\0"]), json!("\0"), json!({ "": 1 })]
+                    .iter()
+                    .all(|value| {
+                        let mut wrong = example.clone();
+                        wrong[name] = value.clone();
+                        parses(&body, &wrong) == Some(true)
+                    });
+                assert!(!taken, "{id} does not read {name}");
+            }
         }
     }
+}
+
+/// The schemas of the kinds of an object: the fields of one choice of its `oneOf` each, and its
+/// other fields.
+fn kinds(schema: &Value) -> Vec<Value> {
+    let Some(choices) = schema["oneOf"].as_array() else {
+        return vec![schema.clone()];
+    };
+    let kind = |choice: &Value| {
+        let mut kind = schema.clone();
+        kind["type"] = json!("object");
+        kind.as_object_mut().unwrap().remove("oneOf");
+        // The fields of the other choices are absent.
+        for name in choices
+            .iter()
+            .flat_map(|other| other["properties"].as_object().unwrap().keys())
+        {
+            if let Some(fields) = kind["properties"].as_object_mut() {
+                fields.retain(|field, _| field != name || !choice["properties"][name].is_null());
+            }
+        }
+        for (name, field) in choice["properties"].as_object().unwrap() {
+            for (keyword, value) in field.as_object().unwrap() {
+                kind["properties"][name][keyword] = value.clone();
+            }
+        }
+        kind["required"] = choice["required"].clone();
+        kind
+    };
+    choices.iter().map(kind).collect()
 }
 
 /// A value that a schema describes.
@@ -111,7 +147,12 @@ fn described(document: &Value, schema: &Value) -> BoxedStrategy<Value> {
     if let Some(values) = schema["enum"].as_array() {
         return select(values.clone()).boxed();
     }
-    if let Some(choices) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+    if schema["oneOf"].is_array() {
+        let kinds = kinds(schema);
+        let kinds = kinds.iter().map(|kind| object(document, kind));
+        return proptest::strategy::Union::new(kinds).boxed();
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
         let choices = choices.iter().map(|choice| described(document, choice));
         return proptest::strategy::Union::new(choices).boxed();
     }
@@ -139,6 +180,7 @@ fn of_type(document: &Value, kind: &str, schema: &Value) -> BoxedStrategy<Value>
                 .prop_map(Value::from)
                 .boxed()
         }
+        "number" => (0.001..1000.0_f64).prop_map(Value::from).boxed(),
         "string" => text(schema).prop_map(Value::from).boxed(),
         "array" => {
             let least = schema["minItems"].as_u64().unwrap_or(0) as usize;
@@ -184,13 +226,15 @@ fn text(schema: &Value) -> BoxedStrategy<String> {
     let pattern = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$'));
     let pattern = pattern.unwrap_or_else(|| panic!("{schema} has no whole pattern"));
     let least = schema["minLength"].as_u64().unwrap_or(0) as usize;
+    let most = schema["maxLength"].as_u64().unwrap_or(u64::MAX) as usize;
     let excluded = schema["not"]["pattern"]
         .as_str()
         .map(|part| part.replace('\\', ""));
     string_regex(pattern)
         .unwrap()
-        .prop_filter("minLength, not", move |text| {
-            text.chars().count() >= least && !excluded.as_ref().is_some_and(|part| text.contains(part))
+        .prop_filter("minLength, maxLength, not", move |text| {
+            (least..=most).contains(&text.chars().count())
+                && !excluded.as_ref().is_some_and(|part| text.contains(part))
         })
         .boxed()
 }

@@ -8,8 +8,9 @@ use std::io;
 use axum::http::StatusCode;
 use sandbar::error::ApiError;
 use sandbar_openapi::{Operation, document, operations};
+use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
-use sandbox_protocol::{ErrorCode, Invalid, SessionId};
+use sandbox_protocol::{ErrorBody, ErrorCode, FilePath, FileRoots, Invalid, ProcessId, SandboxId, SessionId};
 use sandboxd::Error;
 
 /// The operations that an error can end.
@@ -30,30 +31,151 @@ enum At {
 }
 
 /// Operations that the Sandbox object answers without sandboxd.
-const OF_OBJECT: [&str; 2] = ["isSandboxRunning", "deleteSandbox"];
-/// Operations that end something and start no sandbox.
-const ENDING: [&str; 3] = ["deleteSession", "unmountBucket", "deleteTunnel"];
-const READS: At = At::Ids(&["readFile", "headFile"]);
-const FILES: At = At::Ids(&["readFile", "headFile", "writeFile"]);
-const UPLOADS: At = At::Ids(&["writeFile", "hydrateWorkspace"]);
-const PERSISTS: At = At::Ids(&["persistWorkspace", "downloadWorkspace"]);
-const MOUNTS: At = At::Ids(&["mountBucket", "unmountBucket"]);
-const PATHS: At = At::Ids(&[
+const OF_OBJECT: [&str; 7] = [
+    "exposePort",
+    "unexposePort",
+    "isSandboxRunning",
+    "getSandbox",
+    "updateSandbox",
+    "stopSandbox",
+    "deleteSandbox",
+];
+/// Operations that end or read something and start no sandbox.
+const OF_RUNNING: [&str; 22] = [
+    "listPorts",
+    "waitForPort",
+    "proxyPort",
+    "connectTcp",
+    "watchFiles",
+    "getChanges",
+    "searchFiles",
+    "deleteFile",
+    "listDirectory",
+    "statFile",
+    "deleteSession",
+    "unmountBucket",
+    "deleteTunnel",
+    "listProcesses",
+    "endProcesses",
+    "getProcess",
+    "endProcess",
+    "getProcessLog",
+    "writeProcessStdin",
+    "attachProcess",
+    "signalProcess",
+    "waitForProcess",
+];
+const OF_PROCESS: At = At::Ids(&[
+    "getProcess",
+    "endProcess",
+    "getProcessLog",
+    "writeProcessStdin",
+    "attachProcess",
+    "signalProcess",
+    "waitForProcess",
+]);
+/// Operations that run a command, or have an effect on one.
+const COMMANDS: At = At::Ids(&[
     "execCommand",
-    "createSession",
+    "gitCheckout",
+    "ptyTerminal",
+    "startProcess",
+    "endProcesses",
+    "endProcess",
+    "writeProcessStdin",
+    "attachProcess",
+    "signalProcess",
+    "waitForProcess",
+]);
+/// Operations that connect to a server of the sandbox.
+const CONNECTS: At = At::Ids(&["proxyPort", "connectTcp"]);
+const READS: At = At::Ids(&["readFile", "headFile"]);
+const FILES: At = At::Ids(&[
     "readFile",
     "headFile",
     "writeFile",
+    "deleteFile",
+    "setFileAttributes",
+    "listDirectory",
+    "createDirectory",
+    "statFile",
+    "moveFile",
+    "copyFile",
+    "editFiles",
+    "searchFiles",
+    "watchFiles",
+    "getChanges",
+    "persistWorkspace",
+    "downloadWorkspace",
+    "hydrateWorkspace",
 ]);
+/// Operations on what exists.
+const EXISTING: At = At::Ids(&[
+    "deleteFile",
+    "setFileAttributes",
+    "listDirectory",
+    "statFile",
+    "moveFile",
+    "copyFile",
+    "editFiles",
+    "searchFiles",
+    "watchFiles",
+    "getChanges",
+    "persistWorkspace",
+    "downloadWorkspace",
+]);
+const FILE_READS: At = At::Ids(&[
+    "readFile",
+    "headFile",
+    "listDirectory",
+    "statFile",
+    "moveFile",
+    "copyFile",
+    "editFiles",
+    "searchFiles",
+    "watchFiles",
+    "getChanges",
+]);
+const UPLOADS: At = At::Ids(&["writeFile", "hydrateWorkspace"]);
+const CHANGES: At = At::Ids(&[
+    "writeFile",
+    "hydrateWorkspace",
+    "deleteFile",
+    "setFileAttributes",
+    "createDirectory",
+    "moveFile",
+    "copyFile",
+    "editFiles",
+]);
+const PERSISTS: At = At::Ids(&["persistWorkspace", "downloadWorkspace"]);
+const MOUNTS: At = At::Ids(&["mountBucket", "unmountBucket"]);
+/// Operations that take another path than [`FILES`]: a working directory or a target.
+const DIRECTORIES: At = At::Ids(&["execCommand", "gitCheckout", "startProcess", "createSession"]);
 const BODIES: At = At::Ids(&[
     "execCommand",
+    "gitCheckout",
+    "startProcess",
+    "writeProcessStdin",
+    "signalProcess",
+    "waitForProcess",
+    "waitForPort",
+    "exposePort",
     "createSession",
     "mountBucket",
     "unmountBucket",
     "createTunnel",
+    "createToken",
+    "createSandbox",
+    "updateSandbox",
+    "setFileAttributes",
+    "moveFile",
+    "copyFile",
     "writeFile",
     "hydrateWorkspace",
+    "editFiles",
+    "searchFiles",
 ]);
+const GIT: At = At::Ids(&["gitCheckout"]);
 const POOL: At = At::Ids(&["getPoolStats", "primePool", "shutdownPrewarmed"]);
 
 impl At {
@@ -65,7 +187,7 @@ impl At {
             Self::Guarded => operation.guarded,
             Self::Sandbox => is_on_sandbox,
             Self::Asking => is_on_sandbox && !OF_OBJECT.contains(&id),
-            Self::Starting => Self::Asking.includes(operation) && !ENDING.contains(&id),
+            Self::Starting => Self::Asking.includes(operation) && !OF_RUNNING.contains(&id),
             Self::Ids(ids) => ids.contains(&id),
         }
     }
@@ -97,9 +219,12 @@ table! {
     errors_of_the_worker of ApiError {
         ApiError::Invalid(_) => [
             Invalid::request("").into() => At::Sandbox,
-            Invalid::outside("").into() => PATHS
+            Invalid::request("").into() => At::Ids(&["createToken", "createSandbox", "listSandboxes"]),
+            Invalid::outside("").into() => FILES,
+            Invalid::outside("").into() => DIRECTORIES
         ],
         ApiError::Unauthorized => [ApiError::Unauthorized => At::Guarded],
+        ApiError::Forbidden(_) => [ApiError::Forbidden(text()) => At::Guarded],
         ApiError::ForeignPage => [ApiError::ForeignPage => At::Guarded],
         ApiError::NotConfigured(_) => [
             ApiError::NotConfigured(text()) => At::Guarded,
@@ -111,18 +236,39 @@ table! {
         ApiError::Tunnel(_) => [ApiError::Tunnel(text()) => At::Ids(&["createTunnel", "deleteTunnel"])],
         ApiError::Mount(_) => [ApiError::Mount(text()) => At::Ids(&["mountBucket"])],
         ApiError::Unmount(_) => [ApiError::Unmount(text()) => At::Ids(&["unmountBucket"])],
+        ApiError::SandboxNotFound(_) => [
+            ApiError::SandboxNotFound(SandboxId::parse("a").unwrap())
+                => At::Ids(&["getSandbox", "exposePort"])
+        ],
         ApiError::SessionNotFound(_) => [
             ApiError::SessionNotFound(SessionId::parse("s").unwrap()) => At::Ids(&["deleteSession"])
         ],
+        ApiError::FileNotFound(_) => [
+            ApiError::FileNotFound(FilePath::parse("path", "a", &FileRoots::default()).unwrap())
+                => At::Ids(&["deleteFile", "statFile", "watchFiles"])
+        ],
+        ApiError::ProcessNotFound(_) => [
+            ApiError::ProcessNotFound(ProcessId::parse("p").unwrap()) => OF_PROCESS
+        ],
         ApiError::DefaultSession => [ApiError::DefaultSession => At::Ids(&["deleteSession"])],
-        ApiError::NotSupported(_) => [ApiError::NotSupported(text()) => At::Ids(&["mountBucket"])],
+        ApiError::NotSupported(_) => [
+            ApiError::NotSupported(text()) => At::Ids(&["mountBucket", "createSandbox", "updateSandbox", "exposePort"])
+        ],
+        // Previews are not in the document.
+        ApiError::InvalidToken => [ApiError::InvalidToken => At::Nowhere],
+        ApiError::NotRunning(_) => [
+            ApiError::NotRunning(SandboxId::parse("a").unwrap())
+                => At::Ids(&["waitForPort", "proxyPort", "connectTcp"])
+        ],
         ApiError::Unavailable(_) => [
             ApiError::Unavailable(text()) => At::Sandbox,
-            ApiError::Unavailable(text()) => POOL
+            ApiError::Unavailable(text()) => POOL,
+            ApiError::Unavailable(text()) => At::Ids(&["createSandbox"])
         ],
         ApiError::ConnectionLost(..) => [
-            lost(ErrorCode::ExecTransportError) => At::Ids(&["execCommand", "ptyTerminal"]),
-            lost(ErrorCode::WorkspaceArchiveWriteError) => UPLOADS,
+            lost(ErrorCode::ExecTransportError) => COMMANDS,
+            lost(ErrorCode::ExecTransportError) => CONNECTS,
+            lost(ErrorCode::WorkspaceArchiveWriteError) => CHANGES,
             lost(ErrorCode::SessionError) => At::Ids(&["createSession", "deleteSession"]),
             lost(ErrorCode::MountError) => At::Ids(&["mountBucket"]),
             lost(ErrorCode::UnmountError) => At::Ids(&["unmountBucket"]),
@@ -139,17 +285,32 @@ table! {
     errors_of_sandboxd of Error {
         Error::Invalid(_) => [
             Invalid::request("").into() => At::Asking,
-            Invalid::outside("").into() => PATHS
+            Invalid::outside("").into() => FILES,
+            Invalid::outside("").into() => DIRECTORIES
         ],
         // The Worker asks for nothing that is not there.
         Error::NoRoute(_) => [Error::NoRoute(text()) => At::Nowhere],
         Error::Method(_) => [Error::Method(text()) => At::Nowhere],
         Error::FileNotFound(_) => [Error::FileNotFound(text()) => READS],
+        Error::NoEntry(_) => [Error::NoEntry(text()) => EXISTING],
+        Error::FileExists(_) => [
+            Error::FileExists(text()) => At::Ids(&["createDirectory", "moveFile", "copyFile", "hydrateWorkspace"])
+        ],
+        Error::EditMismatch(_) => [
+            Error::EditMismatch(EditMismatch { path: text(), edit: 0, found: 0 })
+                => At::Ids(&["editFiles"])
+        ],
+        Error::Precondition(_) => [
+            Error::Precondition(text()) => At::Ids(&["writeFile", "deleteFile", "editFiles"])
+        ],
         Error::IsDirectory(_) => [Error::IsDirectory(text()) => FILES],
         Error::Denied(_) => [Error::Denied(text()) => FILES],
         Error::TooLarge { .. } => [Error::TooLarge { limit: 0 } => BODIES],
         Error::Limit { .. } => [Error::Limit { what: "", limit: LIMIT } => At::Asking],
-        Error::Late(_) => [Error::Late(LIMIT) => UPLOADS],
+        Error::Late(_) => [
+            Error::Late(LIMIT) => UPLOADS,
+            Error::Late(LIMIT) => At::Ids(&["writeProcessStdin"])
+        ],
         Error::Unauthorized => [Error::Unauthorized => At::Asking],
         Error::Range { .. } => [Error::Range { size: 0 } => At::Ids(&["readFile"])],
         // An event of the stream.
@@ -157,16 +318,45 @@ table! {
         Error::Session(_) => [Error::Session(text()) => At::Ids(&["createSession", "deleteSession"])],
         Error::SessionExists(_) => [Error::SessionExists(text()) => At::Ids(&["createSession"])],
         Error::SessionNotFound(_) => [Error::SessionNotFound(text()) => At::Ids(&["deleteSession"])],
+        // The answer as JSON. In a stream it is an event.
+        Error::Failed(_) => [
+            Error::Failed(ErrorBody::new(ErrorCode::ExecError, "")) => At::Ids(&["execCommand"]),
+            Error::Failed(ErrorBody::new(ErrorCode::SessionError, "")) => At::Ids(&["execCommand"])
+        ],
+        Error::ProcessNotFound(_) => [
+            Error::ProcessNotFound(text()) => OF_PROCESS,
+            // A stream that cannot be continued.
+            Error::ProcessNotFound(text()) => At::Ids(&["execCommand"])
+        ],
+        Error::ProcessExists(_) => [
+            Error::ProcessExists(text()) => At::Ids(&["execCommand", "startProcess"])
+        ],
+        Error::ProcessEnded(_) => [Error::ProcessEnded(text()) => At::Ids(&["signalProcess"])],
+        Error::StdinOffset(_) => [Error::StdinOffset(0) => At::Ids(&["writeProcessStdin"])],
+        Error::StdinClosed(_) => [Error::StdinClosed(0) => At::Ids(&["writeProcessStdin"])],
+        Error::Git(_) => [
+            git(ErrorCode::GitAuthFailed) => GIT,
+            git(ErrorCode::GitRepositoryNotFound) => GIT,
+            git(ErrorCode::GitRefNotFound) => GIT,
+            git(ErrorCode::GitNetworkError) => GIT,
+            git(ErrorCode::GitError) => GIT,
+            git(ErrorCode::GitTargetExists) => GIT,
+            git(ErrorCode::NotSupported) => GIT,
+            git(ErrorCode::ExecError) => GIT
+        ],
         Error::Tunnel(_) => [Error::Tunnel(text()) => At::Ids(&["createTunnel"])],
-        Error::Read(_) => [Error::Read(failed()) => READS],
+        Error::InvalidToken => [Error::InvalidToken => At::Nowhere],
+        Error::PortNotListening(_) => [Error::PortNotListening(0) => CONNECTS],
+        Error::Port(_) => [Error::Port(text()) => CONNECTS],
+        Error::Read(_) => [Error::Read(failed()) => FILE_READS],
         Error::Persist(_) => [Error::Persist(failed()) => PERSISTS],
         Error::Mount(_) => [Error::Mount(text()) => At::Ids(&["mountBucket"])],
         Error::Unmount(_) => [Error::Unmount(text()) => At::Ids(&["unmountBucket"])],
         Error::NotSupported(_) => [Error::NotSupported(text()) => MOUNTS],
         Error::Write(_) => [
-            Error::Write(failed()) => UPLOADS,
-            Error::Write(io::ErrorKind::StorageFull.into()) => UPLOADS,
-            Error::Write(io::Error::from_raw_os_error(28)) => UPLOADS
+            Error::Write(failed()) => CHANGES,
+            Error::Write(io::ErrorKind::StorageFull.into()) => CHANGES,
+            Error::Write(io::Error::from_raw_os_error(28)) => CHANGES
         ],
     }
 }
@@ -179,6 +369,10 @@ fn text() -> String {
 
 fn failed() -> io::Error {
     io::ErrorKind::Other.into()
+}
+
+fn git(code: ErrorCode) -> Error {
+    Error::Git(ErrorBody::new(code, ""))
 }
 
 fn lost(code: ErrorCode) -> ApiError {
@@ -224,8 +418,8 @@ fn every_code_can_occur_somewhere() {
         }
     }
     for code in codes.iter().map(|code| code.as_str().unwrap()) {
-        // No operation ends so: a path that is none, and a method that it does not take.
-        let elsewhere = ["not_found", "method_not_allowed"].contains(&code);
+        // No operation ends so: a path that is none, a method that it does not take, and a preview.
+        let elsewhere = ["not_found", "method_not_allowed", "invalid_token"].contains(&code);
         assert_eq!(elsewhere, about.contains(&format!("`{code}`")), "{code}");
         assert_eq!(elsewhere, !places.contains_key(code), "{code}");
     }

@@ -14,3 +14,4 @@ mod form;
 mod guide;
 mod links;
 mod routes;
+mod scale;

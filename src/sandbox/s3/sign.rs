@@ -3,34 +3,13 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
+use js_sys::Date;
 use sandbox_protocol::mount::Credentials;
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::auth::sha256;
 use crate::error::ApiError;
-use crate::new_id::crypto;
+use crate::hmac::hmac;
 use crate::s3::sigv4::{Request, Validity, hex};
-
-#[wasm_bindgen]
-extern "C" {
-    /// The platform's `SubtleCrypto`, with HMAC.
-    type Subtle;
-
-    #[wasm_bindgen(method, catch, js_name = importKey)]
-    fn import_key(
-        this: &Subtle,
-        format: &str,
-        key: &Uint8Array,
-        algorithm: &Object,
-        extractable: bool,
-        usages: &Array,
-    ) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn sign(this: &Subtle, algorithm: &str, key: &JsValue, text: &Uint8Array) -> Result<Promise, JsValue>;
-}
 
 /// Makes signatures, and caches the key of the day.
 #[derive(Debug, Default)]
@@ -92,16 +71,4 @@ impl Signer {
 /// The validity of a signature made now, in `region`.
 pub fn now(region: &str) -> Validity {
     Validity::new(&String::from(Date::new_0().to_iso_string()), region)
-}
-
-async fn hmac(key: &[u8], text: &str) -> Result<Vec<u8>, ApiError> {
-    let subtle: Subtle = JsValue::from(crypto()?.subtle()).unchecked_into();
-    let algorithm = Object::new();
-    Reflect::set(&algorithm, &"name".into(), &"HMAC".into())?;
-    Reflect::set(&algorithm, &"hash".into(), &"SHA-256".into())?;
-    let usages = Array::of1(&"sign".into());
-    let key = subtle.import_key("raw", &Uint8Array::from(key), &algorithm, false, &usages)?;
-    let key = JsFuture::from(key).await?;
-    let signed = subtle.sign("HMAC", &key, &Uint8Array::from(text.as_bytes()))?;
-    Ok(Uint8Array::new(&JsFuture::from(signed).await?).to_vec())
 }

@@ -23,8 +23,8 @@ use self::cloudflare::Cloudflare;
 use self::record::Record;
 use super::stored_list::StoredList;
 use super::{Core, sleep};
+use crate::connection_error::{self, Delivery};
 use crate::deadline::within;
-use crate::delivery::{self, Delivery};
 use crate::error::ApiError;
 use crate::{response, stub};
 
@@ -142,7 +142,7 @@ impl Core {
     }
 
     /// Sends a request to `sandboxd`, which is started if necessary. Error: that of
-    /// [`delivery::error`] after the timeout.
+    /// [`connection_error::error`] after the timeout.
     async fn ask_in_time(
         self: &Rc<Self>,
         path: &str,
@@ -280,7 +280,7 @@ impl Core {
 
 /// The error of a request without a response in time: it may have been carried out.
 fn unanswered(method: &str, path: &str, error: &ApiError) -> ApiError {
-    delivery::error(method, path, Delivery::Unknown, error.body().error)
+    connection_error::error(method, path, Delivery::Unknown, error.body().error)
 }
 
 fn boot_id(response: &Response) -> Result<Option<String>, ApiError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Env, State, Variable, commands};
-use crate::session::dump::Dump;
+use crate::session::parse_dump::Dump;
 
 /// A part of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]

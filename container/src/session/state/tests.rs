@@ -1,4 +1,4 @@
-use super::super::dump::first_and_last;
+use super::super::parse_dump::first_and_last;
 use super::*;
 
 const END: &str = "\0sandbox-end\0";

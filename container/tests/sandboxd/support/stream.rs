@@ -56,6 +56,16 @@ impl Stream {
         )
         .unwrap();
         connection.write_all(body).unwrap();
+        Self::new(connection)
+    }
+
+    /// Asks for the stream at `path`.
+    pub fn get(mut connection: TcpStream, path: &str) -> Self {
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: sandbox\r\n\r\n").unwrap();
+        Self::new(connection)
+    }
+
+    fn new(connection: TcpStream) -> Self {
         Self {
             head: String::new(),
             reader: BufReader::new(connection),

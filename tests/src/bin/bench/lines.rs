@@ -74,6 +74,18 @@ pub static GET_256M: Line = Line::new("GET 256 MiB", MbPerS).local(200.0);
 pub static PUT_1G: Line = Line::new("PUT 1 GiB", MbPerS);
 pub static GET_1G: Line = Line::new("GET 1 GiB", MbPerS);
 
+// Directories and trees.
+pub static STAT: Line = Line::new("GET stat", Ms);
+pub static STAT_SHARE: Line = Line::new("GET stat, of the time of a GET of 1 byte", Times).limit(1.1);
+pub static DIRECTORY_10K: Line = Line::new("GET directory, 10,000 entries as NDJSON", Ms).limit(40.0);
+pub static DELETE_50K: Line = Line::new("DELETE of 50,000 files", Ms);
+pub static DELETE_50K_SHARE: Line =
+    Line::new("DELETE of 50,000 files, of the time of `rm -rf`", Times).limit(1.0);
+pub static SEARCH: Line = Line::new("search, 1 GiB in 16,384 files", MbPerS);
+/// Where the image has `rg`.
+pub static SEARCH_SHARE: Line = Line::new("search, of the rate of `rg`", Percent).limit(80.0);
+pub static WATCH: Line = Line::new("watch: PUT of a file to its event", Ms).limit(5.0);
+
 // Archives.
 pub static PERSIST_25M: Line = Line::new("persist 25 MiB, 500 files", MbPerS);
 pub static HYDRATE_25M: Line = Line::new("hydrate 25 MiB, 500 files", MbPerS);
@@ -88,11 +100,46 @@ pub static PTY_READY: Line = Line::new("pty: upgrade to `ready`", Ms).limit(12.0
 pub static PTY_ECHO: Line = Line::new("pty: echo of a key", Ms).limit(1.0);
 pub static PTY_CAT: Line = Line::new("pty: cat of 20 MiB", MbPerS).limit(120.0);
 
+// Processes.
+pub static PROCESS_START: Line = Line::new("process: POST to its answer", Ms);
+pub static PROCESS_FOLLOW: Line = Line::new("process: 128 MiB of output, followed", MbPerS);
+pub static PROCESS_FOLLOW_SHARE: Line =
+    Line::new("process: 128 MiB followed, of what exec reaches", Percent).limit(90.0);
+pub static PROCESS_REPLAY: Line = Line::new("process: replay of a log of 2 MiB", Ms).limit(15.0);
+pub static PROCESS_ATTACH_ECHO: Line = Line::new("process: echo by an attached `cat`", Ms);
+
+// Ports.
+pub static PORT_1K: Line = Line::new("port: GET 1 KiB", Ms);
+pub static PORT_1K_ABOVE: Line = Line::new("port: GET 1 KiB above the same file", Ms).limit(0.5);
+pub static PORT_256M: Line = Line::new("port: GET 256 MiB", MbPerS);
+pub static PORT_256M_SHARE: Line =
+    Line::new("port: GET 256 MiB, of what the same file reaches", Percent).limit(80.0);
+
+// Git.
+pub static GIT_CHECKOUT: Line = Line::new("git: checkout of 2,000 files", Ms);
+pub static GIT_CLONE: Line = Line::new("git: exec `git clone` of them", Ms);
+pub static GIT_SHARE: Line = Line::new("git: checkout, of what `git clone` takes", Times).limit(1.1);
+
+// ComputeSDK's definition of an exec.
+pub static COMPUTE_25: Line = Line::new("ComputeSDK: `echo bench`, 25 one after another", Ms);
+pub static COMPUTE_5: Line = Line::new("ComputeSDK: `echo bench`, 5 at once", Ms);
+
 // The life of a sandbox.
 pub static COLD: Line = Line::new("create + first exec", Ms).containers(400.0);
 pub static DELETE: Line = Line::new("DELETE", Ms).containers(70.0);
 pub static RESTART: Line = Line::new("first exec after DELETE, same id", Ms).containers(150.0);
 pub static WARM: Line = Line::new("create + first exec, warm pool", Ms).containers(30.0);
+
+// Sandboxes as their users manage them.
+pub static CREATE: Line = Line::new("create, without settings", Ms);
+pub static CREATE_SETTINGS: Line = Line::new("create, with settings", Ms);
+pub static CREATE_SETTINGS_ABOVE: Line = Line::new("create with settings above without", Ms).limit(2.0);
+pub static RUNNING_KEY: Line = Line::new("GET running, beside the next ones", Ms);
+pub static SANDBOX: Line = Line::new("GET sandbox", Ms);
+pub static SANDBOX_ABOVE: Line = Line::new("GET sandbox above GET running", Ms).limit(0.3);
+pub static TOKEN: Line = Line::new("GET running, with a token", Ms);
+pub static TOKEN_ABOVE: Line = Line::new("GET running with a token above the key", Ms).limit(0.1);
+pub static LIST_1K: Line = Line::new("list: a page of 1,000 of 10,000", Ms).limit(150.0);
 
 // Memory over 10,000 execs. Flat means: nothing that grows with their number, so no more than what
 // an allocator's own noise amounts to. GET /health, before them, is what workerd takes for any

@@ -6,17 +6,22 @@ mod breakdown;
 mod clients;
 mod daemon;
 mod files;
+mod git;
 mod host;
 mod host_pty;
 mod latency;
 mod life;
 mod memory;
+mod ports;
+mod process;
 mod processes;
 mod pty;
 mod sandboxd;
+mod sandboxes;
 mod size;
 mod stdout;
 mod tar_stream;
+mod trees;
 mod warm;
 
 use crate::bench::Bench;
@@ -30,16 +35,21 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     if std::env::var_os("BASE_URL").is_none() {
         sandboxd::measure(bench, fork_exec).await;
     }
-    let of_bridges: [&[&Line]; 11] = [
+    let of_bridges: [&[&Line]; 16] = [
         &latency::LINES,
         &breakdown::LINES,
         &memory::LINES,
         &body::LINES,
         &stdout::LINES,
         &files::LINES,
+        &trees::LINES,
         &archives::LINES,
         &pty::LINES,
+        &process::LINES,
+        &ports::LINES,
+        &git::LINES,
         &clients::LINES,
+        &sandboxes::LINES,
         &life::LINES,
         &warm::LINES,
     ];
@@ -55,12 +65,17 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     body::measure(bench).await;
     stdout::measure(bench).await;
     files::measure(bench).await;
+    trees::measure(bench).await;
     archives::measure(bench).await;
     pty::measure(bench).await;
+    process::measure(bench).await;
+    ports::measure(bench).await;
+    git::measure(bench).await;
     // Behind what is about throughput: the runtime keeps the 512 connections for a while, and
     // Docker's proxies a share of the pipes that the kernel has for one user in each, so that
     // commands get small ones.
     clients::measure(bench).await;
+    sandboxes::measure(bench).await;
     life::measure(bench).await;
     warm::measure(bench).await;
     for side in &bench.sides {

@@ -42,7 +42,7 @@ pub async fn measure(bench: &mut Bench) {
 }
 
 /// MB/s of `bytes` bytes of output, from the request to the exit.
-async fn stdout(side: &Side, bytes: usize) -> Sample {
+pub async fn stdout(side: &Side, bytes: usize) -> Sample {
     let started = Instant::now();
     let argv = ["head", "-c", &bytes.to_string(), "/dev/zero"];
     let ran = side.exec(&side.sandbox).run(&argv).await?;

@@ -1,0 +1,22 @@
+//! Times on the wire: RFC 3339, in UTC, with milliseconds.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The time `ms` milliseconds after 1970, as text.
+pub fn from_ms(ms: u64) -> String {
+    // The year 9999, the last that has this form.
+    let ms = ms.min(253_402_300_799_999);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        assert_eq!(from_ms(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(from_ms(1_795_996_800_001), "2026-11-30T00:00:00.001Z");
+        assert_eq!(from_ms(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+}

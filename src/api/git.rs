@@ -1,0 +1,19 @@
+//! `POST /v1/sandbox/{id}/git/checkout`
+
+use sandbox_protocol::git::MAX_BODY;
+use sandbox_protocol::{CheckoutRequest, SandboxId, sandboxd};
+use web_sys::{Request, Response};
+use worker::Env;
+
+use super::object;
+use crate::body;
+use crate::error::ApiError;
+
+/// 200 with the [`sandbox_protocol::git::Checkout`], or git's stream for a client that accepts one; 409
+/// and 502 with the codes of git.
+pub async fn checkout(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
+    let headers = body::json_headers()?;
+    object::copy_headers(&request, &headers, &["accept"])?;
+    let (_, json) = body::read_checked(&request, MAX_BODY, CheckoutRequest::parse).await?;
+    object::forward(env, id, sandboxd::GIT_CHECKOUT, &request, &headers, Some(&json)).await
+}
