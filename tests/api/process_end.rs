@@ -149,6 +149,8 @@ async fn the_end_of_a_command_is_known_although_its_client_reads_nothing() {
         .await;
     let id = unread.headers()["process-id"].to_str().unwrap().to_owned();
     let process = sandbox.process(&id);
+    // The answer begins before the program is started, and until then a signal only prevents the start.
+    wait_for_output(&process, r"\x00").await;
     assert_eq!(process.signal("SIGKILL").await.status(), 204);
     let exit = tokio::time::timeout(Duration::from_secs(10), process.exit());
     assert_eq!(exit.await.expect("the exit in time")["signal"], "SIGKILL");

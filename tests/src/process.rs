@@ -113,6 +113,7 @@ impl Process {
     pub async fn exit(&self) -> Value {
         let mut result = self.wait(&json!({ "for": "exit", "timeout_ms": 60_000 })).await;
         assert_eq!(result["state"], "exited", "{result}");
+        assert!(result["exit"].is_object(), "{result}");
         result["exit"].take()
     }
 
