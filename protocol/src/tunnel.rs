@@ -207,6 +207,9 @@ pub struct Tunnel {
     /// The name that the client gave it, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<TunnelName>,
+    /// In the answer to its `POST`: whether something in the sandbox listens on the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<bool>,
 }
 
 /// The error for a client that asks for a port whose tunnel has another name.

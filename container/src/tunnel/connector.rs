@@ -202,6 +202,7 @@ impl Connector {
         };
         metrics::is_ready(metrics).await.then(|| Phase::Open {
             tunnel: Tunnel {
+                listening: None,
                 id,
                 port: self.port,
                 url: format!("https://{hostname}"),

@@ -36,8 +36,9 @@ use tokio::sync::{oneshot, watch};
 use self::connector::{Phase, Plan};
 use self::metrics::Traffic;
 use crate::process::children::Children;
+use crate::process::listeners::listeners;
 use crate::quota::{Buffers, Quota};
-use crate::threads::PATHS;
+use crate::threads::{PATHS, PROCESSES};
 use crate::{Config, Error, body};
 
 /// The tunnels of a sandbox.
@@ -244,7 +245,9 @@ async fn find(
 ) -> Result<Response, Error> {
     let port = Port::parse(&port)?;
     match tunnels.find(port).await {
-        Some(tunnel) if tunnel.name.as_ref() == Some(&wanted.name) => Ok(Json(tunnel).into_response()),
+        Some(tunnel) if tunnel.name.as_ref() == Some(&wanted.name) => {
+            Ok(Json(with_listening(tunnel).await).into_response())
+        }
         Some(tunnel) => Err(Error::Tunnel(conflict(port, tunnel.name.as_ref()))),
         None => {
             let configured = tunnels.cloudflared.clone();
@@ -267,7 +270,19 @@ async fn open(
     let (body, _permit) = body::read(&headers, body, MAX_BODY, &tunnels.buffers).await?;
     let open: OpenTunnel =
         serde_json::from_slice(&body).map_err(|e| Invalid::request(format!("Invalid JSON body: {e}")))?;
-    Ok(Json(tunnels.open(port, open.named).await?))
+    let tunnel = tunnels.open(port, open.named).await?;
+    Ok(Json(with_listening(tunnel).await))
+}
+
+/// The tunnel with the information whether something listens on its port. A server may start after
+/// its tunnel, so it is no error when nothing does.
+async fn with_listening(tunnel: Tunnel) -> Tunnel {
+    let port = tunnel.port.get();
+    let is_listening = PROCESSES.run(move || listeners().values().any(|listening| *listening == port));
+    Tunnel {
+        listening: is_listening.await.ok(),
+        ..tunnel
+    }
 }
 
 async fn close(State(tunnels): State<Arc<Tunnels>>, Path(port): Path<String>) -> Result<StatusCode, Error> {

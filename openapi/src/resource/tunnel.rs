@@ -16,13 +16,15 @@ pub fn operations() -> Vec<Operation> {
         "hostname": "app.example.com",
         "createdAt": "2026-01-01T00:00:00.000Z",
         "name": "app",
+        "listening": true,
     });
     vec![
         on_port(route::Operation::CreateTunnel,"Open a tunnel")
             .text(
                 "Gives a port of the sandbox a public https address, by cloudflared. Without `name`, Cloudflare chooses a random \
                  hostname, and no account is needed. With `name`, the hostname is `{name}.{zone}` in the zone of the \
-                 deployment. A port has one tunnel: the same request again returns it. The tunnel ends with its sandbox.",
+                 deployment. A port has one tunnel: the same request again returns it. `listening` tells whether a server listens on the port now; it may also start later. The \
+                 tunnel ends with its sandbox.",
             )
             .json_body::<TunnelRequest>(
                 Required::No,

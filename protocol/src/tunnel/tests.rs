@@ -87,6 +87,7 @@ fn a_request_names_what_is_wrong_with_it() {
 fn wire_forms() {
     let port = Port::parse("8080").unwrap();
     let mut tunnel = Tunnel {
+        listening: None,
         id: "quick-0a1b2c3d".into(),
         port,
         url: "https://some-words.trycloudflare.com".into(),
