@@ -1,9 +1,13 @@
 //! Visitors that were given no address, and addresses that are none.
 
+use std::path::Path;
+
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
+use sandbar_tests::bridge::project_root;
 use sandbar_tests::client::assert_error;
 use sandbar_tests::process::ok;
-use sandbar_tests::raw;
+use sandbar_tests::{Bridge, Client, raw};
 use serde_json::json;
 
 use crate::port::Server;
@@ -129,4 +133,40 @@ async fn a_page_of_a_preview_cannot_call_the_api_of_a_bridge_without_a_key() {
     // No header lets the page read the answer.
     assert_eq!(response.headers().get("access-control-allow-origin"), None);
     sandbox.destroy().await;
+}
+
+/// The number of files of a directory and of those below it.
+fn count_files(directory: &Path) -> usize {
+    let entries = std::fs::read_dir(directory).expect("a directory");
+    let counts = entries.map(|entry| {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type").is_dir() {
+            true => count_files(&entry.path()),
+            false => 1,
+        }
+    });
+    counts.sum()
+}
+
+#[tokio::test]
+async fn two_thousand_invented_addresses_make_no_object() {
+    // Of its own, as the objects of other tests would be counted. The storage of an object is a file.
+    let client = Client::new(&Bridge::start(&[]));
+    let port = client.bridge.url.rsplit(':').next().unwrap();
+    let state = project_root().join(format!(".wrangler/session-{port}"));
+    let sandbox = client.create().await;
+    assert_eq!(sandbox.sh("true").await.code(), 0);
+    let preview = sandbox.expose(3000, &json!({})).await;
+    let host = preview.authority.split_once('.').unwrap().1;
+    let (token_id, mac) = preview.token().split_once('-').unwrap();
+    let before = count_files(&state);
+    let visits = stream::iter(0..2000).map(|n| {
+        let invented = preview.at(&format!("3000-invented{n:018}-{token_id}-{mac}.{host}"));
+        async move { assert_error(invented.get("/").await, 404, "invalid_token").await }
+    });
+    visits.buffer_unordered(64).for_each(async |_| ()).await;
+    assert_eq!(count_files(&state), before);
+    // An object that is asked has a file.
+    assert_eq!(client.create().await.sh("true").await.code(), 0);
+    assert!(count_files(&state) > before);
 }

@@ -18,7 +18,7 @@ async fn a_named_tunnel_is_made_at_cloudflare_and_deleted_there() {
     let made = &world.cloudflare.tunnels(&tunnel_name(&sandbox, "made"))[0];
     let expected = json!({
         "id": made["id"], "port": 8080, "url": "https://made.example.com", "hostname": "made.example.com",
-        "createdAt": tunnel["createdAt"], "name": "made",
+        "createdAt": tunnel["createdAt"], "name": "made", "listening": tunnel["listening"],
     });
     assert_eq!(tunnel, expected);
     let ingress = json!([
