@@ -24,14 +24,16 @@ const PAGES: [&str; 10] = [
     "docs/tokens.md",
 ];
 
-/// Examples that `quickstart` and `clients` run, by page and language: one of each.
-const PROGRAMS: [(&str, &str); 6] = [
+/// Examples that `quickstart`, `clients` and `port_ssh` run, by page and language: one of each.
+const PROGRAMS: [(&str, &str); 8] = [
     ("README.md", "sh"),
     ("docs/clients.md", "js"),
     ("docs/clients.md", "python"),
     ("docs/clients.md", "ts"),
     ("docs/quickstart.md", "js"),
     ("docs/quickstart.md", "python"),
+    ("docs/recipes/ssh.md", "js"),
+    ("docs/recipes/ssh.md", "sh"),
 ];
 
 /// Languages of fenced blocks that are examples to run. Others show a format or a part of a file.
@@ -73,7 +75,9 @@ fn pages() -> BTreeSet<String> {
         let entries = std::fs::read_dir(project_root().join(directory)).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
     };
-    let files = [files("."), files("docs")].concat().into_iter();
+    let files = [files("."), files("docs"), files("docs/recipes")]
+        .concat()
+        .into_iter();
     files
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .map(|path| {

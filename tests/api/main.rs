@@ -51,6 +51,7 @@ mod port_attack;
 mod port_http;
 mod port_large;
 mod port_socket;
+mod port_ssh;
 mod port_stream;
 mod port_tcp;
 mod preview;
