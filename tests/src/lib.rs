@@ -12,6 +12,7 @@ pub mod cloudflare;
 pub mod docker;
 pub mod documented;
 pub mod file;
+pub mod framework;
 pub mod git_server;
 pub mod kill;
 pub mod machine;
