@@ -51,6 +51,8 @@ pub struct End {
 #[derive(Debug)]
 pub struct EventLog {
     state: Mutex<State>,
+    /// Locked while events get their ids, without the lock of the state.
+    appending: Mutex<()>,
     /// Changes when a reader may have something to do.
     appended: watch::Sender<()>,
     /// Changes when an owner has taken events, has come or has left.
@@ -85,6 +87,7 @@ impl EventLog {
     pub fn new(limit: u64, lingers: bool, budget: LogBudget) -> Self {
         Self {
             state: Mutex::new(State::new(limit, lingers, budget)),
+            appending: Mutex::default(),
             appended: watch::Sender::new(()),
             owners: watch::Sender::new(()),
         }
@@ -99,9 +102,9 @@ impl EventLog {
         }
     }
 
-    /// Appends `output`, which the process has written to `stream`, and may take it. Only the task of
-    /// the process calls it.
+    /// Appends `output`, which the process has written to `stream`, and may take it.
     pub fn append(&self, stream: OutputStream, output: &mut Vec<u8>) {
+        let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         if state.is_complete || output.is_empty() {
             return;
@@ -133,15 +136,16 @@ impl EventLog {
         self.append(OutputStream::Stderr, &mut format!("{line}\n").into_bytes());
     }
 
-    /// Appends an event that is no output. Only the task of the process calls it, once it forwards no
-    /// more output.
+    /// Appends an event that is no output.
     pub fn append_event(&self, event: &Event) {
+        let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         self.state().push_event(event);
         self.appended.send_replace(());
     }
 
     /// Appends the last event. A log that has ended stays as it is.
     pub fn finish(&self, result: Result<Exit, ErrorBody>) {
+        let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         if state.is_complete {
             return;

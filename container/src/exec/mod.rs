@@ -18,7 +18,7 @@
 
 pub mod budget;
 pub mod disconnect;
-mod ending;
+pub mod ending;
 pub mod event_log;
 pub mod launch;
 pub mod output;

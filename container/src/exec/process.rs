@@ -65,7 +65,7 @@ impl fmt::Debug for Report {
 /// The facts of a program that was started.
 #[derive(Debug)]
 struct Launched {
-    pid: u32,
+    pid: Option<u32>,
     cwd: String,
 }
 
@@ -149,8 +149,16 @@ impl Process {
 
     /// Its program was started as `pid` in `cwd`, with this tree, and its task takes controls.
     pub fn launched(&self, pid: u32, cwd: String, tree: &Tree) {
+        let pid = Some(pid);
         let _ = self.launched.set(Launched { pid, cwd });
         *self.tree() = Some(tree.without_leader());
+        self.supervised.send_replace(Supervision::Running);
+    }
+
+    /// It has begun without a program of its own, and its task takes controls.
+    pub fn begin_without_program(&self, cwd: &str) {
+        let cwd = cwd.to_owned();
+        let _ = self.launched.set(Launched { pid: None, cwd });
         self.supervised.send_replace(Supervision::Running);
     }
 
@@ -204,6 +212,11 @@ impl Process {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its arguments, abbreviated.
+    pub fn argv(&self) -> &[String] {
+        &self.argv
+    }
+
     /// Its state.
     pub fn state(&self) -> ProcessState {
         match self.log.end().map(|end| end.result) {
@@ -229,7 +242,7 @@ impl Process {
             argv: self.argv.clone(),
             cwd: launched.map_or(workspace, |launched| &launched.cwd).to_owned(),
             state: self.state(),
-            pid: launched.map(|launched| launched.pid),
+            pid: launched.and_then(|launched| launched.pid),
             started_at: time(self.started),
             ended_at: end.map(|end| time(end.at)),
             exit,

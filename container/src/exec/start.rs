@@ -22,7 +22,7 @@ use crate::activity::{ActivityGuard, ActivityKind};
 use crate::process::directory;
 use crate::quota::{BufferPermit, Buffers};
 use crate::session::overrides::Overrides;
-use crate::{Error, body};
+use crate::{Config, Error, body};
 
 /// The size from which on the permit of a body covers its parsed form, too, in bytes.
 const SMALL_BODY: usize = 64 * 1024;
@@ -193,6 +193,30 @@ impl Commands {
         let (process, ()) = self.start(headers, received, Kind::Process, |_| ()).await?;
         let _ = timeout(HEAD_TIMEOUT, process.settled()).await;
         Ok((process, existing.is_some()))
+    }
+
+    /// Starts a process of `sandboxd` itself that does not depend on a client. Error: 503 when the limit of
+    /// commands is reached.
+    pub async fn start_background(self: &Arc<Self>, request: ExecRequest) -> Result<Arc<Process>, Error> {
+        let received = Received {
+            request,
+            fingerprint: None,
+            buffer_permit: BufferPermit::default(),
+            own: OwnCommand::default(),
+        };
+        let headers = HeaderMap::new();
+        let started = self.start(&headers, received, Kind::Process, |_| ());
+        Ok(started.await?.0)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counts a command until the guard is dropped.
+    pub fn count_command(&self) -> ActivityGuard {
+        self.tracker.begin(ActivityKind::Command)
     }
 
     /// Counts a request until the guard is dropped.
