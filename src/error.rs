@@ -1,6 +1,8 @@
 //! Every error of the Worker, and its form on the wire.
 
-use sandbox_protocol::{ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, error};
+use sandbox_protocol::{
+    ContextId, ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, error,
+};
 
 /// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], has the status
 /// and the code of each.
@@ -37,6 +39,8 @@ pub enum ApiError {
     SessionNotFound(SessionId),
     /// There is no such file or directory.
     FileNotFound(FilePath),
+    /// There is no such context.
+    ContextNotFound(ContextId),
     /// There is no such process.
     ProcessNotFound(ProcessId),
     /// The default session cannot be deleted.
@@ -79,6 +83,7 @@ impl ApiError {
             Self::SandboxNotFound(_) => (404, ErrorCode::SandboxNotFound),
             Self::SessionNotFound(_) => (404, ErrorCode::SessionNotFound),
             Self::FileNotFound(_) => (404, ErrorCode::FileNotFound),
+            Self::ContextNotFound(_) => (404, ErrorCode::ContextNotFound),
             Self::ProcessNotFound(_) => (404, ErrorCode::ProcessNotFound),
             Self::DefaultSession => (502, ErrorCode::SessionError),
             Self::NotSupported(_) => (501, ErrorCode::NotSupported),
@@ -109,6 +114,7 @@ impl ApiError {
             }
             Self::SessionNotFound(session) => format!("there is no session {session}"),
             Self::FileNotFound(path) => format!("no such file or directory: {path}"),
+            Self::ContextNotFound(context) => format!("there is no context {context}"),
             Self::ProcessNotFound(process) => format!("there is no process {process}"),
             Self::InvalidToken => "there is no preview at this address, or no longer".to_owned(),
             Self::NotRunning(id) => {

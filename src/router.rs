@@ -1,7 +1,7 @@
 //! Routes one request, from start to end: resolve, authorize, call the handler, log.
 
 use sandbox_protocol::route::Operation;
-use sandbox_protocol::{FilePath, Port, ProcessId, ServerPort, SessionId, query};
+use sandbox_protocol::{ContextId, FilePath, Port, ProcessId, ServerPort, SessionId, query};
 use web_sys::{Request, Response};
 use worker::Env;
 
@@ -123,6 +123,7 @@ async fn authorize_and_dispatch(
         )?)
     };
     let process = || ProcessId::parse(resolved.parameter("pid"));
+    let context = || ContextId::parse(resolved.parameter("cid"));
     let server_port = || ServerPort::parse(resolved.parameter("port"));
     match resolved.operation.clone()? {
         Operation::HealthCheck | Operation::HeadHealth => api::health::health(env, config()),
@@ -157,6 +158,19 @@ async fn authorize_and_dispatch(
         Operation::AttachProcess => api::process::attach(env, id()?, &process()?, request).await,
         Operation::SignalProcess => api::process::signal(env, id()?, &process()?, request).await,
         Operation::WaitForProcess => api::process::wait(env, id()?, &process()?, request).await,
+        Operation::CreateContext => api::code::create(env, id()?, request).await,
+        Operation::ListContexts => api::code::list(env, id()?, request).await,
+        Operation::DeleteContext => api::code::forward(env, id()?, &context()?, "", request).await,
+        Operation::InterruptContext => {
+            api::code::forward(env, id()?, &context()?, "/interrupt", request).await
+        }
+        Operation::RestartContext => api::code::forward(env, id()?, &context()?, "/restart", request).await,
+        Operation::GetContextOutput => {
+            let [number, media_type] = ["n", "mime"].map(|name| resolved.parameter(name));
+            api::code::output(env, id()?, &context()?, number, media_type, request).await
+        }
+        Operation::RunCode => api::code::run(env, id()?, request).await,
+        Operation::ListLanguages => api::code::languages(env, id()?, request).await,
         Operation::PtyTerminal => api::pty::pty(env, id()?, request).await,
         Operation::CreateSession => api::session::create(env, id()?, request).await,
         Operation::DeleteSession => {

@@ -87,6 +87,15 @@ pub enum Error {
     /// The end of a command is not known.
     #[error("{}", .0.error)]
     Failed(ErrorBody),
+    /// There is no such context.
+    #[error("there is no context {0}")]
+    ContextNotFound(String),
+    /// The id is that of a context from another request.
+    #[error("there is a context {0} from another request")]
+    ContextExists(String),
+    /// The kernel of a context has ended. The text has the reason.
+    #[error("{0}")]
+    ContextLost(String),
     /// There is no such process.
     #[error("there is no process {0}")]
     ProcessNotFound(String),
@@ -168,7 +177,16 @@ impl Error {
             Self::Session(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SessionError),
             Self::SessionExists(_) => (StatusCode::CONFLICT, ErrorCode::SessionExists),
             Self::SessionNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::SessionNotFound),
-            Self::Failed(body) => (StatusCode::BAD_GATEWAY, body.code),
+            Self::Failed(body) => {
+                let status = match body.code {
+                    ErrorCode::ContextLost => StatusCode::GONE,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                (status, body.code)
+            }
+            Self::ContextNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::ContextNotFound),
+            Self::ContextExists(_) => (StatusCode::CONFLICT, ErrorCode::ContextExists),
+            Self::ContextLost(_) => (StatusCode::GONE, ErrorCode::ContextLost),
             Self::ProcessNotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::ProcessNotFound),
             Self::ProcessExists(_) => (StatusCode::CONFLICT, ErrorCode::ProcessExists),
             Self::ProcessEnded(_) => (StatusCode::CONFLICT, ErrorCode::ProcessEnded),

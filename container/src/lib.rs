@@ -22,6 +22,7 @@
 
 pub mod activity;
 pub mod body;
+pub mod code;
 pub mod config;
 pub mod discard;
 pub mod end_mark;

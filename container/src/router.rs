@@ -17,6 +17,7 @@ use sandbox_protocol::Activity;
 use sandbox_protocol::sandboxd::{self, Health};
 
 use crate::activity::{ActivityGuard, ActivityKind, Tracker};
+use crate::code::{self, Contexts};
 use crate::exec::{self, Commands};
 use crate::files::{self, Workspace};
 use crate::git;
@@ -92,6 +93,7 @@ pub fn router(
     let router = Router::new()
         .merge(exec)
         .merge(git::router(Arc::clone(&commands)))
+        .merge(code::router(Arc::new(Contexts::new(Arc::clone(&commands)))))
         .merge(process_routes::router(commands))
         .merge(session::routes::router(sessions))
         .merge(pty::router(Arc::clone(&terminals)))

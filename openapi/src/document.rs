@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sandbox_protocol::ErrorBody;
+use sandbox_protocol::code::Exception;
 use sandbox_protocol::event::{Exit, Gap};
 use sandbox_protocol::git::CheckoutFailure;
 use sandbox_protocol::route::Method;
@@ -29,13 +30,14 @@ one is 404 `invalid_token`.
 
 Any id of 1 to 128 characters of `a-z2-7` names a sandbox. The sandbox starts with the first operation that needs it.";
 
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("Sandboxes", "Create, inspect and destroy sandboxes."),
     ("Commands", "Run commands and follow their output."),
     (
         "Processes",
         "Commands that outlive their client: output, input, signals, waits.",
     ),
+    ("Code", "Run code in Jupyter kernels, which keep its variables."),
     ("Sessions", "Shell state that outlives a command."),
     ("Terminals", "Interactive programs and shells, over a WebSocket."),
     ("Files", "Read and write files of the workspace."),
@@ -71,6 +73,7 @@ pub fn document() -> Value {
     schema::of_answer::<Exit>();
     schema::of_answer::<Gap>();
     schema::of_answer::<CheckoutFailure>();
+    schema::of_answer::<Exception>();
     let unauthorized: Vec<&Failure> = GUARDED.iter().filter(|failure| failure.status == 401).collect();
     let tag = |(name, description)| json!({ "name": name, "description": description });
     json!({

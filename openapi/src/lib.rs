@@ -28,6 +28,7 @@ pub fn operations() -> Vec<Operation> {
         resource::sandbox::operations(),
         resource::exec::operations(),
         resource::process::operations(),
+        resource::code::operations(),
         resource::session::operations(),
         resource::terminal::operations(),
         resource::file::operations(),

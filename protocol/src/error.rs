@@ -39,6 +39,13 @@ pub enum ErrorCode {
     SessionNotFound,
     /// 404: there is no such process.
     ProcessNotFound,
+    /// 404: there is no such context.
+    ContextNotFound,
+    /// 409: there is a context with this id from another request.
+    ContextExists,
+    /// 410, or in an `error` event: the kernel of the context has ended, and its variables are lost. The
+    /// text has the reason.
+    ContextLost,
     /// 409: the id is that of another process.
     ProcessExists,
     /// 409: the process has ended.

@@ -9,6 +9,7 @@ use base64::engine::general_purpose;
 use serde::{Deserialize, Serialize};
 
 use crate::ErrorBody;
+use crate::code::{Bundle, Exception};
 use crate::git::CheckoutResult;
 
 /// The most raw bytes of output that one event carries (64 KiB of base64).
@@ -40,6 +41,10 @@ pub enum Event {
     Gap(Gap),
     /// The result of a checkout. `exit` follows.
     Result(CheckoutResult),
+    /// Code has displayed a value.
+    Display(Box<Bundle>),
+    /// An exception has ended code. `exit` follows.
+    Exception(Box<Exception>),
 }
 
 /// The events that a stream leaves out. The `id` of the gap is that of the last of them.
@@ -65,6 +70,9 @@ pub struct Exit {
     /// Whether `timeout_ms` ended the command.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
+    /// The number of a run of code in its context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_count: Option<u64>,
 }
 
 /// Which output of a command an event carries.
@@ -123,6 +131,8 @@ impl Event {
             Self::Error(error) => write_json("error", id, error, wire),
             Self::Gap(gap) => write_json("gap", id, gap, wire),
             Self::Result(result) => write_json("result", id, result, wire),
+            Self::Display(bundle) => write_json("result", id, bundle, wire),
+            Self::Exception(exception) => write_json("exception", id, exception, wire),
         }
     }
 }
@@ -268,6 +278,7 @@ mod tests {
             exit_code: 124,
             signal: Some("SIGTERM".into()),
             timed_out: true,
+            ..Exit::default()
         };
         assert_eq!(
             wire(&Event::Exit(timed_out), Some(4)),

@@ -173,14 +173,14 @@ pub(crate) fn timeout_ms(value: &Value) -> Result<NonZeroU64, Invalid> {
         .ok_or_else(|| Invalid::request("timeout_ms must be a positive integer"))
 }
 
-fn process_id(value: &Value) -> Result<ProcessId, Invalid> {
+pub(crate) fn process_id(value: &Value) -> Result<ProcessId, Invalid> {
     let id = value
         .as_str()
         .ok_or_else(|| Invalid::request("id must be a string"))?;
     ProcessId::parse(id)
 }
 
-fn cwd(value: &Value) -> Result<WorkspacePath, Invalid> {
+pub(crate) fn cwd(value: &Value) -> Result<WorkspacePath, Invalid> {
     let text = value
         .as_str()
         .ok_or_else(|| Invalid::request("cwd must be a string"))?;

@@ -13,6 +13,7 @@
 pub mod activity;
 pub mod answer;
 pub mod archive;
+pub mod code;
 pub mod duration;
 pub mod error;
 pub mod event;
@@ -47,6 +48,7 @@ pub mod tunnel;
 
 pub use activity::Activity;
 pub use archive::{ArchiveFormat, PersistOptions};
+pub use code::{ContextId, ContextRequest, RunCodeRequest};
 pub use error::{ErrorBody, ErrorCode, Invalid};
 pub use event::Event;
 pub use exec::ExecRequest;

@@ -89,6 +89,8 @@ limits! {
     max_sessions = "SANDBOX_MAX_SESSIONS", 1000, 1..=100_000;
     /// Commands of one session that run or wait for their turn.
     max_session_queue = "SANDBOX_MAX_SESSION_QUEUE", 256, 1..=100_000;
+    /// Contexts at a time, each of which is a kernel.
+    max_contexts = "SANDBOX_MAX_CONTEXTS", 64, 1..=10_000;
     /// Terminals at a time.
     max_terminals = "SANDBOX_MAX_TERMINALS", 128, 1..=10_000;
     /// Archives of the workspace that are made or unpacked at a time.

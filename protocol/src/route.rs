@@ -169,6 +169,14 @@ routes! {
     AttachProcess     "attachProcess"     Get    "/v1/sandbox/{id}/process/{pid}/attach" Exec Running;
     SignalProcess     "signalProcess"     Post   "/v1/sandbox/{id}/process/{pid}/signal" Exec Running;
     WaitForProcess    "waitForProcess"    Post   "/v1/sandbox/{id}/process/{pid}/wait" Exec Running;
+    CreateContext     "createContext"     Post   "/v1/sandbox/{id}/context"          Exec Started;
+    ListContexts      "listContexts"      Get    "/v1/sandbox/{id}/context"          Exec Running;
+    DeleteContext     "deleteContext"     Delete "/v1/sandbox/{id}/context/{cid}"    Exec Running;
+    InterruptContext  "interruptContext"  Post   "/v1/sandbox/{id}/context/{cid}/interrupt" Exec Running;
+    RestartContext    "restartContext"    Post   "/v1/sandbox/{id}/context/{cid}/restart" Exec Running;
+    GetContextOutput  "getContextOutput"  Get    "/v1/sandbox/{id}/context/{cid}/output/{n}/{mime}" Exec Running;
+    RunCode           "runCode"           Post   "/v1/sandbox/{id}/run-code"         Exec Started;
+    ListLanguages     "listLanguages"     Get    "/v1/sandbox/{id}/language"         Exec Running;
     PtyTerminal       "ptyTerminal"       Get    "/v1/sandbox/{id}/pty"              Exec Started;
     CreateSession     "createSession"     Post   "/v1/sandbox/{id}/session"          Exec Started;
     DeleteSession     "deleteSession"     Delete "/v1/sandbox/{id}/session/{sid}"    Exec Running;
@@ -250,7 +258,7 @@ fn found(path: &str) -> impl Iterator<Item = Found<'_>> {
 }
 
 /// The parameters of one segment, wherever they stand.
-const IDS: [&str; 2] = ["id", "pid"];
+const IDS: [&str; 3] = ["id", "pid", "cid"];
 
 /// The parameters of a path that has this pattern. An id is one segment, and so is every parameter
 /// but the last.

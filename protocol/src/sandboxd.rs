@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FilePath, PersistOptions, Port, ProcessId, ServerPort, SessionId, preview};
+use crate::{ContextId, FilePath, PersistOptions, Port, ProcessId, ServerPort, SessionId, preview};
 
 /// The port that `sandboxd` listens on inside its container. High, so that no user's program
 /// usually listens on it; below 32768, where the kernel's ports for outgoing connections begin; and
@@ -29,6 +29,13 @@ pub const EXEC: &str = "/exec";
 pub const PROCESS: &str = "/process";
 /// `POST` a [`crate::CheckoutRequest`]: a [`crate::git::Checkout`], or a stream of [`crate::Event`]s.
 pub const GIT_CHECKOUT: &str = "/git/checkout";
+/// `POST` a [`crate::ContextRequest`]: the [`crate::code::Context`]. `GET`: all of them. On
+/// `/context/{cid}`: `DELETE`; `POST` of `interrupt` and `restart`; `GET` of `output/{n}/{mime}`.
+pub const CONTEXT: &str = "/context";
+/// `POST` a [`crate::RunCodeRequest`]: a [`crate::code::Execution`], or a stream of [`crate::Event`]s.
+pub const RUN_CODE: &str = "/run-code";
+/// `GET`: the [`crate::code::LanguageList`].
+pub const LANGUAGE: &str = "/language";
 /// `POST` a [`crate::CreateSession`]; `DELETE` on `/session/{sid}`.
 pub const SESSION: &str = "/session";
 /// `GET`, `HEAD`, `PUT`, `DELETE`, `PATCH` on `/file/{path}`, the path as [`FilePath::to_url`] writes
@@ -79,6 +86,27 @@ pub fn is_of_processes(method: &str, path: &str) -> bool {
         Some("") => method != "POST",
         Some(rest) => rest.starts_with('/'),
         None => false,
+    }
+}
+
+/// The path of a context on `sandboxd`, or of a part of it: `part` is empty, or begins with `/`.
+pub fn context_url(id: &ContextId, part: &str) -> String {
+    format!("{CONTEXT}/{id}{part}")
+}
+
+/// The context in a path that [`context_url`] wrote.
+pub fn context_id(path: &str) -> Option<ContextId> {
+    let id = path.strip_prefix(CONTEXT)?.strip_prefix('/')?;
+    ContextId::parse(id.split('/').next()?).ok()
+}
+
+/// Whether a path, without its query, is of a context that exists, of all of them, or of the languages.
+/// Creating a context is not.
+pub fn is_of_contexts(method: &str, path: &str) -> bool {
+    match path.strip_prefix(CONTEXT) {
+        Some("") => method != "POST",
+        Some(rest) => rest.starts_with('/'),
+        None => path == LANGUAGE,
     }
 }
 
@@ -268,6 +296,13 @@ mod tests {
         }
         assert_eq!((process_id("/process"), process_id("/exec")), (None, None));
         assert!(is_of_processes("GET", "/process") && !is_of_processes("POST", "/process"));
+        let context = ContextId::parse("c.1").unwrap();
+        let path = context_url(&context, "/restart");
+        assert_eq!(path, "/context/c.1/restart");
+        assert_eq!(context_id(&path), Some(context));
+        assert!(is_of_contexts("POST", &path) && is_of_contexts("GET", CONTEXT));
+        assert!(is_of_contexts("GET", LANGUAGE) && !is_of_contexts("POST", CONTEXT));
+        assert!(!is_of_contexts("POST", RUN_CODE));
         let port = Port::parse("8080").unwrap();
         assert_eq!(tunnel_url(port), "/tunnel/8080");
         assert_eq!(tunnel_port("/tunnel/8080"), Some(port));

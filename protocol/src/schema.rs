@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::answer::True;
 use crate::file::{FileMode, FilePath};
 use crate::tunnel::{Port, TunnelName};
-use crate::{ProcessId, SandboxId, SessionId, WorkspacePath, sandboxd};
+use crate::{ContextId, ProcessId, SandboxId, SessionId, WorkspacePath, sandboxd};
 
 /// `inline!(Type, schema)`: the schema is inlined wherever the type is used, without a name of its
 /// own.
@@ -60,6 +60,13 @@ pub struct RefName;
 inline!(
     RefName,
     json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u0020\u007f~^:?*\[\\]+$" })
+);
+
+/// The name of a language or of a kernel.
+pub struct LanguageName;
+inline!(
+    LanguageName,
+    json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9._+#-]{1,100}$" })
 );
 
 /// A token: a line of text.
@@ -123,6 +130,10 @@ inline!(
 );
 inline!(
     ProcessId,
+    json_schema!({ "type": "string", "pattern": "^([a-zA-Z0-9_-]|[a-zA-Z0-9._-]{2,128})$", "not": { "type": "string", "pattern": r"\.\." } })
+);
+inline!(
+    ContextId,
     json_schema!({ "type": "string", "pattern": "^([a-zA-Z0-9_-]|[a-zA-Z0-9._-]{2,128})$", "not": { "type": "string", "pattern": r"\.\." } })
 );
 inline!(

@@ -1,5 +1,6 @@
 //! The operations, one file per resource.
 
+pub mod code;
 pub mod directory;
 pub mod edit;
 pub mod exec;

@@ -8,6 +8,7 @@
 //!   sandbox that then runs, if the connection failed before a response. See [`crate::connection_error`].
 //! - No borrow of the state crosses an `.await`.
 
+mod code;
 mod container;
 mod destroy;
 mod exit;
@@ -129,6 +130,7 @@ impl Core {
                     self.existing_files(request).await
                 }
                 path if sandboxd::is_of_processes(&request.method(), path) => self.process(request).await,
+                path if sandboxd::is_of_contexts(&request.method(), path) => self.code(request).await,
                 path if path.starts_with(preview::EXPOSURE) => {
                     self.exposure(preview::exposed_port(path), request).await
                 }

@@ -21,6 +21,8 @@ pub enum Item {
     Error(Value),
     /// The data of `result`.
     Result(Value),
+    /// The data of `exception`.
+    Exception(Value),
     /// The number of events that a `gap` stands for.
     Gap(u64),
     /// A comment line.
@@ -49,6 +51,8 @@ pub struct Finished {
     pub error: Option<Value>,
     /// The data of `result`, if it came.
     pub result: Option<Value>,
+    /// The data of `exception`, if it came.
+    pub exception: Option<Value>,
     /// How many events are missing, as `gap` events say.
     pub missing: u64,
     /// How many comments came.
@@ -166,6 +170,7 @@ impl Events {
                 Ok(Item::Exit(exit)) => finished.exit = Some(exit),
                 Ok(Item::Error(error)) => finished.error = Some(error),
                 Ok(Item::Result(result)) => finished.result = Some(result),
+                Ok(Item::Exception(exception)) => finished.exception = Some(exception),
                 Ok(Item::Gap(events)) => finished.missing += events,
                 Ok(Item::Comment) => finished.comments += 1,
                 Err(_) => {
@@ -231,6 +236,7 @@ impl Events {
             "exit" => Item::Exit(json()),
             "error" => Item::Error(json()),
             "result" => Item::Result(json()),
+            "exception" => Item::Exception(json()),
             "gap" => {
                 let gap = json();
                 let first = gap["first"].as_u64().expect("a number");

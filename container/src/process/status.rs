@@ -15,7 +15,7 @@ pub fn ended(status: ExitStatus) -> Exit {
         Some(signal) => Exit {
             exit_code: 128 + signal,
             signal: Some(signal_text(signal)),
-            timed_out: false,
+            ..Exit::default()
         },
         None => Exit {
             exit_code: status.code().unwrap_or_default(),
@@ -30,6 +30,7 @@ pub fn timed_out(status: Option<ExitStatus>) -> Exit {
         exit_code: TIMED_OUT,
         signal: status.and_then(|status| status.signal()).map(signal_text),
         timed_out: true,
+        ..Exit::default()
     }
 }
 

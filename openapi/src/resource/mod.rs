@@ -1,5 +1,6 @@
 //! The operations, one file a resource.
 
+pub mod code;
 pub mod directory;
 pub mod exec;
 pub mod file;

@@ -10,7 +10,9 @@ use sandbar::error::ApiError;
 use sandbar_openapi::{Operation, document, operations};
 use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
-use sandbox_protocol::{ErrorBody, ErrorCode, FilePath, FileRoots, Invalid, ProcessId, SandboxId, SessionId};
+use sandbox_protocol::{
+    ContextId, ErrorBody, ErrorCode, FilePath, FileRoots, Invalid, ProcessId, SandboxId, SessionId,
+};
 use sandboxd::Error;
 
 /// The operations that an error can end.
@@ -41,7 +43,13 @@ const OF_OBJECT: [&str; 7] = [
     "deleteSandbox",
 ];
 /// Operations that end or read something and start no sandbox.
-const OF_RUNNING: [&str; 22] = [
+const OF_RUNNING: [&str; 28] = [
+    "listContexts",
+    "deleteContext",
+    "interruptContext",
+    "restartContext",
+    "getContextOutput",
+    "listLanguages",
     "listPorts",
     "waitForPort",
     "proxyPort",
@@ -65,6 +73,13 @@ const OF_RUNNING: [&str; 22] = [
     "signalProcess",
     "waitForProcess",
 ];
+const OF_CONTEXT: At = At::Ids(&[
+    "deleteContext",
+    "interruptContext",
+    "restartContext",
+    "getContextOutput",
+]);
+const RUN_CODE: At = At::Ids(&["runCode"]);
 const OF_PROCESS: At = At::Ids(&[
     "getProcess",
     "endProcess",
@@ -78,6 +93,11 @@ const OF_PROCESS: At = At::Ids(&[
 const COMMANDS: At = At::Ids(&[
     "execCommand",
     "gitCheckout",
+    "createContext",
+    "deleteContext",
+    "interruptContext",
+    "restartContext",
+    "runCode",
     "ptyTerminal",
     "startProcess",
     "endProcesses",
@@ -150,8 +170,17 @@ const CHANGES: At = At::Ids(&[
 const PERSISTS: At = At::Ids(&["persistWorkspace", "downloadWorkspace"]);
 const MOUNTS: At = At::Ids(&["mountBucket", "unmountBucket"]);
 /// Operations that take another path than [`FILES`]: a working directory or a target.
-const DIRECTORIES: At = At::Ids(&["execCommand", "gitCheckout", "startProcess", "createSession"]);
+const DIRECTORIES: At = At::Ids(&[
+    "execCommand",
+    "gitCheckout",
+    "startProcess",
+    "createSession",
+    "createContext",
+    "runCode",
+]);
 const BODIES: At = At::Ids(&[
+    "createContext",
+    "runCode",
     "execCommand",
     "gitCheckout",
     "startProcess",
@@ -247,6 +276,9 @@ table! {
             ApiError::FileNotFound(FilePath::parse("path", "a", &FileRoots::default()).unwrap())
                 => At::Ids(&["deleteFile", "statFile", "watchFiles"])
         ],
+        ApiError::ContextNotFound(_) => [
+            ApiError::ContextNotFound(ContextId::parse("c").unwrap()) => OF_CONTEXT
+        ],
         ApiError::ProcessNotFound(_) => [
             ApiError::ProcessNotFound(ProcessId::parse("p").unwrap()) => OF_PROCESS
         ],
@@ -292,7 +324,10 @@ table! {
         Error::NoRoute(_) => [Error::NoRoute(text()) => At::Nowhere],
         Error::Method(_) => [Error::Method(text()) => At::Nowhere],
         Error::FileNotFound(_) => [Error::FileNotFound(text()) => READS],
-        Error::NoEntry(_) => [Error::NoEntry(text()) => EXISTING],
+        Error::NoEntry(_) => [
+            Error::NoEntry(text()) => EXISTING,
+            Error::NoEntry(text()) => At::Ids(&["getContextOutput"])
+        ],
         Error::FileExists(_) => [
             Error::FileExists(text()) => At::Ids(&["createDirectory", "moveFile", "copyFile", "hydrateWorkspace"])
         ],
@@ -313,23 +348,30 @@ table! {
         ],
         Error::Unauthorized => [Error::Unauthorized => At::Asking],
         Error::Range { .. } => [Error::Range { size: 0 } => At::Ids(&["readFile"])],
-        // An event of the stream.
-        Error::Exec(_) => [Error::Exec(failed()) => At::Nowhere],
+        // Of a run or a command, it is an event of the stream.
+        Error::Exec(_) => [Error::Exec(failed()) => At::Ids(&["restartContext"])],
+        Error::ContextNotFound(_) => [
+            Error::ContextNotFound(text()) => OF_CONTEXT,
+            Error::ContextNotFound(text()) => RUN_CODE
+        ],
+        Error::ContextExists(_) => [Error::ContextExists(text()) => At::Ids(&["createContext", "runCode"])],
+        Error::ContextLost(_) => [Error::ContextLost(text()) => At::Ids(&["interruptContext", "runCode"])],
         Error::Session(_) => [Error::Session(text()) => At::Ids(&["createSession", "deleteSession"])],
         Error::SessionExists(_) => [Error::SessionExists(text()) => At::Ids(&["createSession"])],
         Error::SessionNotFound(_) => [Error::SessionNotFound(text()) => At::Ids(&["deleteSession"])],
         // The answer as JSON. In a stream it is an event.
         Error::Failed(_) => [
-            Error::Failed(ErrorBody::new(ErrorCode::ExecError, "")) => At::Ids(&["execCommand"]),
+            Error::Failed(ErrorBody::new(ErrorCode::ExecError, "")) => At::Ids(&["execCommand", "runCode"]),
+            Error::Failed(ErrorBody::new(ErrorCode::ContextLost, "")) => RUN_CODE,
             Error::Failed(ErrorBody::new(ErrorCode::SessionError, "")) => At::Ids(&["execCommand"])
         ],
         Error::ProcessNotFound(_) => [
             Error::ProcessNotFound(text()) => OF_PROCESS,
             // A stream that cannot be continued.
-            Error::ProcessNotFound(text()) => At::Ids(&["execCommand"])
+            Error::ProcessNotFound(text()) => At::Ids(&["execCommand", "runCode"])
         ],
         Error::ProcessExists(_) => [
-            Error::ProcessExists(text()) => At::Ids(&["execCommand", "startProcess"])
+            Error::ProcessExists(text()) => At::Ids(&["execCommand", "startProcess", "runCode"])
         ],
         Error::ProcessEnded(_) => [Error::ProcessEnded(text()) => At::Ids(&["signalProcess"])],
         Error::StdinOffset(_) => [Error::StdinOffset(0) => At::Ids(&["writeProcessStdin"])],
@@ -352,7 +394,10 @@ table! {
         Error::Persist(_) => [Error::Persist(failed()) => PERSISTS],
         Error::Mount(_) => [Error::Mount(text()) => At::Ids(&["mountBucket"])],
         Error::Unmount(_) => [Error::Unmount(text()) => At::Ids(&["unmountBucket"])],
-        Error::NotSupported(_) => [Error::NotSupported(text()) => MOUNTS],
+        Error::NotSupported(_) => [
+            Error::NotSupported(text()) => MOUNTS,
+            Error::NotSupported(text()) => At::Ids(&["createContext", "runCode"])
+        ],
         Error::Write(_) => [
             Error::Write(failed()) => CHANGES,
             Error::Write(io::ErrorKind::StorageFull.into()) => CHANGES,

@@ -99,6 +99,14 @@ pub fn group(operation: Operation) -> Group {
         | O::AttachProcess
         | O::SignalProcess
         | O::WaitForProcess
+        | O::CreateContext
+        | O::ListContexts
+        | O::DeleteContext
+        | O::InterruptContext
+        | O::RestartContext
+        | O::GetContextOutput
+        | O::RunCode
+        | O::ListLanguages
         | O::PtyTerminal
         | O::CreateSession
         | O::DeleteSession
