@@ -92,17 +92,21 @@ pub const OWN_DIRECTORIES: [(&str, &str, u32); 6] = [
     ("var-tmp", "/var/tmp", 0o1777),
 ];
 
+/// The directory of the Jupyter kernels inside.
+const KERNELS: &str = "/opt/kernels";
+
 /// The home directory inside.
 const HOME: &str = "/home/sandbox";
 
 /// The default environment of `sandboxd`; the start can override it.
-pub const ENVIRONMENT: [(&str, &str); 3] = [
+pub const ENVIRONMENT: [(&str, &str); 4] = [
     (
         "PATH",
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     ),
     ("HOME", HOME),
     ("LANG", "C.UTF-8"),
+    ("JUPYTER_PATH", "/opt/kernels/share/jupyter"),
 ];
 
 /// The network of a sandbox.
@@ -124,7 +128,15 @@ pub fn can_mount() -> bool {
 /// The arguments of `bwrap` that run the program `sandboxd` as process 1 of a sandbox with its
 /// directories in `directory`. bubblewrap writes its process id outside to the descriptor
 /// `info_fd`.
-pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32, network: Network) -> Vec<OsString> {
+///
+/// The Jupyter kernels in the directory `kernels` are there if it exists.
+pub fn arguments(
+    sandboxd: &Path,
+    kernels: Option<&Path>,
+    directory: &Path,
+    info_fd: i32,
+    network: Network,
+) -> Vec<OsString> {
     let mut args = Arguments::default();
     if network != Network::Machine {
         args.add(["--unshare-net"]);
@@ -159,7 +171,7 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32, network: Netwo
         }
     }
     // Parent directories that bubblewrap creates have the mode 0700.
-    for parent in ["/etc", "/home", "/var"] {
+    for parent in ["/etc", "/home", "/opt", "/var"] {
         args.add(["--perms", "0755", "--dir", parent]);
     }
     for name in ETC {
@@ -183,6 +195,13 @@ pub fn arguments(sandboxd: &Path, directory: &Path, info_fd: i32, network: Netwo
             OsStr::new("--bind"),
             directory.join(name).as_os_str(),
             OsStr::new(inside),
+        ]);
+    }
+    if let Some(kernels) = kernels {
+        args.add([
+            OsStr::new("--ro-bind-try"),
+            kernels.as_os_str(),
+            OsStr::new(KERNELS),
         ]);
     }
     args.add([

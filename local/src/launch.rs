@@ -40,6 +40,8 @@ pub struct Programs {
     pub bwrap: PathBuf,
     /// `sandboxd`.
     pub sandboxd: PathBuf,
+    /// The directory of Jupyter kernels for sandboxes. It need not exist.
+    pub kernels: Option<PathBuf>,
     /// `slirp4netns`, where sandboxes can have networks of their own.
     pub slirp: Option<Slirp>,
 }
@@ -106,6 +108,7 @@ pub async fn launch(
     command
         .args(bubblewrap::arguments(
             &programs.sandboxd,
+            programs.kernels.as_deref(),
             directory,
             INFO_FD,
             network,

@@ -1,4 +1,4 @@
-//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--worker URL]`
+//! `sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--kernels DIR] [--worker URL]`
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--worker URL]
+sandbox-local --sandboxd PATH [--state-dir DIR] [--listen ADDRESS] [--max-sandboxes N] [--kernels DIR] [--worker URL]
 
 Runs sandboxes as bubblewrap process trees: for development, not for untrusted code. Each has a network of its own
 where slirp4netns is installed and works; else they share this machine's network, and standard error says why.
@@ -32,6 +32,7 @@ On SIGINT, SIGTERM and SIGHUP it ends every sandbox and removes their files.
   --state-dir DIR      where sandboxes keep their files (default: .sandbox-local); one sandbox-local at a time
   --listen ADDRESS     address and port to listen on (default: 127.0.0.1:0, a free port)
   --max-sandboxes N    how many may run at a time; one more is refused, as the platform does (default: no limit)
+  --kernels DIR        Jupyter kernels that sandboxes find in /opt/kernels, if the directory exists when they start
   --worker URL         where the Worker answers, http://HOST:PORT: it serves buckets to sandboxes (default: no such mounts)";
 
 type Failure = Box<dyn std::error::Error>;
@@ -39,6 +40,7 @@ type Failure = Box<dyn std::error::Error>;
 struct Flags {
     sandboxd: PathBuf,
     state_dir: PathBuf,
+    kernels: Option<PathBuf>,
     listen: SocketAddr,
     options: Options,
 }
@@ -80,6 +82,7 @@ async fn run() -> Result<(), Failure> {
     let programs = Programs {
         bwrap,
         slirp: slirp.ok(),
+        kernels: flags.kernels,
         sandboxd: flags
             .sandboxd
             .canonicalize()
@@ -117,6 +120,7 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
     let mut sandboxd: Option<OsString> = None;
     let mut state_dir = OsString::from(".sandbox-local");
     let mut listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut kernels = None;
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
@@ -125,6 +129,7 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
             Long("state-dir") => state_dir = parser.value()?,
             Long("listen") => listen = parser.value()?.parse()?,
             Long("max-sandboxes") => options.max_sandboxes = Some(parser.value()?.parse()?),
+            Long("kernels") => kernels = Some(std::path::absolute(parser.value()?)?),
             Long("worker") => options.worker = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected().into()),
@@ -133,6 +138,7 @@ fn parse_flags() -> Result<Option<Flags>, Failure> {
     Ok(Some(Flags {
         sandboxd: sandboxd.ok_or("--sandboxd PATH is missing")?.into(),
         state_dir: state_dir.into(),
+        kernels,
         listen,
         options,
     }))

@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 use crate::bridge;
 
 /// Pages whose shell examples run here.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "docs/api.md",
     "docs/archives.md",
+    "docs/code.md",
     "docs/commands.md",
     "docs/files.md",
     "docs/git.md",

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod build;
 pub mod client;
 pub mod cloudflare;
+pub mod code;
 pub mod docker;
 pub mod documented;
 pub mod file;
