@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sandbox_protocol::code::parse_prewarm;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
 use sandbox_protocol::preview::PreviewHost;
 use sandbox_protocol::sandbox::{Instance, SleepAfter};
-use sandbox_protocol::sandboxd::{CLOUDFLARED_ENV, FILE_ROOTS_ENV};
+use sandbox_protocol::sandboxd::{CLOUDFLARED_ENV, CODE_PREWARM_ENV, FILE_ROOTS_ENV};
 use sandbox_protocol::{FileRoots, duration, limits};
 use serde_json::Value;
 use worker::Env;
@@ -87,6 +88,9 @@ pub struct Config {
     /// `SANDBOX_FILE_ROOTS` (absolute paths with `:` between them; default: /workspace): the
     /// directories that files may be in.
     pub file_roots: FileRoots,
+    /// `CODE_PREWARM` (languages with commas between them; default: none): the languages whose kernels
+    /// are kept ready.
+    pub code_prewarm: Vec<String>,
     /// The limits of `sandboxd` that this deployment sets ([`limits::ALL`], whole numbers):
     /// variables of its environment.
     pub limits: BTreeMap<String, String>,
@@ -145,8 +149,15 @@ impl Config {
         }
         let file_roots = FileRoots::parse(&var(FILE_ROOTS_ENV).unwrap_or_default())
             .map_err(|e| ApiError::NotConfigured(format!("{FILE_ROOTS_ENV}: {e}")))?;
+        let code_prewarm = parse(
+            var,
+            CODE_PREWARM_ENV,
+            "names of languages with commas between them",
+            parse_prewarm,
+        )?;
         Ok(Self {
             file_roots,
+            code_prewarm: code_prewarm.unwrap_or_default(),
             limits,
             api_keys: ApiKeys::parse(&var("SANDBOX_API_KEY").unwrap_or_default()),
             allowed_origins: AllowedOrigins::parse(&var("ALLOWED_ORIGINS").unwrap_or_default())?,
@@ -178,6 +189,9 @@ impl Config {
     pub fn sandboxd_env(&self) -> BTreeMap<String, String> {
         let mut env = self.limits.clone();
         env.insert(FILE_ROOTS_ENV.to_owned(), self.file_roots.to_string());
+        if !self.code_prewarm.is_empty() {
+            env.insert(CODE_PREWARM_ENV.to_owned(), self.code_prewarm.join(","));
+        }
         if let Some(path) = &self.cloudflared {
             env.insert(CLOUDFLARED_ENV.to_owned(), path.clone());
         }
@@ -200,6 +214,7 @@ mod tests {
     #[test]
     fn defaults() {
         let expected = Config {
+            code_prewarm: Vec::new(),
             api_keys: ApiKeys::default(),
             allowed_origins: AllowedOrigins::default(),
             max_upload_bytes: None,
@@ -243,6 +258,7 @@ mod tests {
             ("SANDBOX_CLOUDFLARED", "/opt/cloudflared"),
             ("WARM_POOL_TARGET", "3"),
             ("SANDBOX_FILE_ROOTS", "/tmp"),
+            ("CODE_PREWARM", "python, typescript"),
             ("SANDBOX_MAX_COMMANDS", "7"),
             ("PREVIEW_HOST", "preview.example.com"),
             ("SANDBOX_RUNTIME_URL", "http://127.0.0.1:1/secret/"),
@@ -265,6 +281,7 @@ mod tests {
             mount: MountConfig::default(),
             pool: PoolConfig::from_vars(|name| (name == "WARM_POOL_TARGET").then(|| "3".into())).unwrap(),
             file_roots: FileRoots::parse("/tmp").unwrap(),
+            code_prewarm: vec!["python".to_owned(), "typescript".to_owned()],
             limits: [("SANDBOX_MAX_COMMANDS".to_owned(), "7".to_owned())].into(),
             preview_host: PreviewHost::parse("preview.example.com"),
             runtime_url: Some("http://127.0.0.1:1/secret".into()),

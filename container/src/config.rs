@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::{env, io};
 
+use sandbox_protocol::code::parse_prewarm;
 use sandbox_protocol::{FileRoots, Limits, path, sandboxd};
 
 use crate::random::random_id;
@@ -30,6 +31,7 @@ Environment:
                    is looked for in the system's directories
   SANDBOX_FILE_ROOTS
                    directories that the files of clients may be in besides the workspace, with : between them
+  CODE_PREWARM     languages whose Jupyter kernels are kept ready, with commas between them; none by default
   SANDBOX_MAX_…    limits, see docs/limits.md";
 
 /// The command line.
@@ -90,6 +92,8 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// The directories that files of clients may be in.
     pub file_roots: FileRoots,
+    /// The languages whose kernels are kept ready.
+    pub code_prewarm: Vec<String>,
     /// The limits in force.
     pub limits: Limits,
 }
@@ -118,6 +122,13 @@ impl Config {
             secret: env::var(sandboxd::SECRET_ENV).ok().and_then(Secret::new),
             file_roots: FileRoots::parse(&env::var(sandboxd::FILE_ROOTS_ENV).unwrap_or_default())
                 .map_err(|e| io::Error::other(format!("{}: {e}", sandboxd::FILE_ROOTS_ENV)))?,
+            code_prewarm: parse_prewarm(&env::var(sandboxd::CODE_PREWARM_ENV).unwrap_or_default())
+                .ok_or_else(|| {
+                    let name = sandboxd::CODE_PREWARM_ENV;
+                    io::Error::other(format!(
+                        "{name} must be names of languages with commas between them"
+                    ))
+                })?,
             limits: Limits::from_vars(|name| env::var(name).ok()).map_err(io::Error::other)?,
         })
     }

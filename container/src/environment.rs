@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 /// Variables, by their names.
 pub type Variables = BTreeMap<OsString, OsString>;
@@ -12,7 +14,7 @@ pub type Variables = BTreeMap<OsString, OsString>;
 #[derive(Debug, Clone)]
 pub struct Environment {
     image: Arc<Variables>,
-    current: Arc<RwLock<Arc<Variables>>>,
+    current: watch::Sender<Arc<Variables>>,
 }
 
 impl Environment {
@@ -20,7 +22,7 @@ impl Environment {
     pub fn new(image: Variables) -> Self {
         let image = Arc::new(image);
         Self {
-            current: Arc::new(RwLock::new(Arc::clone(&image))),
+            current: watch::Sender::new(Arc::clone(&image)),
             image,
         }
     }
@@ -32,7 +34,12 @@ impl Environment {
 
     /// The variables of a command that starts now.
     pub fn current(&self) -> Arc<Variables> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Sees the changes of these variables.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Variables>> {
+        self.current.subscribe()
     }
 
     /// Replaces the variables of the settings.
@@ -43,7 +50,7 @@ impl Environment {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into())),
         );
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(variables);
+        self.current.send_replace(Arc::new(variables));
     }
 }
 

@@ -13,7 +13,9 @@ use crate::Invalid;
 use crate::session::is_client_id;
 
 pub use bundle::{Bundle, CHART, SHORT_NAMES, is_image, output_text};
-pub use request::{ContextRequest, DEFAULT_LANGUAGE, DEFAULT_TIMEOUT_MS, RunCodeRequest, Target};
+pub use request::{
+    ContextRequest, DEFAULT_LANGUAGE, DEFAULT_TIMEOUT_MS, RunCodeRequest, Target, parse_prewarm,
+};
 
 /// The largest body of a context, in bytes.
 pub const MAX_CONTEXT_BODY: usize = 1024 * 1024;

@@ -251,6 +251,9 @@ pub const SECRET_ENV: &str = "SANDBOX_SECRET";
 pub const USER_ENV: &str = "SANDBOX_USER";
 /// Environment variable with the [`crate::FileRoots`]; absent: the workspace alone.
 pub const FILE_ROOTS_ENV: &str = "SANDBOX_FILE_ROOTS";
+/// Environment variable with the languages whose kernels are kept ready, with commas between them;
+/// absent: none. The Worker's variable has the same name.
+pub const CODE_PREWARM_ENV: &str = "CODE_PREWARM";
 /// Environment variable with the path of `cloudflared`; absent: it is looked for in the system's
 /// directories.
 pub const CLOUDFLARED_ENV: &str = "SANDBOX_CLOUDFLARED";

@@ -10,6 +10,7 @@ mod code;
 mod code_bad;
 mod code_end;
 mod code_javascript;
+mod code_prewarm;
 mod code_stream;
 mod config;
 mod container;

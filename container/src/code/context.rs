@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::images::Images;
 use super::kernel::{Kernel, how_it_ended};
+use super::prewarm::Prewarmed;
 use super::start::{self, Plan};
 use super::transports::Transports;
 use crate::Error;
@@ -42,8 +43,16 @@ pub struct Context {
     /// The kernel, once it was started.
     kernel: Mutex<Option<Kernel>>,
     state: StdMutex<State>,
-    transports: Arc<Transports>,
+    shared: Shared,
     _permit: Permit,
+}
+
+/// What the contexts of a sandbox share.
+pub struct Shared {
+    /// What was learned of the kernels.
+    pub transports: Arc<Transports>,
+    /// The kernels that wait for a context.
+    pub prewarmed: Arc<Prewarmed>,
 }
 
 #[derive(Debug)]
@@ -81,7 +90,7 @@ pub struct New {
 
 impl Context {
     /// A context without a kernel.
-    pub fn new(new: New, images: Images, queue: Quota, transports: Arc<Transports>, permit: Permit) -> Self {
+    pub fn new(new: New, images: Images, queue: Quota, shared: Shared, permit: Permit) -> Self {
         let now = SystemTime::now();
         let New {
             id,
@@ -108,7 +117,7 @@ impl Context {
                 lost: None,
                 memory_kills: None,
             }),
-            transports,
+            shared,
             _permit: permit,
         }
     }
@@ -125,20 +134,31 @@ impl Context {
     }
 
     async fn start(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
-        let name = &self.plan.spec.name;
-        let mut transport = self.transports.of(name);
         self.state().memory_kills = memory_kills();
-        let started = |process: &Arc<Process>| self.state().process = Some(Arc::clone(process));
-        let kernel = start::start(commands, &self.plan, &mut transport, started).await;
-        match &kernel {
-            Ok(kernel) => self.transports.learned(name, transport, kernel.version.clone()),
-            // The next run tries again.
-            Err(_) => self.state().process = None,
-        }
+        let kernel = match self.shared.prewarmed.take(&self.plan, commands) {
+            Some(kernel) => {
+                self.state().process = Some(Arc::clone(&kernel.process));
+                Ok(kernel)
+            }
+            None => self.start_anew(commands).await,
+        };
         // It was deleted meanwhile.
         if let (Ok(kernel), Some(_)) = (&kernel, &self.state().lost) {
             let process = Arc::clone(&kernel.process);
             tokio::spawn(async move { process.end(Duration::ZERO).await });
+        }
+        kernel
+    }
+
+    async fn start_anew(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
+        let (name, transports) = (&self.plan.spec.name, &self.shared.transports);
+        let mut transport = transports.of(name);
+        let started = |process: &Arc<Process>| self.state().process = Some(Arc::clone(process));
+        let kernel = start::start(commands, &self.plan, &mut transport, started).await;
+        match &kernel {
+            Ok(kernel) => transports.learned(name, transport, kernel.version.clone()),
+            // The next run tries again.
+            Err(_) => self.state().process = None,
         }
         kernel
     }

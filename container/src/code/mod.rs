@@ -17,6 +17,7 @@ mod folder;
 mod images;
 mod kernel;
 mod message;
+mod prewarm;
 mod routes;
 mod run;
 mod spec;

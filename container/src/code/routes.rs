@@ -18,6 +18,7 @@ use sandbox_protocol::{ContextRequest, ExecRequest, Invalid, RunCodeRequest, eve
 
 use super::context::Context;
 use super::execution::Collector;
+use super::prewarm;
 use super::run::{Held, Run};
 use super::table::Contexts;
 use crate::exec::event_log::OwnerKind;
@@ -37,8 +38,9 @@ const PARSE_FACTOR: u64 = 3;
 /// The size from which on the permit of a body covers its parsed form, too, in bytes.
 const SMALL_BODY: usize = 64 * 1024;
 
-/// The routes of contexts and runs.
+/// The routes of contexts and runs. Starts the kernels that are to be ready.
 pub fn router<S: Clone + Send + Sync + 'static>(contexts: Arc<Contexts>) -> Router<S> {
+    tokio::spawn(prewarm::keep_ready(Arc::clone(&contexts)));
     let one = format!("{}/{{cid}}", sandboxd::CONTEXT);
     let part = |name: &str| format!("{one}/{name}");
     Router::new()

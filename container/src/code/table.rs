@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sandbox_protocol::code::{ContextId, Language, LanguageList, Target};
 use sandbox_protocol::{ContextRequest, Invalid};
 
-use super::context::{Context, New};
+use super::context::{Context, New, Shared};
 use super::images::Images;
+use super::prewarm::Prewarmed;
 use super::spec::{self, KernelSpec};
 use super::start::Plan;
 use super::transports::Transports;
@@ -24,7 +25,10 @@ pub struct Contexts {
     /// Starts their kernels, and enters their runs.
     pub commands: Arc<Commands>,
     by_id: Mutex<HashMap<ContextId, Arc<Context>>>,
-    transports: Arc<Transports>,
+    /// What was learned of the kernels.
+    pub transports: Arc<Transports>,
+    /// The kernels that wait for a context.
+    pub prewarmed: Arc<Prewarmed>,
     quota: Quota,
 }
 
@@ -35,6 +39,7 @@ impl Contexts {
             quota: Quota::new("contexts at a time", commands.config().limits.max_contexts),
             by_id: Mutex::default(),
             transports: Arc::default(),
+            prewarmed: Arc::default(),
             commands,
         }
     }
@@ -122,7 +127,11 @@ impl Contexts {
             return Ok(existing);
         }
         let images = Images::new(commands.buffers().clone());
-        let context = Context::new(new, images, queue, Arc::clone(&self.transports), permit);
+        let shared = Shared {
+            transports: Arc::clone(&self.transports),
+            prewarmed: Arc::clone(&self.prewarmed),
+        };
+        let context = Context::new(new, images, queue, shared, permit);
         let context = Arc::new(context);
         table.insert(context.id.clone(), Arc::clone(&context));
         Ok(context)
@@ -178,7 +187,7 @@ impl Contexts {
     }
 
     /// The kernel for a language. Error: 501.
-    async fn spec(&self, language: &str) -> Result<KernelSpec, Error> {
+    pub async fn spec(&self, language: &str) -> Result<KernelSpec, Error> {
         let specs = self.specs().await?;
         if let Some(spec) = spec::choose(&specs, language) {
             return Ok(spec.clone());

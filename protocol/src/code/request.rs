@@ -146,11 +146,23 @@ fn language(fields: &Map<String, Value>) -> Result<Option<String>, Invalid> {
     let Some(language) = json::text(fields, "language")? else {
         return Ok(None);
     };
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._+#-".contains(c);
-    if language.is_empty() || language.len() > MAX_LANGUAGE || !language.chars().all(is_allowed) {
+    if !is_language(&language) {
         return Err(Invalid::request(
             "language must be the name of a language or of a kernel",
         ));
     }
     Ok(Some(language))
+}
+
+fn is_language(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._+#-".contains(c);
+    !name.is_empty() && name.len() <= MAX_LANGUAGE && name.chars().all(is_allowed)
+}
+
+/// The languages whose kernels are kept ready: names of languages or kernels, with commas between them.
+/// `None`: the text has another form.
+pub fn parse_prewarm(text: &str) -> Option<Vec<String>> {
+    let names = text.split(',').map(str::trim);
+    let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    names.iter().all(|name| is_language(name)).then_some(names)
 }
