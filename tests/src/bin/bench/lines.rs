@@ -120,6 +120,13 @@ pub static GIT_CHECKOUT: Line = Line::new("git: checkout of 2,000 files", Ms);
 pub static GIT_CLONE: Line = Line::new("git: exec `git clone` of them", Ms);
 pub static GIT_SHARE: Line = Line::new("git: checkout, of what `git clone` takes", Times).limit(1.1);
 
+// Code.
+pub static CODE_RUN: Line = Line::new("code: `1+1` in a warm context", Ms);
+pub static CODE_KERNEL: Line = Line::new("code: the kernel's own answer to it", Ms);
+pub static CODE_ABOVE: Line = Line::new("code: `1+1` above the kernel's own answer", Ms).limit(3.0);
+pub static CODE_CONTEXT: Line = Line::new("code: a new Python context to its first result", Ms).local(1200.0);
+pub static CODE_OUTPUT: Line = Line::new("code: 100 MB of output", MbPerS).limit(100.0);
+
 // ComputeSDK's definition of an exec.
 pub static COMPUTE_25: Line = Line::new("ComputeSDK: `echo bench`, 25 one after another", Ms);
 pub static COMPUTE_5: Line = Line::new("ComputeSDK: `echo bench`, 5 at once", Ms);

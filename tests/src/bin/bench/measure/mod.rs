@@ -4,6 +4,7 @@ mod archives;
 mod body;
 mod breakdown;
 mod clients;
+mod code;
 mod daemon;
 mod files;
 mod git;
@@ -35,7 +36,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     if std::env::var_os("BASE_URL").is_none() {
         sandboxd::measure(bench, fork_exec).await;
     }
-    let of_bridges: [&[&Line]; 16] = [
+    let of_bridges: [&[&Line]; 17] = [
         &latency::LINES,
         &breakdown::LINES,
         &memory::LINES,
@@ -48,6 +49,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
         &process::LINES,
         &ports::LINES,
         &git::LINES,
+        &code::LINES,
         &clients::LINES,
         &sandboxes::LINES,
         &life::LINES,
@@ -71,6 +73,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     process::measure(bench).await;
     ports::measure(bench).await;
     git::measure(bench).await;
+    code::measure(bench).await;
     // Behind what is about throughput: the runtime keeps the 512 connections for a while, and
     // Docker's proxies a share of the pipes that the kernel has for one user in each, so that
     // commands get small ones.
