@@ -114,6 +114,9 @@ pub static PORT_1K_ABOVE: Line = Line::new("port: GET 1 KiB above the same file"
 pub static PORT_256M: Line = Line::new("port: GET 256 MiB", MbPerS);
 pub static PORT_256M_SHARE: Line =
     Line::new("port: GET 256 MiB, of what the same file reaches", Percent).limit(80.0);
+/// Its limit is 0.1 ms above [`PTY_ECHO`] in the same run.
+pub static PORT_ECHO: Line = Line::new("port: echo by a WebSocket", Ms);
+pub static TCP_RATE: Line = Line::new("tcp: 256 MiB from a server", MbPerS).local(200.0);
 
 // Git.
 pub static GIT_CHECKOUT: Line = Line::new("git: checkout of 2,000 files", Ms);

@@ -13,6 +13,7 @@ mod host_pty;
 mod latency;
 mod life;
 mod memory;
+mod port_sockets;
 mod ports;
 mod process;
 mod processes;
@@ -24,6 +25,7 @@ mod stdout;
 mod tar_stream;
 mod trees;
 mod warm;
+mod websocket;
 
 use crate::bench::Bench;
 use crate::line::Line;
@@ -36,7 +38,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     if std::env::var_os("BASE_URL").is_none() {
         sandboxd::measure(bench, fork_exec).await;
     }
-    let of_bridges: [&[&Line]; 17] = [
+    let of_bridges: [&[&Line]; 18] = [
         &latency::LINES,
         &breakdown::LINES,
         &memory::LINES,
@@ -48,6 +50,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
         &pty::LINES,
         &process::LINES,
         &ports::LINES,
+        &port_sockets::LINES,
         &git::LINES,
         &code::LINES,
         &clients::LINES,
@@ -72,6 +75,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     pty::measure(bench).await;
     process::measure(bench).await;
     ports::measure(bench).await;
+    port_sockets::measure(bench).await;
     git::measure(bench).await;
     code::measure(bench).await;
     // Behind what is about throughput: the runtime keeps the 512 connections for a while, and

@@ -49,7 +49,8 @@ pub async fn measure(bench: &mut Bench) {
     }
     let mut ports = HashMap::new();
     for side in &bench.sides {
-        ports.insert(side.sandbox.clone(), start(side).await);
+        let server = json!({ "argv": ["python3", "-c", SERVER] });
+        ports.insert(side.sandbox.clone(), start(side, &server).await);
     }
     let from_port = async |side: &Side, size: usize| match ports.get(&side.sandbox) {
         Some(Ok(port)) => time(side, &format!("/port/{port}/{size}"), size).await,
@@ -93,9 +94,9 @@ pub async fn measure(bench: &mut Bench) {
     }
 }
 
-/// Starts the server; its port.
-async fn start(side: &Side) -> Result<u16, Miss> {
-    let id = begin(side, &json!({ "argv": ["python3", "-c", SERVER] })).await?;
+/// Starts a server that prints its port; the port.
+pub async fn start(side: &Side, process: &Value) -> Result<u16, Miss> {
+    let id = begin(side, process).await?;
     let wait = json!({ "for": "log", "pattern": r"port \d+\n", "timeout_ms": 30_000 });
     let path = format!("/process/{id}/wait");
     let request = side.request(&side.sandbox, Method::POST, &path).json(&wait);

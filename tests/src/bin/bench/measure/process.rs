@@ -8,11 +8,8 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
-use tokio_tungstenite::connect_async_with_config;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::bench::Bench;
 use crate::line::{Line, Unit};
@@ -27,6 +24,7 @@ use crate::time::{mb_per_s, ms_since};
 use crate::turns::in_turns;
 
 use super::stdout::stdout;
+use super::websocket::{SILENCE, echo, socket};
 
 /// The lines of this module.
 pub const LINES: [&Line; 7] = [
@@ -41,12 +39,6 @@ pub const LINES: [&Line; 7] = [
 
 /// The bytes of output that are followed.
 const FOLLOWED: usize = 128 << 20;
-
-/// The number of keys that are typed into one attached process.
-const KEYS: usize = 20;
-
-/// How long an attached process may be silent.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Measures processes.
 pub async fn measure(bench: &mut Bench) {
@@ -154,40 +146,14 @@ async fn process_with_log(side: &Side) -> Result<String, Miss> {
 /// Milliseconds that a line takes through an attached `cat`: the median of [`KEYS`].
 async fn attach(side: &Side) -> Sample {
     let id = begin(side, &json!({ "argv": ["cat"], "stdin_open": true })).await?;
-    let bridge = &side.client.bridge;
-    let url = bridge.url.replacen("http", "ws", 1);
-    let url = format!("{url}/v1/sandbox/{}/process/{id}/attach", side.sandbox);
-    let mut request = url.into_client_request().map_err(Miss::failed)?;
-    let key = HeaderValue::try_from(format!("Bearer {}", bridge.key)).map_err(Miss::failed)?;
-    request.headers_mut().insert("authorization", key);
-    let (mut socket, _) = connect_async_with_config(request, None, true)
-        .await
-        .map_err(Miss::failed)?;
-    let mut echoes = Vec::new();
-    for _ in 0..KEYS {
-        sleep(Duration::from_millis(5)).await;
-        let started = Instant::now();
-        socket
-            .send(Message::Binary("x".into()))
-            .await
-            .map_err(Miss::failed)?;
-        loop {
-            match timeout(SILENCE, socket.next()).await {
-                Ok(Some(Ok(Message::Binary(_)))) => break,
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                other => return Err(Miss::Failed(format!("{other:?} in place of the echo"))),
-            }
-        }
-        echoes.push(ms_since(started));
-    }
+    let mut socket = socket(side, &format!("/process/{id}/attach")).await?;
+    let echo = echo(&mut socket).await;
     // Its process has ended when the socket has.
     let _ = socket
         .send(Message::Text(r#"{"type":"close_stdin"}"#.into()))
         .await;
     let _ = timeout(SILENCE, socket.next()).await;
-    Series::from_samples(echoes)
-        .median(Unit::Ms)
-        .ok_or(Miss::NotOffered)
+    echo
 }
 
 /// ComputeSDK's definition: `echo bench` 25 times one after another, and 5 at once.
