@@ -151,7 +151,7 @@ pub struct Execution {
     pub output: String,
     /// The output.
     pub logs: Logs,
-    /// What the code has displayed, and the value of its last expression.
+    /// The displayed results, and the value of the last expression.
     pub results: Vec<Bundle>,
     /// The exception that has ended the code.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,7 @@ async fn bad_requests_start_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said() {
+async fn missing_contexts_and_kernels_are_named() {
     let sandbox = sandbox().await;
     let response = sandbox
         .post_code(&json!({ "code": "1", "language": "cobol" }))

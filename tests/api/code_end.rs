@@ -47,7 +47,7 @@ async fn code_that_ignores_its_interrupt_is_ended_with_its_kernel() {
         let response = sandbox.post_code(&json!({ "code": "1", "context": id })).await;
         assert_error(response, 410, "context_lost").await;
     }
-    // It begins anew when a client asks for it.
+    // A restart makes it usable.
     let context = ok(sandbox.of_context(Method::POST, &id, "/restart").await).await;
     assert!(context.get("lost").is_none(), "{context}");
     let run = sandbox.run_code(&json!({ "code": "1", "context": id })).await;
@@ -72,7 +72,7 @@ async fn a_kernel_that_dies_says_how() {
         let response = sandbox.post_code(&json!({ "code": code })).await;
         let text = assert_error(response, 410, "context_lost").await;
         assert!(text.contains(reason), "{text}");
-        // The next call is told that the variables are lost, the one after it begins anew.
+        // The next call is told that the variables are lost, the one after it has a new context.
         let response = sandbox.post_code(&json!({ "code": "1" })).await;
         let text = assert_error(response, 410, "context_lost").await;
         assert!(text.contains(reason), "{text}");

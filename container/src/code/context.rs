@@ -32,7 +32,7 @@ pub struct Context {
     pub is_default: bool,
     /// Its language, as its request names it.
     pub language: String,
-    /// What its kernel is started from.
+    /// The plan of its kernel.
     pub plan: Plan,
     /// The images of its results.
     pub images: Images,
@@ -47,9 +47,9 @@ pub struct Context {
     _permit: Permit,
 }
 
-/// What the contexts of a sandbox share.
+/// The parts that the contexts of a sandbox share.
 pub struct Shared {
-    /// What was learned of the kernels.
+    /// The facts known about the kernels.
     pub transports: Arc<Transports>,
     /// The kernels that wait for a context.
     pub prewarmed: Arc<Prewarmed>,
@@ -84,7 +84,7 @@ pub struct New {
     pub is_default: bool,
     /// Its language, as its request names it.
     pub language: String,
-    /// What its kernel is started from.
+    /// The plan of its kernel.
     pub plan: Plan,
 }
 
@@ -163,7 +163,7 @@ impl Context {
         kernel
     }
 
-    /// Error: 410 when the kernel is lost. A default context then begins anew with the next request.
+    /// Error: 410 when the kernel is lost. The next request then replaces a default context.
     pub fn check(&self) -> Result<(), Error> {
         let mut state = self.state();
         let end = state.process.as_ref().and_then(|process| process.log.end());
@@ -185,7 +185,7 @@ impl Context {
         lost(&self.id, reason)
     }
 
-    /// The kernel ended by itself with this result.
+    /// The kernel has ended with this result.
     pub fn ended(&self, result: &Result<Exit, ErrorBody>) -> Error {
         let memory_kills = self.state().memory_kills;
         self.set_lost(&reason(result, memory_kills))

@@ -137,7 +137,7 @@ async fn publish(
 
 /// The run that gets what its kernel publishes, until this is dropped.
 pub struct Published {
-    /// What is published.
+    /// The messages that the kernel publishes.
     pub messages: mpsc::Receiver<Incoming>,
     run: Arc<Mutex<Option<mpsc::Sender<Incoming>>>>,
 }

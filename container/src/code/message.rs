@@ -46,7 +46,7 @@ pub struct Message {
     pub content: Value,
 }
 
-/// What comes from a kernel.
+/// A message or a text from a kernel.
 #[derive(Debug, PartialEq)]
 pub enum Incoming {
     /// A message.

@@ -109,7 +109,7 @@ async fn interrupt(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /context/{cid}/restart`: starts the kernel anew.
+/// `POST /context/{cid}/restart`: starts another kernel.
 async fn restart(State(contexts): State<Arc<Contexts>>, Path(id): Path<String>) -> Result<Response, Error> {
     let context = contexts.find(&id)?;
     let restarting = async move {
@@ -227,7 +227,7 @@ fn begin(
     buffer_permit: crate::quota::BufferPermit,
 ) -> Result<(Arc<Process>, Reader), Error> {
     let commands = &contexts.commands;
-    let place = context.queue.take()?;
+    let queue_permit = context.queue.take()?;
     let (process, controls) = match commands.registry.enter(&entry, fingerprint, None)? {
         Entry::New(process, controls) => (process, controls),
         Entry::Existing(process) => {
@@ -244,7 +244,7 @@ fn begin(
         controls,
         held: Held {
             activity: commands.count_command(),
-            place,
+            queue_permit,
             buffer_permit,
         },
     };
@@ -273,14 +273,14 @@ fn entry(request: &RunCodeRequest) -> ExecRequest {
 
 /// Reads the log of a run to its end, and answers with its result.
 async fn answer(process: Arc<Process>, mut reader: Reader) -> Response {
-    let began = Instant::now();
+    let started = Instant::now();
     heartbeat::json(async move {
         let mut collector = Collector::new();
         while let Some(events) = reader.next().await {
             collector.push(&events);
         }
         let exit = process.log.ended().await.result.map_err(Error::Failed)?;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let context_id = process.argv().get(1).cloned().unwrap_or_default();
         let execution: Execution = collector.finish(&exit, duration_ms, context_id, process.id.to_string());
         Ok(execution)

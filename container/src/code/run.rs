@@ -45,21 +45,21 @@ pub struct Run {
     pub controls: Controls,
     /// The time for which it goes on without an owner of its log; `None`: always.
     pub linger: Option<Duration>,
-    /// What it holds until its end.
+    /// The permits that it holds until its end.
     pub held: Held,
 }
 
-/// What a run holds until its end.
+/// The permits that a run holds until its end.
 pub struct Held {
     /// Counts it as a command.
     pub activity: ActivityGuard,
-    /// Its place in the queue of the context.
-    pub place: Permit,
+    /// Its permit for the queue of the context.
+    pub queue_permit: Permit,
     /// The permit for the bytes of the request.
     pub buffer_permit: BufferPermit,
 }
 
-/// What is known of code that runs.
+/// The state of code that runs.
 struct State {
     /// The id of its request to the kernel.
     id: String,
@@ -87,10 +87,10 @@ impl Run {
         self.process.released();
         let Held {
             activity,
-            place,
+            queue_permit,
             buffer_permit,
         } = self.held;
-        drop((activity, place, buffer_permit));
+        drop((activity, queue_permit, buffer_permit));
     }
 
     async fn until_end(&mut self, commands: &Arc<Commands>) -> Result<Exit, Error> {

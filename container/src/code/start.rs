@@ -34,7 +34,7 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// The bytes of the log that an error quotes.
 const QUOTED_LOG: usize = 2000;
 
-/// What a kernel is started from.
+/// The specification, directory and variables of a kernel to start.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Its folder of the installation.

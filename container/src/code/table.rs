@@ -25,7 +25,7 @@ pub struct Contexts {
     /// Starts their kernels, and enters their runs.
     pub commands: Arc<Commands>,
     by_id: Mutex<HashMap<ContextId, Arc<Context>>>,
-    /// What was learned of the kernels.
+    /// The facts known about the kernels.
     pub transports: Arc<Transports>,
     /// The kernels that wait for a context.
     pub prewarmed: Arc<Prewarmed>,
@@ -93,7 +93,7 @@ impl Contexts {
         if let Some(context) = found {
             let usable = context.check();
             if usable.is_err() {
-                // The request after this one begins anew.
+                // The request after this one creates another.
                 self.remove(&context);
             }
             return usable.map(|()| context);

@@ -1,4 +1,4 @@
-//! What was learned of the kernels of the installation by starting them.
+//! The facts known about the kernels of the installation after they were started once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -58,7 +58,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(502, ErrorCode::ExecTransportError, LOST),
         Operation::new(route::Operation::RestartContext, TAG, "Restart a context")
             .text(
-                "Ends the kernel, and the runs in it with `context_lost`. Starts it anew, without variables, and answers once it \
+                "Ends the kernel, and the runs in it with `context_lost`. Starts another one, without variables, and answers once it \
                  is ready.",
             )
             .of_context()
