@@ -11,6 +11,7 @@
 //! its log has the output, the results and the end of the code, and clients follow it as any other.
 
 mod context;
+mod display;
 mod exception;
 mod execution;
 mod folder;

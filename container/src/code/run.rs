@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use sandbox_protocol::Event;
-use sandbox_protocol::code::{Bundle, LARGE_IMAGE, RunCodeRequest, is_image};
+use sandbox_protocol::code::RunCodeRequest;
 use sandbox_protocol::event::Exit;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::context::Context;
+use super::display;
 use super::exception;
 use super::kernel::{Kernel, is_idle, output};
 use super::message::{Incoming, Message};
@@ -244,7 +245,8 @@ impl Run {
                 state.is_behind_barrier |= state.barrier.as_ref() == Some(&message.parent);
             }
             "execute_result" | "display_data" | "update_display_data" => {
-                log.append_event(&Event::Display(Box::new(self.bundle(message))));
+                let bundle = display::bundle(message, &self.context, self.request.image_urls);
+                log.append_event(&Event::Display(Box::new(bundle)));
             }
             "error" if message.parent == state.id => {
                 state.has_exception = true;
@@ -253,45 +255,6 @@ impl Run {
             }
             _ => {}
         }
-    }
-
-    fn bundle(&self, mut message: Message) -> Bundle {
-        let object = |content: &mut Value, name: &str| match content.get_mut(name).map(Value::take) {
-            Some(Value::Object(fields)) => fields,
-            _ => Map::new(),
-        };
-        let data = object(&mut message.content, "data");
-        let metadata = object(&mut message.content, "metadata");
-        let mut bundle = Bundle::new(data, metadata);
-        bundle.is_main = message.kind == "execute_result";
-        bundle.is_update = message.kind == "update_display_data";
-        bundle.execution_count = message.content.get("execution_count").and_then(Value::as_u64);
-        let display_id = message.content.pointer("/transient/display_id");
-        bundle.display_id = display_id.and_then(Value::as_str).map(str::to_owned);
-        let large: Vec<String> = bundle
-            .data
-            .iter()
-            .filter(|(name, value)| {
-                is_image(name) && value.as_str().is_some_and(|text| text.len() > LARGE_IMAGE)
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for media_type in large {
-            let content = bundle
-                .data
-                .get(&media_type)
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let Some(number) = self.context.images.keep(&media_type, content) else {
-                continue;
-            };
-            let url = format!("context/{}/output/{number}/{media_type}", self.context.id);
-            bundle.urls.insert(media_type.clone(), url.into());
-            if self.request.image_urls {
-                bundle.remove(&media_type);
-            }
-        }
-        bundle
     }
 
     /// The directory and the variables of the run, for the program that prepares IPython.
