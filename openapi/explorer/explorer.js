@@ -1,5 +1,5 @@
-// Sets Swagger UI up for this API: takes the key over from the page's address, sends paths of files as they are, and shows
-// a command's stream decoded, while it runs and when it has ended.
+// Sets Swagger UI up for this API: takes the key over from the page's address, sends paths of files as they are, shows a
+// command's stream decoded, while it runs and when it has ended, and shows the pictures of code.
 
 // The limit of a command's output on the page, in characters: a command can print more than a page can show.
 const MOST_TEXT = 1_000_000;
@@ -39,10 +39,17 @@ function withPlainSlashes(url) {
   return url.replace(/(\/sandbox\/[^/]+\/file\/)([^?#]*)/, (_, before, path) => before + path.replace(/%2F/gi, "/"));
 }
 
-// fetch, but a command's stream becomes text.
+// fetch, but a command's stream becomes text. The pictures of a run of code are shown.
 async function call(url, options) {
   const leave = new AbortController();
   const response = await fetch(url, { ...options, signal: leave.signal });
+  if (new URL(url, location.href).pathname.endsWith("/run-code")) {
+    document.getElementById("pictures").replaceChildren();
+    if (response.headers.get("content-type")?.startsWith("application/json")) {
+      const { results = [] } = await response.clone().json();
+      results.forEach(showPictures);
+    }
+  }
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
   const text = await show(response.body, leave);
   return new Response(text, { status: response.status, statusText: response.statusText, headers: response.headers });
@@ -73,6 +80,7 @@ async function show(stream, leave) {
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   try {
     for await (const { name, data } of events(stream)) {
+      if (name === "result") showPictures(JSON.parse(data));
       if (name in decoders) print(name, decoders[name].decode(bytes(data), { stream: true }));
       else print(name, data);
     }
@@ -82,6 +90,16 @@ async function show(stream, leave) {
   panel.hidden = true;
   document.getElementById("stop").removeEventListener("click", stop);
   return text;
+}
+
+// Shows the image of a result, if it has one.
+function showPictures(result) {
+  const type = ["image/png", "image/jpeg"].find((type) => type in result);
+  if (type === undefined) return;
+  const image = document.createElement("img");
+  image.src = `data:${type};base64,${result[type]}`;
+  image.alt = result.text ?? "A picture";
+  document.getElementById("pictures").append(image);
 }
 
 // The events of a stream of Server-Sent Events.

@@ -12,6 +12,7 @@ async fn a_person_calls_operations_from_the_page() {
         "ran a command",
         "wrote a file",
         "left a command",
+        "saw a picture",
         "destroyed it",
         "authorized by hand",
     ] {

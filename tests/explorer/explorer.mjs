@@ -112,6 +112,16 @@ async function calls(page) {
   await page.locator("#command").waitFor({ state: "hidden" });
   console.log("left a command");
 
+  const pixel =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+  const code = `import base64\nfrom IPython.display import Image\nImage(base64.b64decode("${pixel}"))`;
+  const ran = await execute(page, "runCode", { id }, JSON.stringify({ code }));
+  assert.equal(ran.status, 200, ran.text);
+  const picture = page.locator("#pictures img");
+  await picture.waitFor();
+  assert.equal(await picture.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1);
+  console.log("saw a picture");
+
   const destroyed = await execute(page, "deleteSandbox", { id });
   assert.equal(destroyed.status, 204, destroyed.text);
   console.log("destroyed it");
