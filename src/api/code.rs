@@ -8,13 +8,20 @@ use web_sys::{Headers, Request, Response};
 use worker::Env;
 
 use super::object;
-use crate::body;
 use crate::error::ApiError;
 
 /// 200 with the [`sandbox_protocol::code::Context`]; 501 when there is no kernel for its language.
 pub async fn create(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let (_, json) = body::read_checked(&request, MAX_CONTEXT_BODY, ContextRequest::parse).await?;
-    object::forward_json(env, id, sandboxd::CONTEXT, &request, &json).await
+    object::forward_checked(
+        env,
+        id,
+        sandboxd::CONTEXT,
+        &request,
+        &[],
+        MAX_CONTEXT_BODY,
+        ContextRequest::parse,
+    )
+    .await
 }
 
 /// 200 with the contexts.
@@ -50,10 +57,9 @@ pub async fn output(
 
 /// 200 with the [`sandbox_protocol::code::Execution`], or the stream for a client that accepts one.
 pub async fn run(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let headers = body::json_headers()?;
-    object::copy_headers(&request, &headers, &["accept", LAST_EVENT_ID_HEADER])?;
-    let (_, json) = body::read_checked(&request, MAX_BODY, RunCodeRequest::parse).await?;
-    object::forward(env, id, sandboxd::RUN_CODE, &request, &headers, Some(&json)).await
+    let names = ["accept", LAST_EVENT_ID_HEADER];
+    let parse = RunCodeRequest::parse;
+    object::forward_checked(env, id, sandboxd::RUN_CODE, &request, &names, MAX_BODY, parse).await
 }
 
 /// 200 with the languages.

@@ -6,7 +6,6 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use super::{object, session};
-use crate::body;
 use crate::config::Config;
 use crate::error::ApiError;
 
@@ -20,6 +19,5 @@ pub async fn edit(
 ) -> Result<Response, ApiError> {
     session::from_request(&request)?;
     let parse = |body: &[u8]| EditRequest::parse(body, &config.file_roots);
-    let (_, json) = body::read_checked(&request, MAX_EDIT_BODY, parse).await?;
-    object::forward_json(env, id, sandboxd::EDIT, &request, &json).await
+    object::forward_checked(env, id, sandboxd::EDIT, &request, &[], MAX_EDIT_BODY, parse).await
 }

@@ -9,7 +9,6 @@ use worker::Env;
 
 use super::upload::Upload;
 use super::{object, session};
-use crate::body;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::url;
@@ -86,7 +85,6 @@ pub async fn set_attributes(
     request: Request,
 ) -> Result<Response, ApiError> {
     session::from_request(&request)?;
-    let (_, json) = body::read_checked(&request, MAX_BODY, AttributesRequest::parse).await?;
     let path = sandboxd::file_url(sandboxd::FILE, path);
-    object::forward_json(env, id, &path, &request, &json).await
+    object::forward_checked(env, id, &path, &request, &[], MAX_BODY, AttributesRequest::parse).await
 }

@@ -6,14 +6,11 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use super::object;
-use crate::body;
 use crate::error::ApiError;
 
 /// 200 with the [`sandbox_protocol::git::Checkout`], or git's stream for a client that accepts one; 409
 /// and 502 with the codes of git.
 pub async fn checkout(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let headers = body::json_headers()?;
-    object::copy_headers(&request, &headers, &["accept"])?;
-    let (_, json) = body::read_checked(&request, MAX_BODY, CheckoutRequest::parse).await?;
-    object::forward(env, id, sandboxd::GIT_CHECKOUT, &request, &headers, Some(&json)).await
+    let (path, parse) = (sandboxd::GIT_CHECKOUT, CheckoutRequest::parse);
+    object::forward_checked(env, id, path, &request, &["accept"], MAX_BODY, parse).await
 }

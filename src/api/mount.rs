@@ -43,8 +43,16 @@ pub async fn mount(
 /// 200 `{"ok":true}` once nothing is mounted there any more, 502 `unmount_error` with the reason
 /// when that fails. Starts no sandbox.
 pub async fn unmount(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let (_, json) = body::read_checked(&request, MAX_BODY, UnmountRequest::parse).await?;
-    object::forward_json(env, id, sandboxd::UNMOUNT, &request, &json).await
+    object::forward_checked(
+        env,
+        id,
+        sandboxd::UNMOUNT,
+        &request,
+        &[],
+        MAX_BODY,
+        UnmountRequest::parse,
+    )
+    .await
 }
 
 /// Completes the client's request with the deployment's settings. The sandbox sees no secret but

@@ -1,6 +1,6 @@
 //! Calls from the Worker to a Sandbox object.
 
-use sandbox_protocol::{ObjectCall, SandboxId};
+use sandbox_protocol::{Invalid, ObjectCall, SandboxId};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request, RequestInit, Response};
 use worker::Env;
@@ -50,6 +50,23 @@ pub async fn forward(
         init.set_body(body);
     }
     fetch(env, id, path, &init).await
+}
+
+/// Reads a JSON body of at most `limit` bytes, checks it by `parse` and forwards it as [`forward`] does,
+/// with the request's headers of these names. Errors: those of [`body::read_checked`].
+pub async fn forward_checked<T>(
+    env: &Env,
+    id: &SandboxId,
+    path: &str,
+    request: &Request,
+    header_names: &[&str],
+    limit: usize,
+    parse: impl FnOnce(&[u8]) -> Result<T, Invalid>,
+) -> Result<Response, ApiError> {
+    let headers = body::json_headers()?;
+    copy_headers(request, &headers, header_names)?;
+    let (_, json) = body::read_checked(request, limit, parse).await?;
+    forward(env, id, path, request, &headers, Some(&json)).await
 }
 
 /// Forwards a checked JSON body through the object of `id` to `sandboxd`, as [`forward`] does.

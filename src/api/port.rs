@@ -147,8 +147,16 @@ pub async fn wait(
     port: ServerPort,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (_, json) = body::read_checked(&request, MAX_BODY, PortWaitRequest::parse).await?;
-    object::forward_json(env, id, &sandboxd::port_wait_url(port), &request, &json).await
+    object::forward_checked(
+        env,
+        id,
+        &sandboxd::port_wait_url(port),
+        &request,
+        &[],
+        MAX_BODY,
+        PortWaitRequest::parse,
+    )
+    .await
 }
 
 /// The response of the HTTP server on the port, or 101 and its WebSocket.

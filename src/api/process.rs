@@ -120,8 +120,7 @@ pub async fn signal(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = sandboxd::process_url(process, "/signal");
-    let (_, json) = body::read_checked(&request, MAX_BODY, SignalRequest::parse).await?;
-    object::forward_json(env, id, &path, &request, &json).await
+    object::forward_checked(env, id, &path, &request, &[], MAX_BODY, SignalRequest::parse).await
 }
 
 /// 200 with the [`sandbox_protocol::process::WaitResult`] once the wait is over.
@@ -132,6 +131,5 @@ pub async fn wait(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = sandboxd::process_url(process, "/wait");
-    let (_, json) = body::read_checked(&request, MAX_BODY, WaitRequest::parse).await?;
-    object::forward_json(env, id, &path, &request, &json).await
+    object::forward_checked(env, id, &path, &request, &[], MAX_BODY, WaitRequest::parse).await
 }

@@ -6,7 +6,6 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use super::{object, session};
-use crate::body;
 use crate::config::Config;
 use crate::error::ApiError;
 
@@ -19,8 +18,15 @@ pub async fn search(
 ) -> Result<Response, ApiError> {
     session::from_request(&request)?;
     let parse = |body: &[u8]| SearchRequest::parse(body, &config.file_roots);
-    let (_, json) = body::read_checked(&request, MAX_SEARCH_BODY, parse).await?;
-    let headers = body::json_headers()?;
-    object::copy_headers(&request, &headers, &["accept"])?;
-    object::forward(env, id, sandboxd::SEARCH, &request, &headers, Some(&json)).await
+    let names = ["accept"];
+    object::forward_checked(
+        env,
+        id,
+        sandboxd::SEARCH,
+        &request,
+        &names,
+        MAX_SEARCH_BODY,
+        parse,
+    )
+    .await
 }

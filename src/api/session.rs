@@ -7,14 +7,21 @@ use web_sys::{Headers, Request, Response};
 use worker::Env;
 
 use super::object;
-use crate::body;
 use crate::error::ApiError;
 
 /// Checks the body before a sandbox is started for it, then forwards it: 200 `{"id"}`, 409
 /// `session_exists`.
 pub async fn create(env: &Env, id: &SandboxId, request: Request) -> Result<Response, ApiError> {
-    let (_, json) = body::read_checked(&request, MAX_BODY, CreateSession::parse).await?;
-    object::forward_json(env, id, sandboxd::SESSION, &request, &json).await
+    object::forward_checked(
+        env,
+        id,
+        sandboxd::SESSION,
+        &request,
+        &[],
+        MAX_BODY,
+        CreateSession::parse,
+    )
+    .await
 }
 
 /// 200 `{"success":true,"sessionId"}`, 404 `session_not_found`, 502 `session_error` for the default

@@ -6,7 +6,6 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use super::{object, session};
-use crate::body;
 use crate::config::Config;
 use crate::error::ApiError;
 
@@ -19,8 +18,7 @@ pub async fn rename(
 ) -> Result<Response, ApiError> {
     session::from_request(&request)?;
     let parse = |body: &[u8]| MoveRequest::parse(body, &config.file_roots);
-    let (_, json) = body::read_checked(&request, MAX_BODY, parse).await?;
-    object::forward_json(env, id, sandboxd::MOVE, &request, &json).await
+    object::forward_checked(env, id, sandboxd::MOVE, &request, &[], MAX_BODY, parse).await
 }
 
 /// 200 once the new path leads to a whole copy; 404 `file_not_found`, 409 `file_exists`.
@@ -32,6 +30,5 @@ pub async fn copy(
 ) -> Result<Response, ApiError> {
     session::from_request(&request)?;
     let parse = |body: &[u8]| CopyRequest::parse(body, &config.file_roots);
-    let (_, json) = body::read_checked(&request, MAX_BODY, parse).await?;
-    object::forward_json(env, id, sandboxd::COPY, &request, &json).await
+    object::forward_checked(env, id, sandboxd::COPY, &request, &[], MAX_BODY, parse).await
 }

@@ -6,14 +6,21 @@ use web_sys::{Headers, Request, Response};
 use worker::Env;
 
 use super::object;
-use crate::body;
 use crate::error::ApiError;
 
 /// 200 with the [`sandbox_protocol::Tunnel`], the open one if there is one; 502 `tunnel_error` with
 /// the reason when it cannot be opened.
 pub async fn open(env: &Env, id: &SandboxId, port: Port, request: Request) -> Result<Response, ApiError> {
-    let (_, json) = body::read_checked(&request, MAX_BODY, TunnelRequest::parse).await?;
-    object::forward_json(env, id, &sandboxd::tunnel_url(port), &request, &json).await
+    object::forward_checked(
+        env,
+        id,
+        &sandboxd::tunnel_url(port),
+        &request,
+        &[],
+        MAX_BODY,
+        TunnelRequest::parse,
+    )
+    .await
 }
 
 /// 204 once there is no tunnel, whether or not there was one. Starts no sandbox.
