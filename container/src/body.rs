@@ -18,6 +18,13 @@ const FIRST_READ: usize = 64 * 1024;
 /// are served when the buffers are full.
 const SMALL_BODY: usize = 4096;
 
+/// The size from which on the permit of a body covers its parsed form, too, in bytes.
+const PARSED_SMALL: usize = 64 * 1024;
+
+/// The memory that a body takes while it is parsed, as a multiple of its size: itself, its strings,
+/// and their decoded form.
+const PARSE_FACTOR: u64 = 3;
+
 /// The whole `body`, of at most `limit` bytes, and its permit of `buffers`. Errors: 413 when it is
 /// longer, 503 when the buffers are full, 400 when it breaks off.
 pub async fn read(
@@ -61,6 +68,25 @@ pub async fn read(
         bytes.extend_from_slice(&block);
     }
     Ok((bytes, permit))
+}
+
+/// As [`read`], and parses the body. Meanwhile, the permit of a large one covers its parsed form, too;
+/// afterwards it covers the size of the body, which the parsed form does not exceed. Errors: those of
+/// [`read`] and of `parse`.
+pub async fn read_parsed<T>(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    buffers: &Buffers,
+    parse: impl FnOnce(&[u8]) -> Result<T, Invalid>,
+) -> Result<(T, BufferPermit), Error> {
+    let (body, mut permit) = read(headers, body, limit, buffers).await?;
+    if body.len() > PARSED_SMALL {
+        buffers.grow(&mut permit, body.len() as u64 * PARSE_FACTOR)?;
+    }
+    let parsed = parse(&body)?;
+    permit.shrink(body.len() as u64);
+    Ok((parsed, permit))
 }
 
 fn too_large(limit: usize) -> Error {

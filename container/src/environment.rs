@@ -1,5 +1,5 @@
-//! The environment that every command, process and terminal starts from. It has the variables of the
-//! image, and over them those of the settings, which can change while the sandbox runs.
+//! The environment that every command, process and terminal starts from: the variables of the image,
+//! and over them those of the settings. Settings can change while the sandbox runs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -197,61 +197,7 @@ pub enum PortWaitState {
 }
 
 #[cfg(feature = "schema")]
-mod schema {
-    use std::borrow::Cow;
-
-    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
-    use super::{PortWaitRequest, ServerPort};
-    use crate::sandboxd;
-
-    impl JsonSchema for ServerPort {
-        fn inline_schema() -> bool {
-            true
-        }
-
-        fn schema_name() -> Cow<'static, str> {
-            "ServerPort".into()
-        }
-
-        fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "integer", "minimum": 1, "maximum": 65535, "not": { "const": sandboxd::PORT } })
-        }
-    }
-
-    impl JsonSchema for PortWaitRequest {
-        fn schema_name() -> Cow<'static, str> {
-            "PortWaitRequest".into()
-        }
-
-        fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({
-                "description": "The body of `POST …/port/{port}/wait`.",
-                "type": "object",
-                "properties": {
-                    "path": {
-                        "description": "A path, percent-encoded, that the HTTP server on the port answers, too.",
-                        "type": ["string", "null"],
-                        "pattern": "^/[!-~]*$",
-                    },
-                    "status": {
-                        "description": "The status of that answer. Absent: any from 200 to 399. Needs `path`.",
-                        "type": ["integer", "null"],
-                        "minimum": 100,
-                        "maximum": 599,
-                    },
-                    "timeout_ms": {
-                        "description": "The longest time to wait, in milliseconds. Absent: until the client leaves.",
-                        "type": ["integer", "null"],
-                        "minimum": 1,
-                        "maximum": u64::MAX,
-                    },
-                },
-            })
-        }
-    }
-}
-
+mod schema;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,17 @@
 //! Times on the wire: RFC 3339, in UTC, with milliseconds.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time `ms` milliseconds after 1970, as text.
 pub fn from_ms(ms: u64) -> String {
     // The year 9999, the last that has this form.
     let ms = ms.min(253_402_300_799_999);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
+    to_text(UNIX_EPOCH + Duration::from_millis(ms))
+}
+
+/// A time from 1970 to 9999, as text.
+pub fn to_text(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use std::time::{Duration, SystemTime};
 use sandbox_protocol::ErrorBody;
 use sandbox_protocol::code::{self, ContextId};
 use sandbox_protocol::event::Exit;
+use sandbox_protocol::time::to_text;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::images::Images;
 use super::kernel::{Kernel, how_it_ended};
+use super::plan::Plan;
 use super::prewarm::Prewarmed;
-use super::start::{self, Plan};
+use super::start;
 use super::transports::Transports;
 use crate::Error;
 use crate::exec::Commands;
@@ -48,6 +50,7 @@ pub struct Context {
 }
 
 /// The parts that the contexts of a sandbox share.
+#[derive(Debug, Clone, Default)]
 pub struct Shared {
     /// The facts known about the kernels.
     pub transports: Arc<Transports>,
@@ -135,30 +138,22 @@ impl Context {
 
     async fn start(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
         self.state().memory_kills = memory_kills();
+        let started = |process: &Arc<Process>| self.state().process = Some(Arc::clone(process));
         let kernel = match self.shared.prewarmed.take(&self.plan, commands) {
             Some(kernel) => {
-                self.state().process = Some(Arc::clone(&kernel.process));
+                started(&kernel.process);
                 Ok(kernel)
             }
-            None => self.start_anew(commands).await,
+            None => start::start(commands, &self.plan, &self.shared.transports, started).await,
         };
+        if kernel.is_err() {
+            // The next run tries again.
+            self.state().process = None;
+        }
         // It was deleted meanwhile.
         if let (Ok(kernel), Some(_)) = (&kernel, &self.state().lost) {
             let process = Arc::clone(&kernel.process);
             tokio::spawn(async move { process.end(Duration::ZERO).await });
-        }
-        kernel
-    }
-
-    async fn start_anew(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
-        let (name, transports) = (&self.plan.spec.name, &self.shared.transports);
-        let mut transport = transports.of(name);
-        let started = |process: &Arc<Process>| self.state().process = Some(Arc::clone(process));
-        let kernel = start::start(commands, &self.plan, &mut transport, started).await;
-        match &kernel {
-            Ok(kernel) => transports.learned(name, transport, kernel.version.clone()),
-            // The next run tries again.
-            Err(_) => self.state().process = None,
         }
         kernel
     }
@@ -224,7 +219,6 @@ impl Context {
 
     /// The context for a client. `workspace` is the directory of a context without another one.
     pub fn describe(&self, workspace: &str) -> code::Context {
-        let time = |time: SystemTime| humantime::format_rfc3339_millis(time).to_string();
         let state = self.state();
         let end = state.process.as_ref().and_then(|process| process.log.end());
         let ended = end.map(|end| reason(&end.result, state.memory_kills));
@@ -235,8 +229,8 @@ impl Context {
                 Some(cwd) => cwd.as_str().to_owned(),
                 None => workspace.to_owned(),
             },
-            created_at: time(state.created),
-            last_used_at: time(state.used),
+            created_at: to_text(state.created),
+            last_used_at: to_text(state.used),
             execution_count: state.execution_count,
             process_id: state.process.as_ref().map(|process| process.id.to_string()),
             lost: state.lost.clone().or(ended),

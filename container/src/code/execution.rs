@@ -1,11 +1,9 @@
 //! The result of a run as one JSON object, from the events of its log.
 
-use sandbox_protocol::Tail;
 use sandbox_protocol::code::{Bundle, Exception, Execution, Logs};
 use sandbox_protocol::event::{self, Exit, OutputStream};
-use sandbox_protocol::exec::RESULT_BYTES;
 
-use crate::process::utf8;
+use crate::exec::excerpt::Excerpt;
 
 /// The most bytes of all results together, in wire format.
 const MAX_RESULTS: usize = 32 * 1024 * 1024;
@@ -92,7 +90,7 @@ impl Collector {
     pub fn finish(self, exit: &Exit, duration_ms: u64, context_id: String, process_id: String) -> Execution {
         let truncated = [&self.stdout, &self.stderr, &self.output]
             .iter()
-            .any(|text| text.is_truncated());
+            .any(|text| text.excerpt.is_truncated());
         let lines = |text: Text| {
             Some(text.into_string())
                 .filter(|text| !text.is_empty())
@@ -120,18 +118,14 @@ impl Collector {
 
 /// The first and the last part of a text.
 struct Text {
-    first: Vec<u8>,
-    last: Tail,
-    length: usize,
+    excerpt: Excerpt,
     ends_line: bool,
 }
 
 impl Text {
     fn new() -> Self {
         Self {
-            first: Vec::new(),
-            last: Tail::new(RESULT_BYTES),
-            length: 0,
+            excerpt: Excerpt::default(),
             ends_line: true,
         }
     }
@@ -141,10 +135,7 @@ impl Text {
             return;
         };
         self.ends_line = *last == b'\n';
-        self.length += bytes.len();
-        let (first, rest) = bytes.split_at(bytes.len().min(RESULT_BYTES - self.first.len()));
-        self.first.extend_from_slice(first);
-        self.last.push(rest);
+        self.excerpt.push(bytes);
     }
 
     /// Adds text on lines of its own.
@@ -158,18 +149,9 @@ impl Text {
         }
     }
 
-    fn is_truncated(&self) -> bool {
-        self.length > 2 * RESULT_BYTES
-    }
-
     fn into_string(self) -> String {
-        let is_truncated = self.is_truncated();
-        let mut bytes = self.first;
-        if is_truncated {
-            bytes.truncate(bytes.len() - utf8::incomplete_tail(&bytes));
-        }
-        bytes.extend(self.last.bytes());
-        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+        String::from_utf8(self.excerpt.into_bytes())
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
 }
 

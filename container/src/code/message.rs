@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sandbox_protocol::event::OutputStream;
+use sandbox_protocol::time::to_text;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -92,7 +93,7 @@ impl Key {
             "msg_type": kind,
             "session": session,
             "username": "sandbox",
-            "date": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "date": to_text(SystemTime::now()),
             "version": "5.3",
         });
         let parts = [

@@ -18,6 +18,7 @@ mod folder;
 mod images;
 mod kernel;
 mod message;
+mod plan;
 mod prewarm;
 mod routes;
 mod run;

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::context::Shared;
 use super::kernel::Kernel;
-use super::start::{self, Plan};
+use super::plan::Plan;
+use super::start;
 use super::table::Contexts;
 use super::transports::Transports;
 use crate::Error;
@@ -53,7 +55,7 @@ impl fmt::Debug for Prewarmed {
 impl Prewarmed {
     /// The kernel that waits for such a context, if one does.
     pub fn take(&self, plan: &Plan, commands: &Commands) -> Option<Kernel> {
-        if plan.cwd.is_some() || !plan.env.is_empty() {
+        if !plan.is_default() {
             return None;
         }
         let waiting = self.waiting().remove(&plan.spec.name)?;
@@ -81,9 +83,7 @@ impl Prewarmed {
         if let Some(old) = old {
             old.end().await;
         }
-        let mut transport = transports.of(&name);
-        let kernel = start::start(commands, &plan, &mut transport, |_| ()).await?;
-        transports.learned(&name, transport, kernel.version.clone());
+        let kernel = start::start(commands, &plan, transports, |_| ()).await?;
         self.waiting().insert(name, Waiting { kernel, variables });
         Ok(())
     }
@@ -110,7 +110,7 @@ pub async fn keep_ready(contexts: Arc<Contexts>) {
             }
         };
         tokio::select! {
-            () = contexts.prewarmed.taken.notified() => {}
+            () = contexts.shared.prewarmed.taken.notified() => {}
             // Cannot fail: the configuration has the sender.
             _ = settings.changed() => {}
             () = retry => {}
@@ -119,13 +119,10 @@ pub async fn keep_ready(contexts: Arc<Contexts>) {
 }
 
 async fn fill(contexts: &Contexts, language: &str) -> Result<(), Error> {
-    let plan = Plan {
-        spec: contexts.spec(language).await?,
-        cwd: None,
-        env: std::collections::BTreeMap::new(),
-    };
-    contexts
-        .prewarmed
-        .fill(plan, &contexts.commands, &contexts.transports)
-        .await
+    let plan = Plan::new(contexts.spec(language).await?);
+    let Shared {
+        prewarmed,
+        transports,
+    } = &contexts.shared;
+    prewarmed.fill(plan, &contexts.commands, transports).await
 }

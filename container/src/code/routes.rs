@@ -32,12 +32,6 @@ use crate::{Error, body, heartbeat};
 /// The first argument of a run as it is shown. The others are its context and its code.
 const RUN: &str = "run-code";
 
-/// The memory that a body takes while it is parsed, as a multiple of its size.
-const PARSE_FACTOR: u64 = 3;
-
-/// The size from which on the permit of a body covers its parsed form, too, in bytes.
-const SMALL_BODY: usize = 64 * 1024;
-
 /// The routes of contexts and runs. Starts the kernels that are to be ready.
 pub fn router<S: Clone + Send + Sync + 'static>(contexts: Arc<Contexts>) -> Router<S> {
     tokio::spawn(prewarm::keep_ready(Arc::clone(&contexts)));
@@ -166,17 +160,14 @@ async fn run_code(
     body: Body,
 ) -> Result<Response, Error> {
     let commands = Arc::clone(&contexts.commands);
-    let (body, mut buffer_permit) = body::read(&headers, body, MAX_BODY, commands.buffers()).await?;
-    if body.len() > SMALL_BODY {
-        let needed = body.len() as u64 * PARSE_FACTOR;
-        commands.buffers().grow(&mut buffer_permit, needed)?;
-    }
-    let request = RunCodeRequest::parse(&body)?;
-    let fingerprint = request
-        .id
-        .as_ref()
-        .map(|_| commands.registry.fingerprint(&body, None));
-    drop(body);
+    let parse = |body: &[u8]| {
+        let request = RunCodeRequest::parse(body)?;
+        let fingerprint = request.id.as_ref();
+        let fingerprint = fingerprint.map(|_| commands.registry.fingerprint(body, None));
+        Ok((request, fingerprint))
+    };
+    let read = body::read_parsed(&headers, body, MAX_BODY, commands.buffers(), parse);
+    let ((request, fingerprint), buffer_permit) = read.await?;
     let mut entry = entry(&request);
     let mut cursor = 0;
     if request.id.is_some() {

@@ -13,7 +13,7 @@ use sandbox_protocol::Event;
 use sandbox_protocol::code::RunCodeRequest;
 use sandbox_protocol::event::Exit;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::context::Context;
 use super::display;
@@ -23,7 +23,7 @@ use super::message::{Incoming, Message};
 use crate::Error;
 use crate::activity::ActivityGuard;
 use crate::exec::Commands;
-use crate::exec::ending::abandoned;
+use crate::exec::ending::{abandoned, expired};
 use crate::exec::process::{Control, Controls, Process};
 use crate::process::directory;
 use crate::quota::{BufferPermit, Permit};
@@ -184,7 +184,7 @@ impl Run {
                     Control::Signal(Signal::KILL, done) => {
                         // Fails when its client has left.
                         let _ = done.send(());
-                            state.kill = Some((Instant::now(), "its run was killed"));
+                        state.kill = Some((Instant::now(), "its run was killed"));
                     }
                     Control::Signal(signal, done) => {
                         if [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].contains(&signal) {
@@ -300,13 +300,6 @@ fn interrupted_before() -> Exit {
 /// The directory that a run is shown with.
 fn cwd(context: &Context, commands: &Commands) -> String {
     context.describe(&commands.workspace()).cwd
-}
-
-async fn expired(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn killed(state: &State) {

@@ -1,19 +1,18 @@
 //! Starts a kernel and connects to it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_protocol::exec::DEFAULT_LOG_BYTES;
-use sandbox_protocol::{ExecRequest, WorkspacePath, event};
+use sandbox_protocol::event;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::folder::{Folder, Transport};
 use super::kernel::{Connected, Kernel, is_idle};
 use super::message::{Incoming, Key, Message, Messages};
-use super::spec::KernelSpec;
+use super::plan::Plan;
+use super::transports::Transports;
 use super::zmtp::{self, Address, Sender, SocketType};
 use crate::Error;
 use crate::exec::Commands;
@@ -34,36 +33,26 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// The bytes of the log that an error quotes.
 const QUOTED_LOG: usize = 2000;
 
-/// The specification, directory and variables of a kernel to start.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Its folder of the installation.
-    pub spec: KernelSpec,
-    /// The directory that it starts in.
-    pub cwd: Option<WorkspacePath>,
-    /// Its variables.
-    pub env: BTreeMap<String, String>,
-}
-
-/// Starts a kernel, over Unix sockets or, if it ends at once with them, over TCP. `started` gets its
-/// process as soon as there is one. Error: 502, or 503 when the limit of commands is reached.
+/// Starts a kernel, over Unix sockets or, if it ends at once with them, over TCP. Notes in `transports`
+/// what was learned of it. `started` gets its process as soon as there is one. Error: 502, or 503 when
+/// the limit of commands is reached.
 pub async fn start(
     commands: &Arc<Commands>,
     plan: &Plan,
-    transport: &mut Transport,
+    transports: &Transports,
     started: impl Fn(&Arc<Process>),
 ) -> Result<Kernel, Error> {
-    match attempt(commands, plan, *transport, &started).await {
-        Err(StartError::Ended(_)) if *transport == Transport::Ipc => {
-            let kernel = attempt(commands, plan, Transport::Tcp, &started).await;
-            if kernel.is_ok() {
-                *transport = Transport::Tcp;
-            }
-            kernel
-        }
-        kernel => kernel,
+    let name = &plan.spec.name;
+    let mut transport = transports.of(name);
+    let mut kernel = attempt(commands, plan, transport, &started).await;
+    if transport == Transport::Ipc && matches!(kernel, Err(StartError::Ended(_))) {
+        transport = Transport::Tcp;
+        kernel = attempt(commands, plan, transport, &started).await;
     }
-    .map_err(|e| match e {
+    if let Ok(kernel) = &kernel {
+        transports.learned(name, transport, kernel.version.clone());
+    }
+    kernel.map_err(|e| match e {
         StartError::Ended(log) => Error::Exec(io::Error::other(format!(
             "the kernel {} ended before it was ready: {log}",
             plan.spec.name
@@ -99,9 +88,7 @@ async fn attempt(
             .await
     };
     let folder = folder.map_err(Error::Exec)?.map_err(Error::Exec)?;
-    let process = commands
-        .start_background(request(commands, plan, &folder))
-        .await?;
+    let process = commands.start_background(plan.request(commands, &folder)).await?;
     started(&process);
     let uid = ids.map_or_else(rustix::process::getuid, |ids| ids.uid).as_raw();
     let key = Key::new(&secret).map_err(Error::Exec)?;
@@ -121,70 +108,6 @@ async fn attempt(
             Err(Error::Exec(io::Error::other(format!("the kernel does not answer: {e}"))).into())
         }
     }
-}
-
-/// The command of the kernel. Idle, it does not keep the sandbox awake.
-fn request(commands: &Commands, plan: &Plan, folder: &Folder) -> ExecRequest {
-    let spec = &plan.spec;
-    let places = [
-        ("{connection_file}", folder.connection_file()),
-        ("{resource_dir}", spec.directory.clone()),
-    ];
-    let mut argv: Vec<String> = spec.argv.clone();
-    for (name, path) in &places {
-        argv.iter_mut()
-            .for_each(|arg| *arg = arg.replace(name, &path.to_string_lossy()));
-    }
-    if spec.is_ipython() {
-        let startup = folder.startup_file();
-        argv.push(format!("--IPKernelApp.exec_files={}", startup.to_string_lossy()));
-        argv.push("--HistoryManager.hist_file=:memory:".to_owned());
-    }
-    let variables = commands.config().user.env.current();
-    let variable = |name: &str| {
-        variables
-            .get(std::ffi::OsStr::new(name))
-            .map(|value| value.to_string_lossy())
-    };
-    let mut env: BTreeMap<String, String> = spec
-        .env
-        .iter()
-        .map(|(name, value)| {
-            (
-                name.clone(),
-                expanded(value, |name| variable(name).map(Into::into)),
-            )
-        })
-        .collect();
-    env.extend(plan.env.clone());
-    ExecRequest {
-        argv,
-        is_command_line: false,
-        timeout_ms: None,
-        cwd: plan.cwd.clone(),
-        env,
-        stdin: None,
-        detached: true,
-        linger_ms: 0,
-        id: None,
-        replace: false,
-        stdin_open: false,
-        log_bytes: DEFAULT_LOG_BYTES,
-        keep_awake: false,
-    }
-}
-
-/// `text` with the values of variables in the place of `${NAME}`; without those that are not set.
-fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
-    let mut parts = text.split("${");
-    let mut expanded = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once('}') {
-            Some((name, rest)) => expanded.extend([variable(name).unwrap_or_default().as_str(), rest]),
-            None => expanded.extend(["${", part]),
-        }
-    }
-    expanded
 }
 
 async fn connect(
@@ -294,23 +217,5 @@ fn end_of_log(process: &Process) -> String {
     match text.get(start..).unwrap_or_default() {
         "" => "it has written nothing".to_owned(),
         text => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_expanded() {
-        let variable = |name: &str| (name == "A").then(|| "1".to_owned());
-        for (text, result) in [
-            ("", ""),
-            ("x", "x"),
-            ("${A}:${B}/x", "1:/x"),
-            ("$A ${A", "$A ${A"),
-        ] {
-            assert_eq!(expanded(text, variable), result);
-        }
     }
 }

@@ -8,10 +8,8 @@ use sandbox_protocol::{ContextRequest, Invalid};
 
 use super::context::{Context, New, Shared};
 use super::images::Images;
-use super::prewarm::Prewarmed;
+use super::plan::Plan;
 use super::spec::{self, KernelSpec};
-use super::start::Plan;
-use super::transports::Transports;
 use crate::Error;
 use crate::exec::Commands;
 use crate::process::directory;
@@ -25,10 +23,8 @@ pub struct Contexts {
     /// Starts their kernels, and enters their runs.
     pub commands: Arc<Commands>,
     by_id: Mutex<HashMap<ContextId, Arc<Context>>>,
-    /// The facts known about the kernels.
-    pub transports: Arc<Transports>,
-    /// The kernels that wait for a context.
-    pub prewarmed: Arc<Prewarmed>,
+    /// The parts that contexts share.
+    pub shared: Shared,
     quota: Quota,
 }
 
@@ -38,8 +34,7 @@ impl Contexts {
         Self {
             quota: Quota::new("contexts at a time", commands.config().limits.max_contexts),
             by_id: Mutex::default(),
-            transports: Arc::default(),
-            prewarmed: Arc::default(),
+            shared: Shared::default(),
             commands,
         }
     }
@@ -98,11 +93,7 @@ impl Contexts {
             }
             return usable.map(|()| context);
         }
-        let plan = Plan {
-            spec: self.spec(&language).await?,
-            cwd: None,
-            env: std::collections::BTreeMap::new(),
-        };
+        let plan = Plan::new(self.spec(&language).await?);
         let id = ContextId::parse(&format!("default-{}", language.replace(['+', '#'], "_")))?;
         let fingerprint = None;
         if let Some(context) = self.existing(Some(&id), fingerprint)? {
@@ -127,11 +118,7 @@ impl Contexts {
             return Ok(existing);
         }
         let images = Images::new(commands.buffers().clone());
-        let shared = Shared {
-            transports: Arc::clone(&self.transports),
-            prewarmed: Arc::clone(&self.prewarmed),
-        };
-        let context = Context::new(new, images, queue, shared, permit);
+        let context = Context::new(new, images, queue, self.shared.clone(), permit);
         let context = Arc::new(context);
         table.insert(context.id.clone(), Arc::clone(&context));
         Ok(context)
@@ -169,7 +156,7 @@ impl Contexts {
     /// The languages for which there is a kernel.
     pub async fn languages(&self) -> Result<LanguageList, Error> {
         let language = |spec: KernelSpec| Language {
-            version: self.transports.version(&spec.name),
+            version: self.shared.transports.version(&spec.name),
             language: spec.language,
             kernel: spec.name,
         };

@@ -20,6 +20,7 @@ pub mod budget;
 pub mod disconnect;
 pub mod ending;
 pub mod event_log;
+pub mod excerpt;
 pub mod launch;
 pub mod output;
 pub mod process;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use sandbox_protocol::event::Exit;
 use sandbox_protocol::process::{self, ProcessId, ProcessState};
+use sandbox_protocol::time::to_text;
 use sandbox_protocol::{ErrorBody, Event, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -243,8 +244,8 @@ impl Process {
             cwd: launched.map_or(workspace, |launched| &launched.cwd).to_owned(),
             state: self.state(),
             pid: launched.and_then(|launched| launched.pid),
-            started_at: time(self.started),
-            ended_at: end.map(|end| time(end.at)),
+            started_at: to_text(self.started),
+            ended_at: end.map(|end| to_text(end.at)),
             exit,
             error,
             stdout_bytes: written.stdout,
@@ -254,11 +255,6 @@ impl Process {
             session_id: self.session.as_ref().map(ToString::to_string),
         }
     }
-}
-
-/// A time as RFC 3339 in UTC, with milliseconds.
-fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// The first [`MAX_ARGV_BYTES`] bytes of the arguments. `…` stands for what is left out.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sandbox_protocol::Tail;
 use sandbox_protocol::event::{self, Exit, OutputStream};
-use sandbox_protocol::exec::{ExecResult, OutputText, RESULT_BYTES};
+use sandbox_protocol::exec::{ExecResult, OutputText};
 
+use super::excerpt::Excerpt;
 use super::process::Process;
 use super::reader::Reader;
-use crate::process::utf8;
 use crate::request_headers::accepts;
 use crate::{Error, heartbeat};
 
@@ -25,7 +24,7 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 /// the command is not known.
 pub async fn response(process: Arc<Process>, mut reader: Reader) -> Response {
     heartbeat::json(async move {
-        let mut outputs = [Collected::new(), Collected::new()];
+        let mut outputs = [Excerpt::default(), Excerpt::default()];
         let mut output = Vec::new();
         while let Some(events) = reader.next().await {
             for event in event::split(&events) {
@@ -46,9 +45,9 @@ pub async fn response(process: Arc<Process>, mut reader: Reader) -> Response {
     .await
 }
 
-fn result(exit: Exit, stdout: Collected, stderr: Collected, process_id: String) -> ExecResult {
-    let (stdout, stdout_truncated) = stdout.into_text();
-    let (stderr, stderr_truncated) = stderr.into_text();
+fn result(exit: Exit, stdout: Excerpt, stderr: Excerpt, process_id: String) -> ExecResult {
+    let (stdout, stdout_truncated) = into_text(stdout);
+    let (stderr, stderr_truncated) = into_text(stderr);
     ExecResult {
         exit,
         stdout,
@@ -59,43 +58,10 @@ fn result(exit: Exit, stdout: Collected, stderr: Collected, process_id: String) 
     }
 }
 
-/// The first and the last part of an output.
-struct Collected {
-    first: Vec<u8>,
-    last: Tail,
-    length: usize,
-}
-
-impl Collected {
-    fn new() -> Self {
-        Self {
-            first: Vec::new(),
-            last: Tail::new(RESULT_BYTES),
-            length: 0,
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.length += bytes.len();
-        let (first, rest) = bytes.split_at(bytes.len().min(RESULT_BYTES - self.first.len()));
-        self.first.extend_from_slice(first);
-        self.last.push(rest);
-    }
-
-    /// The output, and whether bytes in the middle are missing. Text is cut between characters.
-    fn into_text(self) -> (OutputText, bool) {
-        let Self {
-            mut first,
-            last,
-            length,
-        } = self;
-        let is_truncated = length > 2 * RESULT_BYTES;
-        if is_truncated {
-            first.truncate(first.len() - utf8::incomplete_tail(&first));
-        }
-        first.extend(last.bytes());
-        (OutputText::new(first), is_truncated)
-    }
+/// The output as text or base64, and whether bytes in the middle are missing.
+fn into_text(output: Excerpt) -> (OutputText, bool) {
+    let is_truncated = output.is_truncated();
+    (OutputText::new(output.into_bytes()), is_truncated)
 }
 
 const _: () = assert!(OutputStream::Stdout as usize == 0 && OutputStream::Stderr as usize == 1);
@@ -103,6 +69,8 @@ const _: () = assert!(OutputStream::Stdout as usize == 0 && OutputStream::Stderr
 #[cfg(test)]
 mod tests {
     use axum::http::header;
+
+    use sandbox_protocol::exec::RESULT_BYTES;
 
     use super::*;
 
@@ -127,9 +95,9 @@ mod tests {
     #[test]
     fn the_middle_of_a_long_output_is_left_out() {
         let text = |bytes: &[u8]| {
-            let mut collected = Collected::new();
-            bytes.chunks(1000).for_each(|chunk| collected.push(chunk));
-            collected.into_text()
+            let mut excerpt = Excerpt::default();
+            bytes.chunks(1000).for_each(|chunk| excerpt.push(chunk));
+            into_text(excerpt)
         };
         let whole = "é".repeat(RESULT_BYTES);
         assert_eq!(text(whole.as_bytes()), (OutputText::Text(whole), false));

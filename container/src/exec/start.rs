@@ -24,13 +24,6 @@ use crate::quota::{BufferPermit, Buffers};
 use crate::session::overrides::Overrides;
 use crate::{Config, Error, body};
 
-/// The size from which on the permit of a body covers its parsed form, too, in bytes.
-const SMALL_BODY: usize = 64 * 1024;
-
-/// The memory that a body takes while it is parsed, as a multiple of its size: itself, its strings,
-/// and their decoded form.
-const PARSE_FACTOR: u64 = 3;
-
 /// A request that was read.
 pub(super) struct Received {
     pub(super) request: ExecRequest,
@@ -53,19 +46,15 @@ pub struct OwnCommand {
 impl Commands {
     /// Reads the body of a request. Errors: 400, 403, 413, 503 when the buffers are full.
     pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Received, Error> {
-        let (body, mut buffer_permit) = body::read(headers, body, MAX_BODY, &self.buffers).await?;
-        if body.len() > SMALL_BODY {
-            self.buffers
-                .grow(&mut buffer_permit, body.len() as u64 * PARSE_FACTOR)?;
-        }
-        let request = ExecRequest::parse(&body)?;
-        let session = headers.get(SESSION_HEADER).map(|id| id.as_bytes());
-        let fingerprint = request
-            .id
-            .as_ref()
-            .map(|_| self.registry.fingerprint(&body, session));
-        // The parsed request is no larger.
-        buffer_permit.shrink(body.len() as u64);
+        let parse = |body: &[u8]| {
+            let request = ExecRequest::parse(body)?;
+            let session = headers.get(SESSION_HEADER).map(|id| id.as_bytes());
+            let fingerprint = request.id.as_ref();
+            let fingerprint = fingerprint.map(|_| self.registry.fingerprint(body, session));
+            Ok((request, fingerprint))
+        };
+        let read = body::read_parsed(headers, body, MAX_BODY, &self.buffers, parse);
+        let ((request, fingerprint), buffer_permit) = read.await?;
         Ok(Received {
             request,
             fingerprint,

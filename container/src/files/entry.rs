@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FileType, Statx, readlinkat};
 use rustix::io::Errno;
 use sandbox_protocol::file::{Entry, EntryType};
+use sandbox_protocol::time::to_text;
 
 use crate::paths::status;
 
@@ -51,5 +52,5 @@ fn modified_at(status: &Statx) -> String {
         Err(_) => Duration::ZERO,
     };
     let time: SystemTime = UNIX_EPOCH + time;
-    humantime::format_rfc3339_millis(time).to_string()
+    to_text(time)
 }

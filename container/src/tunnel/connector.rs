@@ -11,6 +11,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use sandbox_protocol::time::to_text;
 use sandbox_protocol::tunnel::NamedTunnel;
 use sandbox_protocol::{Port, Tunnel};
 use tokio::io::AsyncReadExt as _;
@@ -207,7 +208,7 @@ impl Connector {
                 port: self.port,
                 url: format!("https://{hostname}"),
                 hostname,
-                created_at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+                created_at: to_text(SystemTime::now()),
                 name,
             },
             metrics,

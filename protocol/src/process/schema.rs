@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::signal::{MAX_SIGNAL, SIGNALS};
 use super::{MAX_PATTERN, SignalRequest, WaitRequest};
+use crate::port::HttpCheck;
 
 impl JsonSchema for SignalRequest {
     fn schema_name() -> Cow<'static, str> {
@@ -44,25 +45,16 @@ impl JsonSchema for WaitRequest {
             "description".into(),
             "The longest time to wait, in milliseconds. Absent: until the process ends.".into(),
         );
-        let port = json!({
-            "port": {
+        let mut port = HttpCheck::properties();
+        port.insert(
+            "port".into(),
+            json!({
                 "description": "The TCP port on which the process, or one that it started, listens.",
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 65535,
-            },
-            "path": {
-                "description": "A path, percent-encoded, that the HTTP server on that port answers, too.",
-                "type": ["string", "null"],
-                "pattern": "^/[!-~]*$",
-            },
-            "status": {
-                "description": "The status of that answer. Absent: any from 200 to 399. Needs `path`.",
-                "type": ["integer", "null"],
-                "minimum": 100,
-                "maximum": 599,
-            },
-        });
+            }),
+        );
         let log = json!({
             "pattern": {
                 "description": "A regular expression of the Rust crate `regex`: without look-around and \
@@ -91,7 +83,7 @@ impl JsonSchema for WaitRequest {
             "description": "The body of `POST …/wait`.",
             "oneOf": [
                 wait("exit", "Waits for the end of the process.", &[], &Map::new().into()),
-                wait("port", "Waits for a TCP port.", &["port"], &port),
+                wait("port", "Waits for a TCP port.", &["port"], &port.into()),
                 wait("log", "Waits for output that matches.", &["pattern"], &log),
             ],
         })
