@@ -2,12 +2,14 @@
 //! of `sandboxd`. An operation has the errors that are listed for it here, and no others; a variant
 //! that is not listed does not compile.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use axum::http::StatusCode;
 use sandbar::error::ApiError;
-use sandbar_openapi::{Operation, document, operations};
+use sandbar_openapi::{document, operations};
 use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{
@@ -15,212 +17,7 @@ use sandbox_protocol::{
 };
 use sandboxd::Error;
 
-/// The operations that an error can end.
-#[derive(Debug, Clone, Copy)]
-enum At {
-    /// None: a path or a method that does not exist.
-    Nowhere,
-    /// All that take the key.
-    Guarded,
-    /// All on a sandbox.
-    Sandbox,
-    /// All that may start a sandbox.
-    Starting,
-    /// All that ask `sandboxd`.
-    Asking,
-    /// These.
-    Ids(&'static [&'static str]),
-}
-
-/// Operations that the Sandbox object answers without sandboxd.
-const OF_OBJECT: [&str; 7] = [
-    "exposePort",
-    "unexposePort",
-    "isSandboxRunning",
-    "getSandbox",
-    "updateSandbox",
-    "stopSandbox",
-    "deleteSandbox",
-];
-/// Operations that end or read something and start no sandbox.
-const OF_RUNNING: [&str; 28] = [
-    "listContexts",
-    "deleteContext",
-    "interruptContext",
-    "restartContext",
-    "getContextOutput",
-    "listLanguages",
-    "listPorts",
-    "waitForPort",
-    "proxyPort",
-    "connectTcp",
-    "watchFiles",
-    "getChanges",
-    "searchFiles",
-    "deleteFile",
-    "listDirectory",
-    "statFile",
-    "deleteSession",
-    "unmountBucket",
-    "deleteTunnel",
-    "listProcesses",
-    "endProcesses",
-    "getProcess",
-    "endProcess",
-    "getProcessLog",
-    "writeProcessStdin",
-    "attachProcess",
-    "signalProcess",
-    "waitForProcess",
-];
-const OF_CONTEXT: At = At::Ids(&[
-    "deleteContext",
-    "interruptContext",
-    "restartContext",
-    "getContextOutput",
-]);
-const RUN_CODE: At = At::Ids(&["runCode"]);
-const OF_PROCESS: At = At::Ids(&[
-    "getProcess",
-    "endProcess",
-    "getProcessLog",
-    "writeProcessStdin",
-    "attachProcess",
-    "signalProcess",
-    "waitForProcess",
-]);
-/// Operations that run a command, or have an effect on one.
-const COMMANDS: At = At::Ids(&[
-    "execCommand",
-    "gitCheckout",
-    "createContext",
-    "deleteContext",
-    "interruptContext",
-    "restartContext",
-    "runCode",
-    "ptyTerminal",
-    "startProcess",
-    "endProcesses",
-    "endProcess",
-    "writeProcessStdin",
-    "attachProcess",
-    "signalProcess",
-    "waitForProcess",
-]);
-/// Operations that connect to a server of the sandbox.
-const CONNECTS: At = At::Ids(&["proxyPort", "connectTcp"]);
-const READS: At = At::Ids(&["readFile", "headFile"]);
-const FILES: At = At::Ids(&[
-    "readFile",
-    "headFile",
-    "writeFile",
-    "deleteFile",
-    "setFileAttributes",
-    "listDirectory",
-    "createDirectory",
-    "statFile",
-    "moveFile",
-    "copyFile",
-    "editFiles",
-    "searchFiles",
-    "watchFiles",
-    "getChanges",
-    "persistWorkspace",
-    "downloadWorkspace",
-    "hydrateWorkspace",
-]);
-/// Operations on what exists.
-const EXISTING: At = At::Ids(&[
-    "deleteFile",
-    "setFileAttributes",
-    "listDirectory",
-    "statFile",
-    "moveFile",
-    "copyFile",
-    "editFiles",
-    "searchFiles",
-    "watchFiles",
-    "getChanges",
-    "persistWorkspace",
-    "downloadWorkspace",
-]);
-const FILE_READS: At = At::Ids(&[
-    "readFile",
-    "headFile",
-    "listDirectory",
-    "statFile",
-    "moveFile",
-    "copyFile",
-    "editFiles",
-    "searchFiles",
-    "watchFiles",
-    "getChanges",
-]);
-const UPLOADS: At = At::Ids(&["writeFile", "hydrateWorkspace"]);
-const CHANGES: At = At::Ids(&[
-    "writeFile",
-    "hydrateWorkspace",
-    "deleteFile",
-    "setFileAttributes",
-    "createDirectory",
-    "moveFile",
-    "copyFile",
-    "editFiles",
-]);
-const PERSISTS: At = At::Ids(&["persistWorkspace", "downloadWorkspace"]);
-const MOUNTS: At = At::Ids(&["mountBucket", "unmountBucket"]);
-/// Operations that take another path than [`FILES`]: a working directory or a target.
-const DIRECTORIES: At = At::Ids(&[
-    "execCommand",
-    "gitCheckout",
-    "startProcess",
-    "createSession",
-    "createContext",
-    "runCode",
-]);
-const BODIES: At = At::Ids(&[
-    "createContext",
-    "runCode",
-    "execCommand",
-    "gitCheckout",
-    "startProcess",
-    "writeProcessStdin",
-    "signalProcess",
-    "waitForProcess",
-    "waitForPort",
-    "exposePort",
-    "createSession",
-    "mountBucket",
-    "unmountBucket",
-    "createTunnel",
-    "createToken",
-    "createSandbox",
-    "updateSandbox",
-    "setFileAttributes",
-    "moveFile",
-    "copyFile",
-    "writeFile",
-    "hydrateWorkspace",
-    "editFiles",
-    "searchFiles",
-]);
-const GIT: At = At::Ids(&["gitCheckout"]);
-const POOL: At = At::Ids(&["getPoolStats", "primePool", "shutdownPrewarmed"]);
-
-impl At {
-    fn includes(self, operation: &Operation) -> bool {
-        let id = operation.id;
-        let is_on_sandbox = operation.path.contains("{id}");
-        match self {
-            Self::Nowhere => false,
-            Self::Guarded => operation.guarded,
-            Self::Sandbox => is_on_sandbox,
-            Self::Asking => is_on_sandbox && !OF_OBJECT.contains(&id),
-            Self::Starting => Self::Asking.includes(operation) && !OF_RUNNING.contains(&id),
-            Self::Ids(ids) => ids.contains(&id),
-        }
-    }
-}
+use self::groups::*;
 
 /// The statuses and codes of an enum, each with the operations that it can end.
 macro_rules! table {

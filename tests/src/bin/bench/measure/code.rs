@@ -7,10 +7,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
-use crate::line::Line;
+use crate::line::{Line, Unit};
 use crate::lines::{CODE_ABOVE, CODE_CONTEXT, CODE_KERNEL, CODE_OUTPUT, CODE_RUN};
-use crate::series::{Miss, Sample};
+use crate::series::{Miss, Sample, Series};
 use crate::side::{Side, accepted, offered, send};
+use crate::sse;
 use crate::time::{mb_per_s, ms_since};
 use crate::turns::in_turns;
 
@@ -54,7 +55,7 @@ pub async fn measure(bench: &mut Bench) {
         .await;
         bench.add(&CODE_RUN, run.clone());
         bench.add(&CODE_KERNEL, kernel.clone());
-        bench.add_beside(&CODE_ABOVE, (&run, &kernel), crate::series::Series::above);
+        bench.add_beside(&CODE_ABOVE, (&run, &kernel), Series::above);
     }
     if bench.wants(&[&CODE_CONTEXT]) {
         let [context] = in_turns(&bench.sides, bench.rounds(10), async |side: &Side| {
@@ -93,8 +94,9 @@ async fn cells(side: &Side) -> Sample {
         run(side, cell.clone()).await?;
         times.push(ms_since(started));
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Series::from_samples(times)
+        .median(Unit::Ms)
+        .ok_or(Miss::NotOffered)
 }
 
 /// The same, of a kernel beside it that no `sandboxd` is the client of.
@@ -131,6 +133,6 @@ async fn output(side: &Side) -> Sample {
         .header("Accept", "text/event-stream")
         .json(&json!({ "code": code }));
     let started = Instant::now();
-    let ran = crate::sse::read(accepted(send(request).await?).await?, started).await?;
+    let ran = sse::read(accepted(send(request).await?).await?, started).await?;
     Ok(mb_per_s(OUTPUT, Duration::from_secs_f64(ran.exit / 1e3)))
 }
