@@ -106,7 +106,7 @@ pub fn path_parameter(path: &FilePath) -> String {
 
 /// One pattern of the list; `None` when it is empty. Removes blanks around it and the workspace's
 /// name at its beginning: with them it would match nothing.
-fn parse_exclude(exclude: &str) -> Result<Option<String>, Invalid> {
+pub(crate) fn parse_exclude(exclude: &str) -> Result<Option<String>, Invalid> {
     let exclude = exclude.trim();
     if exclude.contains("..") {
         return Err(Invalid::request("exclude paths must not contain \"..\""));

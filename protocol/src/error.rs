@@ -37,6 +37,14 @@ pub enum ErrorCode {
     SandboxExpired,
     /// 404: there is no such session.
     SessionNotFound,
+    /// 404: there is no such snapshot.
+    SnapshotNotFound,
+    /// 409: a snapshot could not be restored as a whole. Nothing was changed.
+    RestoreIncomplete,
+    /// 409: the directory cannot be replaced: a bucket is mounted in it.
+    RestoreConflict,
+    /// 502: the store of snapshots failed, or a directory could not be saved.
+    SnapshotError,
     /// 404: there is no such process.
     ProcessNotFound,
     /// 404: there is no such context.

@@ -41,6 +41,7 @@ pub mod sandboxd;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod session;
+pub mod snapshot;
 pub mod tail;
 pub mod time;
 pub mod token;
@@ -65,5 +66,6 @@ pub use port::ServerPort;
 pub use process::ProcessId;
 pub use pty::PtyRequest;
 pub use session::{CreateSession, SessionId};
+pub use snapshot::SnapshotId;
 pub use tail::Tail;
 pub use tunnel::{Port, Tunnel, TunnelRequest};

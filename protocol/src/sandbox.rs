@@ -9,7 +9,7 @@ mod settings;
 #[cfg(feature = "schema")]
 mod schema;
 
-pub use info::{EffectiveSettings, SandboxInfo, SandboxState, Setting, Status};
+pub use info::{EffectiveSettings, SandboxInfo, SandboxState, Saved, Setting, Status};
 pub use instance::Instance;
 pub use list::{DEFAULT_LIMIT, Label, ListCursor, ListQuery, MAX_LABELS_IN_QUERY, MAX_LIMIT, SandboxPage};
 pub use patch::{CreateRequest, SettingsPatch};

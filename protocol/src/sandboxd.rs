@@ -149,6 +149,25 @@ pub const PERSIST: &str = "/persist";
 /// directory, or the workspace.
 pub const HYDRATE: &str = "/hydrate";
 
+/// `POST` a [`crate::snapshot::SaveRequest`]: the [`crate::snapshot::SaveStarted`]. On `/save/{id}`:
+/// `GET` of `part/{n}`, the bytes of a part of the archive, from 1, with
+/// [`crate::snapshot::LAST_PART_HEADER`] on the last one; `GET` of `contents`, the
+/// [`crate::snapshot::Contents`] once the last part was sent; `DELETE` ends the save: 204. None of
+/// these counts as activity.
+pub const SAVE: &str = "/save";
+/// `POST` the archive of a snapshot, with the query of [`restore_url`]: the directory is replaced by
+/// the archive's, or left as it is. 200 with a [`crate::snapshot::Restored`]; 409
+/// `restore_incomplete` when the archive is not the one that was saved.
+pub const RESTORE: &str = "/restore";
+/// `GET`: the [`crate::snapshot::Resume`].
+pub const RESUME: &str = "/resume";
+
+/// The path and query that restore `dir` to an archive with these contents.
+pub fn restore_url(dir: &FilePath, sha256: &str, files: u64) -> String {
+    let dir = crate::archive::path_parameter(dir);
+    format!("{RESTORE}?{dir}&sha256={sha256}&files={files}")
+}
+
 /// The path and query that ask `sandboxd` for the workspace.
 pub fn persist_url(options: &PersistOptions) -> String {
     format!("{PERSIST}?{}", options.to_query())

@@ -10,9 +10,9 @@ use crate::file::{FileMode, FilePath};
 use crate::tunnel::{Port, TunnelName};
 use crate::{ContextId, ProcessId, SandboxId, SessionId, WorkspacePath, sandboxd};
 
-/// `inline!(Type, schema)`: the schema is inlined wherever the type is used, without a name of its
+/// `inline_schema!(Type, schema)`: the schema is inlined wherever the type is used, without a name of its
 /// own.
-macro_rules! inline {
+macro_rules! inline_schema {
     ($type:ty, $schema:expr) => {
         impl JsonSchema for $type {
             fn inline_schema() -> bool {
@@ -30,16 +30,18 @@ macro_rules! inline {
     };
 }
 
+pub(crate) use inline_schema;
+
 /// No NUL: the kernel's strings end at one.
 const NO_NUL: &str = r"^[^\u0000]*$";
 
 /// Text that the kernel is given: it cannot have a NUL.
 pub struct Text;
-inline!(Text, json_schema!({ "type": "string", "pattern": NO_NUL }));
+inline_schema!(Text, json_schema!({ "type": "string", "pattern": NO_NUL }));
 
 /// Environment variables.
 pub struct Variables;
-inline!(
+inline_schema!(
     Variables,
     json_schema!({
         "type": "object",
@@ -50,42 +52,42 @@ inline!(
 
 /// The URL of a git repository.
 pub struct RepoUrl;
-inline!(
+inline_schema!(
     RepoUrl,
     json_schema!({ "type": "string", "pattern": "^(https?://|ssh://|git@)[!-~]+$" })
 );
 
 /// The name of a branch, a tag or a commit.
 pub struct RefName;
-inline!(
+inline_schema!(
     RefName,
     json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u0020\u007f~^:?*\[\\]+$" })
 );
 
 /// The name of a language or of a kernel.
 pub struct LanguageName;
-inline!(
+inline_schema!(
     LanguageName,
     json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9._+#-]{1,100}$" })
 );
 
 /// A token: a line of text.
 pub struct Token;
-inline!(
+inline_schema!(
     Token,
     json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f]+$" })
 );
 
 /// A user name of HTTP.
 pub struct UserName;
-inline!(
+inline_schema!(
     UserName,
     json_schema!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f:]+$" })
 );
 
 /// Bytes: as text, or as padded base64.
 pub struct Bytes;
-inline!(
+inline_schema!(
     Bytes,
     json_schema!({
         "anyOf": [
@@ -111,7 +113,7 @@ inline!(
 
 /// A time in UTC.
 pub struct Time;
-inline!(
+inline_schema!(
     Time,
     json_schema!({
         "type": "string",
@@ -119,40 +121,40 @@ inline!(
     })
 );
 
-inline!(True, json_schema!({ "type": "boolean", "enum": [true] }));
-inline!(
+inline_schema!(True, json_schema!({ "type": "boolean", "enum": [true] }));
+inline_schema!(
     SandboxId,
     json_schema!({ "type": "string", "pattern": "^[a-z2-7]{1,128}$" })
 );
-inline!(
+inline_schema!(
     SessionId,
     json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9._-]{1,128}$", "not": { "type": "string", "pattern": r"\.\." } })
 );
-inline!(
+inline_schema!(
     ProcessId,
     json_schema!({ "type": "string", "pattern": "^([a-zA-Z0-9_-]|[a-zA-Z0-9._-]{2,128})$", "not": { "type": "string", "pattern": r"\.\." } })
 );
-inline!(
+inline_schema!(
     ContextId,
     json_schema!({ "type": "string", "pattern": "^([a-zA-Z0-9_-]|[a-zA-Z0-9._-]{2,128})$", "not": { "type": "string", "pattern": r"\.\." } })
 );
-inline!(
+inline_schema!(
     WorkspacePath,
     json_schema!({ "type": "string", "minLength": 1, "pattern": NO_NUL })
 );
-inline!(
+inline_schema!(
     FilePath,
     json_schema!({ "type": "string", "minLength": 1, "pattern": NO_NUL })
 );
-inline!(
+inline_schema!(
     FileMode,
     json_schema!({ "type": "string", "pattern": "^0?[0-7]{1,3}$" })
 );
-inline!(
+inline_schema!(
     Port,
     json_schema!({ "type": "integer", "minimum": 1024, "maximum": 65535, "not": { "const": sandboxd::PORT } })
 );
-inline!(
+inline_schema!(
     TunnelName,
     json_schema!({ "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" })
 );

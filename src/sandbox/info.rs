@@ -74,6 +74,7 @@ impl Core {
             started_at: record.started_ms.map(time::from_ms),
             last_active_at: None,
             expires_at: settings.expires_at_ms(record.created_ms).map(time::from_ms),
+            saved: None,
             labels: settings.labels.clone(),
             settings: EffectiveSettings::new(settings, &self.config.sleep_after_text),
             pending_restart: record.pending(),

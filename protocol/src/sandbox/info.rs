@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Instance, Settings};
 #[cfg(feature = "schema")]
 use crate::schema::Time;
+use crate::snapshot::{AutoSave, SnapshotId};
 use crate::tunnel::Tunnel;
 
 /// The state of a sandbox.
@@ -83,6 +84,9 @@ pub struct SandboxInfo {
     #[cfg_attr(feature = "schema", schemars(with = "Option<Time>"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// The last time at which its workspace was saved by `autoSave`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<Saved>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its other settings.
@@ -99,6 +103,24 @@ pub struct SandboxInfo {
     /// Its open tunnels. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<Tunnel>>,
+}
+
+/// The last `autoSave` of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// The snapshot, which the next start restores.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::snapshot::schema::Id>"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotId>,
+    /// The time at which the workspace was last saved, or found unchanged.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Time>"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Why it could not be saved since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The settings that apply to a sandbox, those of the deployment included.
@@ -123,6 +145,13 @@ pub struct EffectiveSettings {
     /// Its size, if it was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// The snapshot that its workspace begins with.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::snapshot::schema::Id>"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotId>,
+    /// Whether, and how, its workspace is saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_save: Option<AutoSave>,
 }
 
 impl EffectiveSettings {
@@ -137,6 +166,8 @@ impl EffectiveSettings {
             internet: !settings.offline,
             image: settings.image.clone(),
             instance: settings.instance.clone(),
+            snapshot: settings.snapshot.clone(),
+            auto_save: settings.auto_save.clone(),
         }
     }
 }

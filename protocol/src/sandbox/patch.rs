@@ -14,10 +14,11 @@ use super::{
 };
 use crate::exec::env;
 use crate::json::{self, field};
+use crate::snapshot::{AutoSave, SnapshotId};
 use crate::{Invalid, SandboxId, duration};
 
 /// The fields that are settings.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
     "name",
     "env",
     "labels",
@@ -27,6 +28,8 @@ const FIELDS: [&str; 9] = [
     "internet",
     "image",
     "instance",
+    "snapshot",
+    "autoSave",
 ];
 
 /// A change of settings, whose fields have been checked. Unknown fields are ignored.
@@ -74,7 +77,7 @@ impl SettingsPatch {
 
     /// Whether it sets something that takes effect with a start.
     pub fn needs_start(&self) -> bool {
-        let fields = ["internet", "image", "instance"];
+        let fields = ["internet", "image", "instance", "snapshot"];
         fields.iter().any(|name| field(&self.fields, name).is_some())
     }
 
@@ -147,6 +150,15 @@ fn apply_field(settings: &mut Settings, name: &str, value: &Value) -> Result<(),
             settings.instance = match value {
                 Value::Null => None,
                 value => Some(Instance::try_from(value.clone())?),
+            };
+        }
+        "snapshot" => {
+            settings.snapshot = text(name)?.as_deref().map(SnapshotId::parse).transpose()?;
+        }
+        "autoSave" => {
+            settings.auto_save = match value {
+                Value::Null => None,
+                value => Some(AutoSave::from_value(value)?),
             };
         }
         _ => {}

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::instance::NAMES;
 use super::{CreateRequest, Instance, MAX_LABEL, MAX_LABELS, MAX_NAME, SettingsPatch};
 use crate::SandboxId;
+use crate::snapshot::AutoSave;
 
 impl JsonSchema for Instance {
     fn inline_schema() -> bool {
@@ -93,6 +94,17 @@ fn settings(generator: &mut SchemaGenerator) -> Map<String, Value> {
         "instance": {
             "description": "Its size: a name of the platform, or numbers. Takes effect with the next start. 501 where there is only one.",
             "anyOf": [Instance::json_schema(generator), { "type": "null" }],
+        },
+        "snapshot": {
+            "description": "The id of the snapshot that its workspace begins with, at each start without a later `autoSave`. 501 \
+                            where no store of snapshots is configured.",
+            "type": ["string", "null"],
+            "pattern": "^[a-z2-7]{35}$",
+        },
+        "autoSave": {
+            "description": "Whether its workspace is saved before it sleeps, and restored by the next start. 501 where no store of \
+                            snapshots is configured.",
+            "anyOf": [AutoSave::json_schema(generator), { "type": "null" }],
         },
     });
     match properties {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Instance;
 use crate::duration;
+use crate::snapshot::{AutoSave, SnapshotId};
 
 /// The settings of a sandbox, as its object stores them. `Default`: none is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,12 @@ pub struct Settings {
     /// Its size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// The snapshot that its workspace begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotId>,
+    /// Whether, and how, its workspace is saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_save: Option<AutoSave>,
 }
 
 /// The idle time after which a sandbox is put to sleep.
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_an_older_or_newer_version_stored_is_read() {
-        let stored = r#"{"name":"a","keepAlive":true,"autoSave":{}}"#;
+        let stored = r#"{"name":"a","keepAlive":true,"future":{}}"#;
         let settings: Settings = serde_json::from_str(stored).unwrap();
         assert_eq!((settings.name.as_deref(), settings.keep_alive), (Some("a"), true));
     }

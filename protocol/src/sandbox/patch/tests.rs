@@ -32,7 +32,8 @@ fn a_body_without_our_fields_counts_as_none() {
 fn every_field_is_set() {
     let all = settings(
         r#"{"name":"a","env":{"A":"1"},"labels":{"team":"x"},"sleepAfter":"never","keepAlive":true,
-            "maxLifetime":"24h","internet":false,"image":"base","instance":"lite","autoSave":{}}"#,
+            "maxLifetime":"24h","internet":false,"image":"base","instance":"lite",
+            "snapshot":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","autoSave":{"on":"sleep","excludes":["target/"]}}"#,
     );
     let expected = Settings {
         name: Some("a".into()),
@@ -44,10 +45,16 @@ fn every_field_is_set() {
         offline: true,
         image: Some("base".into()),
         instance: Some(Instance::Named("lite".into())),
+        snapshot: Some(SnapshotId::parse(&"a".repeat(35)).unwrap()),
+        auto_save: Some(AutoSave {
+            on: "sleep".into(),
+            excludes: vec!["target/".into()],
+            interval: None,
+        }),
     };
     assert_eq!(all, expected);
     let none = r#"{"name":null,"env":null,"labels":null,"sleepAfter":null,"keepAlive":null,"maxLifetime":null,
-                   "internet":null,"image":null,"instance":null}"#;
+                   "internet":null,"image":null,"instance":null,"snapshot":null,"autoSave":null}"#;
     assert_eq!(patched(all, none).unwrap(), Settings::default());
 }
 
