@@ -132,6 +132,15 @@ pub enum Error {
     /// The workspace could not be read for an archive.
     #[error("persist failed: {0}")]
     Persist(#[source] io::Error),
+    /// A directory could not be saved.
+    #[error("save failed: {0}")]
+    Snapshot(String),
+    /// An archive is not the one that was saved. Nothing was changed.
+    #[error("nothing was restored: {0}")]
+    RestoreIncomplete(String),
+    /// The directory cannot be replaced.
+    #[error("{0}")]
+    RestoreConflict(String),
     /// A bucket could not be mounted.
     #[error("mount failed: {0}")]
     Mount(String),
@@ -206,6 +215,9 @@ impl Error {
             Self::Port(_) => (StatusCode::BAD_GATEWAY, ErrorCode::PortError),
             Self::Read(_) => (StatusCode::BAD_GATEWAY, ErrorCode::ExecTransportError),
             Self::Persist(_) => (StatusCode::BAD_GATEWAY, ErrorCode::WorkspaceArchiveReadError),
+            Self::Snapshot(_) => (StatusCode::BAD_GATEWAY, ErrorCode::SnapshotError),
+            Self::RestoreIncomplete(_) => (StatusCode::CONFLICT, ErrorCode::RestoreIncomplete),
+            Self::RestoreConflict(_) => (StatusCode::CONFLICT, ErrorCode::RestoreConflict),
             Self::Mount(_) => (StatusCode::BAD_GATEWAY, ErrorCode::MountError),
             Self::Unmount(_) => (StatusCode::BAD_GATEWAY, ErrorCode::UnmountError),
             Self::NotSupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::NotSupported),

@@ -131,6 +131,12 @@ limits! {
     terminal_linger_ms = "SANDBOX_TERMINAL_LINGER_MS", 60_000, 0..=MANY;
     /// Milliseconds until a bucket must have answered a mount.
     mount_timeout_ms = "SANDBOX_MOUNT_TIMEOUT_MS", 30_000, 100..=MANY;
+    /// Milliseconds until the program `.sandbox/before-save` must have ended.
+    save_hook_timeout_ms = "SANDBOX_SAVE_HOOK_TIMEOUT_MS", 30_000, 100..=MANY;
+    /// Milliseconds for which commands may be stopped for a save or a restore.
+    save_stop_ms = "SANDBOX_SAVE_STOP_MS", 2000, 0..=60_000;
+    /// Milliseconds after which a save ends of which nothing was asked.
+    save_idle_ms = "SANDBOX_SAVE_IDLE_MS", 60_000, 100..=MANY;
     /// Threads for system calls that block.
     max_blocking_threads = "SANDBOX_MAX_BLOCKING_THREADS", 512, 4..=10_000;
     /// The bytes of a line of the log.

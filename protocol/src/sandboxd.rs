@@ -152,12 +152,17 @@ pub const HYDRATE: &str = "/hydrate";
 /// `POST` a [`crate::snapshot::SaveRequest`]: the [`crate::snapshot::SaveStarted`]. On `/save/{id}`:
 /// `GET` of `part/{n}`, the bytes of a part of the archive, from 1, with
 /// [`crate::snapshot::LAST_PART_HEADER`] on the last one; `GET` of `contents`, the
-/// [`crate::snapshot::Contents`] once the last part was sent; `DELETE` ends the save: 204. None of
-/// these counts as activity.
+/// [`crate::snapshot::Contents`] once the whole archive was made; `DELETE` ends the save: 204. None of
+/// these counts as activity. A request for part `n` tells that all parts before the last
+/// [`crate::snapshot::PARTS_KEPT`] of them, `n` included, are not asked for again.
+/// There is one save or restore at a time: another one waits for its turn, and is 503
+/// `limit_exceeded` after `SANDBOX_SAVE_IDLE_MS`. A save that nothing is asked of for that time ends.
+/// 502 `snapshot_error`: a file could not be read, or the save has ended.
 pub const SAVE: &str = "/save";
 /// `POST` the archive of a snapshot, with the query of [`restore_url`]: the directory is replaced by
 /// the archive's, or left as it is. 200 with a [`crate::snapshot::Restored`]; 409
-/// `restore_incomplete` when the archive is not the one that was saved.
+/// `restore_incomplete` when the archive is not the one that was saved, 409 `restore_conflict` when
+/// something is mounted in the directory, 507 `no_space` when the disk is full.
 pub const RESTORE: &str = "/restore";
 /// `GET`: the [`crate::snapshot::Resume`].
 pub const RESUME: &str = "/resume";

@@ -14,7 +14,7 @@ mod save;
 pub(crate) mod schema;
 
 pub use id::SnapshotId;
-pub use index::{IndexEntry, IndexKind};
+pub use index::{CONTENTS_MAGIC, FRAME_BYTES, INDEX_MAGIC, IndexEntry, IndexKind};
 pub use manifest::{Kind, Manifest, Snapshot, SnapshotPage};
 pub use request::{
     AutoSave, DEFAULT_COUNT, ForkItem, ForkRequest, ForkResult, ListQuery, MAX_COUNT, RestoreRequest,

@@ -1,17 +1,31 @@
 //! The archive of a snapshot and its index.
 //!
 //! The archive is a `tar.zst` that any program reads: a sequence of Zstandard frames that can be
-//! decompressed one by one, with the bytes of a tar. A frame begins at the first member after
-//! [`FRAME_BYTES`](super::Contents) bytes, and within large files. After them come two skippable
-//! frames: the index, compressed, and the contents as JSON ([`super::Contents`]).
+//! decompressed one by one, each with its checksum. Together they are the bytes of a tar. A frame
+//! ends at the first member after [`FRAME_BYTES`], and within the content of a file after exactly
+//! so many. After them come two skippable frames: the index ([`INDEX_MAGIC`]), compressed, and the
+//! contents ([`CONTENTS_MAGIC`]) as JSON, see [`super::Contents`].
 //!
 //! The index has one line of JSON for each member, in the order of the tar:
 //! `["path","file",420,123,[seconds,nanoseconds],frame,offset,"target"]`. The path is relative to
 //! the directory that was saved, and empty for itself. `frame` is the offset of a frame in the
 //! archive, and `offset` that of the file's first byte in this frame, decompressed; the content of a
-//! file may go on in the next frames. Members whose names are not UTF-8 have no line.
+//! file may go on in the next frames. Holes are zeros in the tar, so the content is contiguous. Of
+//! an empty file, a directory or a link, both are those of what follows its header. Members whose
+//! names are not UTF-8 have no line.
 
 use serde::{Deserialize, Serialize};
+
+/// The number of bytes of the tar after which a frame of the archive ends. More would compress
+/// better; a client that wants one small file reads one frame.
+pub const FRAME_BYTES: usize = 1024 * 1024;
+
+/// The first bytes of the skippable frame with the index. Four bytes of its length follow, the lowest
+/// first.
+pub const INDEX_MAGIC: [u8; 4] = [0x58, 0x2a, 0x4d, 0x18];
+
+/// The first bytes of the skippable frame with the contents, the last one of the archive.
+pub const CONTENTS_MAGIC: [u8; 4] = [0x59, 0x2a, 0x4d, 0x18];
 
 /// The type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,22 +45,22 @@ pub struct HookResult {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
-    /// The number of files, directories and links.
+    /// The number of files, directories and links, without the directory itself.
     pub files: u64,
-    /// The bytes of all files.
+    /// The bytes of all files. Those of a file with several names (hard links) count once.
     pub bytes: u64,
     /// The SHA-256 of the tar, decompressed, in hex.
     pub sha256: String,
-    /// The bytes of the archive.
+    /// The bytes of the archive, its last frame included, which is this JSON.
     pub archive_bytes: u64,
     /// The offset of the skippable frame with the index.
     pub index_offset: u64,
-    /// The length of that frame.
+    /// The length of that frame, its head of 8 bytes included.
     pub index_length: u64,
     /// The number of files that were changed while they were read.
     #[serde(default)]
     pub changed: u64,
-    /// The first of them, at most 100.
+    /// The first of them: at most 100, and at most 32 KiB together.
     #[serde(default)]
     pub changed_paths: Vec<String>,
     /// The version of the directory at the time of the save. It is another one after any change.
