@@ -30,7 +30,7 @@ use crate::quota::Buffers;
 use crate::session::{self, Sessions};
 use crate::status::{self, Sources};
 use crate::tunnel::{self, Tunnels};
-use crate::workspace::{self, Archives};
+use crate::workspace::{self, Archives, Snapshots};
 use crate::{Config, Error};
 
 /// The whole API of `sandboxd`, whose transfers share `buffers`, and the terminals, which outlive
@@ -57,6 +57,8 @@ pub fn router(
     )
     .map_err(unusable)?
     .with_roots(&config.file_roots)?;
+    let archives = Arc::new(archives);
+    let snapshots = Snapshots::new(Arc::clone(&archives), Arc::clone(&mounts), config.limits);
     let tunnels = Arc::new(Tunnels::new(&config, Arc::clone(&children), buffers.clone()));
     let sessions = Arc::new(Sessions::new(&config, buffers.clone()));
     let terminals = Terminals::new(
@@ -98,7 +100,7 @@ pub fn router(
         .merge(session::routes::router(sessions))
         .merge(pty::router(Arc::clone(&terminals)))
         .merge(files::router(workspace))
-        .merge(workspace::router(Arc::new(archives)))
+        .merge(workspace::router(archives))
         .merge(tunnel::router(Arc::clone(&tunnels)))
         .merge(mount::router(mounts))
         .merge(port::router(Arc::new(ports)))
@@ -110,6 +112,7 @@ pub fn router(
         .route(sandboxd::ACTIVITY, get(activity))
         .with_state((tracker, tunnels))
         .merge(status::router(sources))
+        .merge(workspace::snapshot_router(Arc::new(snapshots)))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method);
     Ok((router, terminals))

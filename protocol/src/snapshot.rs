@@ -20,7 +20,9 @@ pub use request::{
     AutoSave, DEFAULT_COUNT, ForkItem, ForkRequest, ForkResult, ListQuery, MAX_COUNT, RestoreRequest,
     SnapshotRequest,
 };
-pub use save::{Contents, HookResult, Restored, Resume, SaveRequest, SaveStarted, part_url, save_url};
+pub use save::{
+    Contents, HookResult, RestoreQuery, Restored, Resume, SaveRequest, SaveStarted, part_url, save_url,
+};
 
 /// The largest body of a request about snapshots, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;

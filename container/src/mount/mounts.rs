@@ -219,6 +219,11 @@ impl Mounts {
         self.registry.paths()
     }
 
+    /// The directories at which buckets are mounted, or are being mounted or unmounted.
+    pub fn busy_paths(&self) -> Vec<String> {
+        self.registry.busy_paths()
+    }
+
     /// The processes that must not end before commands.
     pub fn processes(&self) -> Vec<Pid> {
         self.registry.processes()

@@ -99,6 +99,15 @@ impl Registry {
         mounted.map(|(path, _)| path.to_string()).collect()
     }
 
+    /// The paths that have a mount, or are being mounted or unmounted.
+    pub fn busy_paths(&self) -> Vec<String> {
+        lock(&self.slots)
+            .by_path
+            .keys()
+            .map(MountPath::to_string)
+            .collect()
+    }
+
     /// Returns every mount and takes no more.
     pub fn close(&self) -> Vec<Mounted> {
         let mut slots = lock(&self.slots);

@@ -13,19 +13,39 @@ use rustix::io::Errno;
 use super::reader::Member;
 use crate::paths::{Descent, components, pin_directory};
 
-/// The bits of a mode that a directory may get.
-const MODE: u32 = 0o1777;
+/// The bits of the modes in an archive that are used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Modes {
+    pub file: u32,
+    pub directory: u32,
+}
+
+impl Modes {
+    /// Without the set-id bits: the archive can come from anywhere.
+    pub(super) const SAFE: Self = Self {
+        file: 0o777,
+        directory: 0o1777,
+    };
+
+    /// All: the archive is of the same sandbox, or of another one of the same key.
+    pub(super) const ALL: Self = Self {
+        file: 0o7777,
+        directory: 0o7777,
+    };
+}
 
 /// The records of directories: all written first, then read from the beginning.
 pub(super) struct Directories {
     file: BufWriter<File>,
+    pub(super) modes: Modes,
 }
 
 impl Directories {
     /// Stores its records in `file`, which is empty, readable and writable.
-    pub(super) fn new(file: File) -> Self {
+    pub(super) fn new(file: File, modes: Modes) -> Self {
         Self {
             file: BufWriter::new(file),
+            modes,
         }
     }
 
@@ -35,7 +55,8 @@ impl Directories {
         let length = u32::try_from(path.len()).map_err(|_| Errno::NAMETOOLONG)?;
         let (seconds, nanoseconds) = member.mtime;
         let mut write = || {
-            self.file.write_all(&(member.mode & MODE).to_ne_bytes())?;
+            self.file
+                .write_all(&(member.mode & self.modes.directory).to_ne_bytes())?;
             self.file.write_all(&seconds.to_ne_bytes())?;
             self.file.write_all(&nanoseconds.to_ne_bytes())?;
             self.file.write_all(&length.to_ne_bytes())?;
@@ -46,10 +67,15 @@ impl Directories {
 
     /// Gives the directories below `root` their modes and times, in the order of the archive. Does
     /// not touch what a command has replaced a directory with meanwhile.
-    pub(super) fn apply(self, root: OwnedFd) -> io::Result<()> {
-        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.rewind()?;
-        let mut records = BufReader::new(file);
+    pub(super) fn apply(mut self, root: OwnedFd) -> io::Result<()> {
+        self.apply_to(root, |_| true)
+    }
+
+    /// As [`apply`](Self::apply), to the directories of those depths that are wanted. That of the root
+    /// is 0. Nothing can be noted afterwards.
+    pub(super) fn apply_to(&mut self, root: OwnedFd, is_wanted: impl Fn(usize) -> bool) -> io::Result<()> {
+        self.file.rewind()?;
+        let mut records = BufReader::new(self.file.get_ref());
         let mut tree = Descent::new(root);
         while let Some(mode) = read_mode(&mut records)? {
             let seconds = i64::from_ne_bytes(read(&mut records)?);
@@ -57,6 +83,9 @@ impl Directories {
             let mut path = vec![0; u32::from_ne_bytes(read(&mut records)?) as usize];
             records.read_exact(&mut path)?;
             let names: Vec<_> = components(&path).collect();
+            if !is_wanted(names.len()) {
+                continue;
+            }
             let Ok(directory) = tree.go(&names, pin_directory) else {
                 continue;
             };

@@ -14,7 +14,7 @@ use sandbox_protocol::{FilePath, Invalid, path};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Archives;
-use super::directories::Directories;
+use super::directories::{Directories, Modes};
 use super::error::damaged;
 use super::input::{self, Block, Received};
 use super::merge::Merge;
@@ -30,7 +30,7 @@ use crate::malloc;
 const WAITING: usize = 2;
 /// The most bytes of a body that are held: the waiting pieces, one being received and one being
 /// unpacked.
-const HELD: usize = (WAITING + 2) * PIECE;
+pub(super) const HELD: usize = (WAITING + 2) * PIECE;
 
 /// Answers `POST` with `{"ok":true}` once all of the archive is in the workspace.
 pub(super) async fn hydrate(
@@ -51,7 +51,8 @@ pub(super) async fn hydrate(
     }
 }
 
-struct Release;
+/// Returns freed memory to the system when it is dropped.
+pub(super) struct Release;
 
 impl Drop for Release {
     fn drop(&mut self) {
@@ -59,8 +60,6 @@ impl Drop for Release {
     }
 }
 
-/// Sends the body to a thread that unpacks it. When this ends early, for example because the client
-/// left, the thread ends too, as its input breaks off.
 async fn receive(
     archives: Arc<Archives>,
     uri: &Uri,
@@ -70,15 +69,29 @@ async fn receive(
     let path = archive_path(uri.query().unwrap_or_default(), &archives.file_roots)?;
     upload.announced(headers)?;
     let permit = archives.under_way.take()?;
+    let unpack = move |archive| {
+        let unpacked = archives.unpack(archive, path.as_ref());
+        drop(permit);
+        unpacked
+    };
+    unpack_on_thread(upload, "hydrate", unpack).await
+}
+
+/// Sends the body to a thread with this name that unpacks it. When this ends early, for example because
+/// the client left, the thread ends too, as its input breaks off.
+pub(super) async fn unpack_on_thread<T: Send + 'static>(
+    upload: &mut Upload,
+    name: &str,
+    unpack: impl FnOnce(Received) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let (sender, blocks) = mpsc::channel(WAITING);
     let (done, mut outcome) = oneshot::channel();
     // A thread of its own: a client that stalls would hold a thread of the pool that all other
     // requests share.
     std::thread::Builder::new()
-        .name("hydrate".into())
+        .name(name.into())
         .spawn(move || {
-            let unpacked = archives.unpack(Received::new(blocks), path.as_ref());
-            drop(permit);
+            let unpacked = unpack(Received::new(blocks));
             // Fails when the client left.
             let _ = done.send(unpacked);
         })
@@ -123,11 +136,11 @@ impl Archives {
         };
         let write = |errno: rustix::io::Errno| Error::Write(errno.into());
         let staging = Staging::create(&self.staging_parent).map_err(write)?;
-        let tree = staging.tree().map_err(write)?;
-        let directories = Directories::new(staging.file().map_err(write)?);
+        let tree = staging.tree("tree").map_err(write)?;
+        let directories = Directories::new(staging.file().map_err(write)?, Modes::SAFE);
         let mut members = Members::new(archive);
         let unpacker = Unpacker::new(tree.as_fd(), directories, self.owner).map_err(write)?;
-        let directories = unpacker.unpack(&mut members)?;
+        let directories = unpacker.unpack(&mut members)?.directories;
         members.finish()?;
 
         // One at a time: two archives with the same names are applied one after the other, not
@@ -139,7 +152,7 @@ impl Archives {
     }
 
     /// Opens the directory that an archive is moved into.
-    fn target(&self, path: Option<&FilePath>) -> Result<OwnedFd, Error> {
+    pub(super) fn target(&self, path: Option<&FilePath>) -> Result<OwnedFd, Error> {
         let Some(path) = path.filter(|path| path.as_str() != path::WORKSPACE) else {
             let workspace = self.staging_parent.workspace();
             return workspace.try_clone_to_owned().map_err(Error::Write);

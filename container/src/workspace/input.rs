@@ -24,10 +24,10 @@ const ZSTD_SKIPPABLE: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
 /// The largest window that a Zstandard frame may ask memory for, as a power of two: the 8 MiB that
 /// RFC 8878 asks every decoder for, and what `zstd` uses up to level 19.
-const ZSTD_WINDOW: u32 = 23;
+pub(super) const ZSTD_WINDOW: u32 = 23;
 
 /// The most bytes that are decompressed at a time.
-const BUFFER: usize = 128 * 1024;
+pub(super) const BUFFER: usize = 128 * 1024;
 
 /// The bytes of the body, in the blocks that they came in.
 pub(super) struct Received {

@@ -33,6 +33,7 @@ mod output;
 mod pax;
 mod persist;
 mod reader;
+mod snapshot;
 mod sparse;
 mod staging;
 mod unpack;
@@ -51,6 +52,8 @@ use crate::files;
 use crate::paths::Roots;
 use crate::quota::{Buffers, Quota};
 use crate::random::is_random_suffix;
+
+pub use snapshot::{Snapshots, router as snapshot_router};
 
 /// The size of a block of a tar.
 const BLOCK: usize = 512;

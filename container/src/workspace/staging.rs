@@ -49,6 +49,15 @@ impl StagingParent {
         Ok(parent)
     }
 
+    /// For staging directories in `root` itself, another root than the workspace.
+    pub(super) fn within(root: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            workspace: rustix::io::fcntl_dupfd_cloexec(&root, 0)?,
+            directory: root,
+            prefix: PREFIX.to_owned(),
+        })
+    }
+
     /// The workspace, to rename into.
     pub(super) fn workspace(&self) -> BorrowedFd<'_> {
         self.workspace.as_fd()
@@ -122,9 +131,9 @@ impl<'p> Staging<'p> {
     }
 
     /// A new, empty directory in it.
-    pub(super) fn tree(&self) -> Result<OwnedFd, Errno> {
-        mkdirat(&self.directory, "tree", Mode::from_raw_mode(0o700))?;
-        openat(&self.directory, "tree", DIR | OFlags::NOFOLLOW, Mode::empty())
+    pub(super) fn tree(&self, name: &str) -> Result<OwnedFd, Errno> {
+        mkdirat(&self.directory, name, Mode::from_raw_mode(0o700))?;
+        openat(&self.directory, name, DIR | OFlags::NOFOLLOW, Mode::empty())
     }
 
     /// A new, empty file in it, to write and to read.

@@ -41,6 +41,14 @@ pub(super) struct Unpacker<'r> {
     owner: Option<(Uid, Gid)>,
 }
 
+/// What was unpacked.
+pub(super) struct Unpacked {
+    /// The modes and times to give to the directories once no more entries are put into them.
+    pub directories: Directories,
+    /// The number of members, without the root.
+    pub count: u64,
+}
+
 impl<'r> Unpacker<'r> {
     /// Unpacks into `root`, an empty directory.
     pub(super) fn new(
@@ -56,10 +64,11 @@ impl<'r> Unpacker<'r> {
         })
     }
 
-    /// Unpacks all remaining `members`. Returns the modes and times to give to the directories once
-    /// no more entries are put into them.
-    pub(super) fn unpack<R: BufRead>(mut self, members: &mut Members<R>) -> Result<Directories, Error> {
+    /// Unpacks all remaining `members`.
+    pub(super) fn unpack<R: BufRead>(mut self, members: &mut Members<R>) -> Result<Unpacked, Error> {
+        let mut count = 0;
         while let Some(member) = members.next()? {
+            count += u64::from(components(&member.name).next().is_some());
             self.member(&member, members).map_err(|e| match e {
                 Failure::Errno(errno) => write_error(&member.name, errno),
                 Failure::Refused(why) => {
@@ -68,7 +77,10 @@ impl<'r> Unpacker<'r> {
                 Failure::Unreadable(e) => e.into(),
             })?;
         }
-        Ok(self.directories)
+        Ok(Unpacked {
+            directories: self.directories,
+            count,
+        })
     }
 
     fn member<R: BufRead>(&mut self, member: &Member, members: &mut Members<R>) -> Result<(), Failure> {
@@ -93,7 +105,10 @@ impl<'r> Unpacker<'r> {
                 if let Some(owner) = owner {
                     give(&file, owner)?;
                 }
-                fchmod(&file, Mode::from_raw_mode(member.mode & 0o777))?;
+                fchmod(
+                    &file,
+                    Mode::from_raw_mode(member.mode & self.directories.modes.file),
+                )?;
                 futimens(&file, &modified(member.mtime))?;
             }
             Kind::Symlink(target) => {

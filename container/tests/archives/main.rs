@@ -1,4 +1,4 @@
-//! `persist` and `hydrate` of a real `sandboxd`: real files, real archives, GNU tar on the other
+//! `persist`, `hydrate`, saves and restores of a real `sandboxd`: real files, real archives, GNU tar on the other
 //! side.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -14,5 +14,8 @@ mod mounts;
 mod persist;
 mod refused;
 mod resources;
+mod restore;
+mod save;
+mod saved;
 mod support;
 mod unreadable;

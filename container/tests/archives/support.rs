@@ -25,7 +25,7 @@ pub struct Sandboxd {
     process: Child,
     pub address: SocketAddr,
     pub parent: TempDir,
-    client: reqwest::Client,
+    pub client: reqwest::Client,
 }
 
 pub fn program() -> PathBuf {

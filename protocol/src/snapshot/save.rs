@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::archive::archive_path;
 use crate::sandboxd::SAVE;
+use crate::{FilePath, FileRoots, Invalid, query};
 
 /// The body of `POST` on [`SAVE`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,36 @@ pub struct Contents {
     pub hook: Option<HookResult>,
 }
 
+/// The query of `POST` on [`crate::sandboxd::RESTORE`], as [`crate::sandboxd::restore_url`] writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreQuery {
+    /// The directory.
+    pub dir: FilePath,
+    /// The SHA-256 of the archive's tar, in hex.
+    pub sha256: String,
+    /// The number of files, directories and links in it.
+    pub files: u64,
+}
+
+impl RestoreQuery {
+    /// Parses a query.
+    ///
+    /// # Errors
+    ///
+    /// 400, or 403 for a directory outside of the roots: the message names the parameter.
+    pub fn parse(text: &str, roots: &FileRoots) -> Result<Self, Invalid> {
+        let missing = |name: &str| Invalid::request(format!("the parameter {name} is missing"));
+        let files = query::value(text, "files")?.ok_or_else(|| missing("files"))?;
+        Ok(Self {
+            dir: archive_path(text, roots)?.ok_or_else(|| missing("path"))?,
+            sha256: query::value(text, "sha256")?.ok_or_else(|| missing("sha256"))?,
+            files: files
+                .parse()
+                .map_err(|_| Invalid::request("files must be a whole number"))?,
+        })
+    }
+}
+
 /// The answer of `POST` on [`crate::sandboxd::RESTORE`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
@@ -97,4 +129,34 @@ pub fn save_url(save: &str, part: &str) -> String {
 /// The path of part `number` of an archive, from 1.
 pub fn part_url(save: &str, number: u32) -> String {
     save_url(save, &format!("/part/{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandboxd::restore_url;
+
+    #[test]
+    fn the_query_of_a_restore_reads_back() {
+        let roots = FileRoots::default();
+        let query = RestoreQuery {
+            dir: FilePath::parse("dir", "/workspace/a b&c", &roots).unwrap(),
+            sha256: "ab12".into(),
+            files: u64::MAX,
+        };
+        let url = restore_url(&query.dir, &query.sha256, query.files);
+        let (_, text) = url.split_once('?').unwrap();
+        assert_eq!(RestoreQuery::parse(text, &roots), Ok(query));
+        for (text, status) in [
+            ("", 400),
+            ("path=/workspace&sha256=a", 400),
+            ("path=/workspace&files=1", 400),
+            ("sha256=a&files=1", 400),
+            ("path=/workspace&sha256=a&files=-1", 400),
+            ("path=/etc&sha256=a&files=1", 403),
+        ] {
+            let refused = RestoreQuery::parse(text, &roots).unwrap_err();
+            assert_eq!(refused.status(), status, "{text}");
+        }
+    }
 }

@@ -1,0 +1,226 @@
+//! Writes the archive of a tree from its list.
+//!
+//! Members have the metadata of the list. So has the content of a file that was cloned at the moment of
+//! the list; that of another one is read now. One that has changed since then, or is gone, is counted.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{Mode, Statx, openat};
+use rustix::io::Errno;
+use sandbox_protocol::snapshot::{Contents, IndexKind};
+use sha2::Digest as _;
+use tar::EntryType;
+
+use super::super::BLOCK;
+use super::super::error::printable;
+use super::super::header::Member;
+use super::super::writer::Stop;
+use super::frames::Frames;
+use super::index::{Index, contents_frame};
+use super::list::{List, Record, Status};
+use super::parts::PartSink;
+use super::walk::hex;
+use crate::paths::{Descent, FILE, components, next_data, pin_directory, status};
+
+/// The most paths of changed files that are told.
+const MAX_CHANGED: usize = 100;
+
+/// The most bytes of them together.
+const MAX_CHANGED_BYTES: usize = 32 * 1024;
+
+/// Writes the archive of the tree `root` into `sink`. `contents` has what is known of it before.
+pub(super) fn write(root: OwnedFd, list: &List, contents: Contents, sink: PartSink) -> Result<(), Stop> {
+    let mut writer = Writer {
+        tree: Descent::new(root),
+        frames: Frames::new(sink).map_err(Stop::Failed)?,
+        index: Index::new().map_err(Stop::Failed)?,
+        contents,
+        linked: HashMap::new(),
+        name: Vec::new(),
+        header: Vec::with_capacity(4 * BLOCK),
+        changed_bytes: 0,
+    };
+    let mut records = list.read().map_err(Stop::Failed)?;
+    let mut record = Record::default();
+    while records.next(&mut record).map_err(Stop::Failed)? {
+        writer.entry(&record)?;
+    }
+    writer.finish()
+}
+
+struct Writer {
+    tree: Descent,
+    frames: Frames,
+    index: Index,
+    contents: Contents,
+    /// By inode: the first name of a file that has several, and its place in the archive.
+    linked: HashMap<u64, (Vec<u8>, (u64, u64))>,
+    /// The name of the current member, `./…`.
+    name: Vec<u8>,
+    header: Vec<u8>,
+    changed_bytes: usize,
+}
+
+impl Writer {
+    fn entry(&mut self, record: &Record) -> Result<(), Stop> {
+        let Some(kind) = record.status.kind() else {
+            return Ok(());
+        };
+        self.name.clear();
+        self.name.extend_from_slice(b"./");
+        self.name.extend_from_slice(&record.path);
+        match kind {
+            IndexKind::File => return self.file(record),
+            IndexKind::Directory if record.path.is_empty() => {}
+            IndexKind::Directory => self.name.push(b'/'),
+            IndexKind::Symlink => {}
+        }
+        let tar_kind = match kind {
+            IndexKind::Symlink => EntryType::Symlink,
+            _ => EntryType::Directory,
+        };
+        self.header(record, tar_kind, &record.target, 0)?;
+        self.indexed(record, kind).map(drop)
+    }
+
+    fn file(&mut self, record: &Record) -> Result<(), Stop> {
+        let recorded = &record.status;
+        if recorded.is_linked
+            && let Some((target, place)) = self.linked.get(&recorded.inode)
+        {
+            let (target, place) = (target.clone(), *place);
+            self.header(record, EntryType::Link, &target, 0)?;
+            self.contents.files += 1;
+            let pushed = self.index.push(record, IndexKind::File, place);
+            return pushed.map_err(Stop::Failed);
+        }
+        let opened = self.open(record).map_err(|errno| self.failed(errno))?;
+        let Some((file, before)) = opened else {
+            self.changed(record);
+            return Ok(());
+        };
+        let size = recorded.size;
+        self.header(record, EntryType::Regular, b"", size)?;
+        let place = self.indexed(record, IndexKind::File)?;
+        if recorded.is_linked {
+            self.linked.insert(recorded.inode, (self.name.clone(), place));
+        }
+        self.contents.bytes = self.contents.bytes.saturating_add(size);
+        let read = self.content(&file, size, &before)?;
+        self.zeros(size - read + (size.next_multiple_of(BLOCK as u64) - size))?;
+        let after = status(file.as_fd(), c"").map_err(|errno| self.failed(errno))?;
+        if Status::new(&before) != *recorded || Status::new(&after) != *recorded {
+            self.changed(record);
+        }
+        Ok(())
+    }
+
+    /// Opens a file, and its status; `None` when there is no such file any more.
+    fn open(&mut self, record: &Record) -> Result<Option<(File, Statx)>, Errno> {
+        let names: Vec<_> = components(&record.path).collect();
+        let Some((name, parents)) = names.split_last() else {
+            return Ok(None);
+        };
+        let parent = self.tree.go(parents, pin_directory).map_err(|(_, errno)| errno);
+        let opened = parent.and_then(|parent| openat(parent, OsStr::from_bytes(name), FILE, Mode::empty()));
+        let file = match opened {
+            Ok(opened) => File::from(opened),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let status = status(file.as_fd(), c"")?;
+        let is_file = Status::new(&status).kind() == Some(IndexKind::File);
+        Ok(is_file.then_some((file, status)))
+    }
+
+    /// Writes the content of a file, at most `size` bytes; returns how many there were. Does not read
+    /// holes.
+    fn content(&mut self, file: &File, size: u64, status: &Statx) -> Result<u64, Stop> {
+        let has_holes = status.stx_blocks.saturating_mul(512) < size;
+        let mut at = 0;
+        let mut data_end = if has_holes { 0 } else { size };
+        while at < size {
+            if at == data_end {
+                let Some((start, end)) = next_data(file, at, size) else {
+                    return Ok(at);
+                };
+                self.zeros(start - at)?;
+                (at, data_end) = (start, end);
+            }
+            let copied = self.frames.copy(file, at, data_end - at).map_err(gone)?;
+            match copied.map_err(|errno| self.failed(errno))? {
+                0 => return Ok(at),
+                copied => at += copied,
+            }
+        }
+        Ok(at)
+    }
+
+    fn header(&mut self, record: &Record, kind: EntryType, target: &[u8], size: u64) -> Result<(), Stop> {
+        let status = &record.status;
+        self.header.clear();
+        let member = Member {
+            name: &self.name,
+            kind,
+            target,
+            size,
+            mode: status.permissions(),
+            mtime: status.mtime,
+            uid: status.uid,
+            gid: status.gid,
+        };
+        member.write_to(&mut self.header);
+        self.frames.header(&self.header).map_err(gone)
+    }
+
+    /// Adds the member whose header was written to the index; returns its place.
+    fn indexed(&mut self, record: &Record, kind: IndexKind) -> Result<(u64, u64), Stop> {
+        let place = self.frames.position().map_err(gone)?;
+        let pushed = self.index.push(record, kind, place);
+        pushed.map_err(Stop::Failed)?;
+        self.contents.files += u64::from(!record.path.is_empty());
+        Ok(place)
+    }
+
+    fn changed(&mut self, record: &Record) {
+        self.contents.changed += 1;
+        let path = String::from_utf8_lossy(&record.path);
+        self.changed_bytes = self.changed_bytes.saturating_add(path.len());
+        if self.contents.changed_paths.len() < MAX_CHANGED && self.changed_bytes <= MAX_CHANGED_BYTES {
+            self.contents.changed_paths.push(path.into_owned());
+        }
+    }
+
+    fn zeros(&mut self, count: u64) -> Result<(), Stop> {
+        self.frames.zeros(count).map_err(gone)
+    }
+
+    fn finish(mut self) -> Result<(), Stop> {
+        // The end of a tar.
+        self.zeros(2 * BLOCK as u64)?;
+        let (hash, mut sink, offset) = self.frames.finish().map_err(gone)?;
+        let index = self.index.finish().map_err(Stop::Failed)?;
+        let mut contents = self.contents;
+        contents.sha256 = hex(&hash.finalize());
+        contents.index_offset = offset;
+        contents.index_length = index.len() as u64;
+        let last = contents_frame(&mut contents, offset + index.len() as u64).map_err(Stop::Failed)?;
+        let written = sink.write(&index).and_then(|()| sink.write(&last));
+        written.and_then(|()| sink.finish(contents)).map_err(gone)
+    }
+
+    fn failed(&self, errno: Errno) -> Stop {
+        let error = io::Error::from(errno);
+        let name = printable(self.name.get(2..).unwrap_or_default());
+        Stop::Failed(io::Error::new(error.kind(), format!("{name}: {error}")))
+    }
+}
+
+fn gone(_: io::Error) -> Stop {
+    Stop::Gone
+}

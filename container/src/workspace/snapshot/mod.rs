@@ -1,0 +1,77 @@
+//! Snapshots: a directory as an archive that is fetched in parts, and a directory that is replaced by
+//! one.
+//!
+//! # Theory of operation
+//!
+//! The store of snapshots is the Sandbox object's; `sandboxd` makes archives and unpacks them.
+//! [`sandbox_protocol::snapshot`] has the shapes of all requests and of the archive.
+//!
+//! Save: `walk` lists the tree at one moment, with a hash of all that it finds, the version. A thread
+//! then reads the files and writes the tar of `archive` into `frames`, which compress it, and these
+//! into `parts`, of which a few are kept. The thread waits for the requests that fetch them, and memory
+//! stays bounded whatever the archive's size. `index` makes the last two frames. A `save` ends when it
+//! is deleted, or when nothing is asked of it.
+//!
+//! Restore: `restore` unpacks the archive beside the workspace, and `checked` hashes its tar. If it is
+//! the archive that was saved, `swap` takes the entries of the directory away and moves
+//! the new ones in, all or none.
+
+mod archive;
+mod checked;
+mod frames;
+mod index;
+mod list;
+mod parts;
+mod restore;
+mod routes;
+mod save;
+mod swap;
+mod walk;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::{get, post};
+use sandbox_protocol::{Limits, sandboxd};
+use tokio::sync::Semaphore;
+
+use super::Archives;
+use crate::mount::Mounts;
+use save::Save;
+
+/// The saves and restores of a sandbox.
+#[derive(Debug)]
+pub struct Snapshots {
+    archives: Arc<Archives>,
+    mounts: Arc<Mounts>,
+    limits: Limits,
+    /// Held by each save and each restore.
+    one_at_a_time: Arc<Semaphore>,
+    /// The save of which parts are fetched.
+    current: Mutex<Option<Arc<Save>>>,
+}
+
+impl Snapshots {
+    /// Those of `archives`. A directory in which one of `mounts` is cannot be replaced.
+    pub fn new(archives: Arc<Archives>, mounts: Arc<Mounts>, limits: Limits) -> Self {
+        Self {
+            archives,
+            mounts,
+            limits,
+            one_at_a_time: Arc::new(Semaphore::new(1)),
+            current: Mutex::default(),
+        }
+    }
+}
+
+/// Serves [`sandboxd::SAVE`] and [`sandboxd::RESTORE`].
+pub fn router<S: Clone + Send + Sync + 'static>(snapshots: Arc<Snapshots>) -> Router<S> {
+    let below = |path: &str| format!("{}{path}", sandboxd::SAVE);
+    Router::new()
+        .route(sandboxd::SAVE, post(routes::save))
+        .route(&below("/{id}"), axum::routing::delete(routes::end))
+        .route(&below("/{id}/part/{number}"), get(routes::part))
+        .route(&below("/{id}/contents"), get(routes::contents))
+        .route(sandboxd::RESTORE, post(restore::restore))
+        .with_state(snapshots)
+}

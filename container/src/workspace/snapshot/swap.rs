@@ -1,0 +1,114 @@
+//! Replaces the entries of a directory by those of another one, all of them or none.
+//!
+//! The directory itself stays: it may be a mount point, and requests and processes have it open. An
+//! upload that is under way in it is renamed into it later; one that is under way in a directory below
+//! ends as if it had ended before.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{Mode, fchmod, fstat, openat, renameat};
+use rustix::io::Errno;
+
+use super::super::error::write_error;
+use super::super::is_temporary;
+use crate::error::Error;
+use crate::paths::{DIRECTORY, list};
+
+/// The directories of a swap, all on the same mount.
+pub(super) struct Swap<'s> {
+    /// The directory with the new entries.
+    new: BorrowedFd<'s>,
+    /// An empty directory, which gets the old entries.
+    trash: BorrowedFd<'s>,
+    target: BorrowedFd<'s>,
+    /// The entries that were moved, for the way back.
+    moved: Vec<Moved>,
+}
+
+struct Moved {
+    name: CString,
+    is_new: bool,
+}
+
+impl<'s> Swap<'s> {
+    /// Replaces the entries of `target` by those of `new`.
+    pub(super) fn new(new: BorrowedFd<'s>, trash: BorrowedFd<'s>, target: BorrowedFd<'s>) -> Self {
+        Self {
+            new,
+            trash,
+            target,
+            moved: Vec::new(),
+        }
+    }
+
+    /// Moves the old entries to the trash, and the new ones into their place.
+    ///
+    /// Errors: 409 when an entry is a mount point, 507 and 502 when one cannot be moved. All are where
+    /// they were then.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        let moved = self.move_all(false).and_then(|()| self.move_all(true));
+        moved.map_err(|(name, errno)| {
+            self.roll_back();
+            match errno {
+                Errno::BUSY => {
+                    let name = name.to_string_lossy();
+                    Error::RestoreConflict(format!("{name}: something is mounted there"))
+                }
+                errno => write_error(name.to_bytes(), errno),
+            }
+        })
+    }
+
+    fn move_all(&mut self, is_new: bool) -> Result<(), (CString, Errno)> {
+        let (from, to) = match is_new {
+            true => (self.new, self.target),
+            false => (self.target, self.trash),
+        };
+        for name in names(from).map_err(|errno| (c".".to_owned(), errno))? {
+            rename(from, to, &name).map_err(|errno| (name.clone(), errno))?;
+            self.moved.push(Moved { name, is_new });
+        }
+        Ok(())
+    }
+
+    fn roll_back(&self) {
+        for Moved { name, is_new } in self.moved.iter().rev() {
+            let (from, to) = match is_new {
+                true => (self.target, self.new),
+                false => (self.trash, self.target),
+            };
+            if let Err(e) = rename(from, to, name) {
+                tracing::error!(name = %name.to_string_lossy(), error = %e, "an entry is not where it was");
+            }
+        }
+    }
+}
+
+/// The names of all entries, apart from our incomplete files and directories.
+fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for entry in list(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && !is_temporary(name) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Moves an entry. A directory that its owner may not write to gets the permission meanwhile: only so
+/// can a user without privileges move it.
+fn rename(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match renameat(from, name, to, name) {
+        Err(Errno::ACCESS) => {}
+        renamed => return renamed,
+    }
+    let directory = openat(from, name, DIRECTORY, Mode::empty())?;
+    let mode = Mode::from_raw_mode(fstat(&directory)?.st_mode);
+    fchmod(&directory, mode | Mode::RWXU)?;
+    let renamed = renameat(from, name, to, name);
+    fchmod(&directory, mode)?;
+    renamed
+}
