@@ -58,7 +58,13 @@ pub fn router(
     .map_err(unusable)?
     .with_roots(&config.file_roots)?;
     let archives = Arc::new(archives);
-    let snapshots = Snapshots::new(Arc::clone(&archives), Arc::clone(&mounts), config.limits);
+    let snapshots = Snapshots::new(
+        Arc::clone(&archives),
+        Arc::clone(&mounts),
+        Arc::clone(&children),
+        user.clone(),
+        config.limits,
+    );
     let tunnels = Arc::new(Tunnels::new(&config, Arc::clone(&children), buffers.clone()));
     let sessions = Arc::new(Sessions::new(&config, buffers.clone()));
     let terminals = Terminals::new(

@@ -9,6 +9,8 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 #[derive(Debug, Default)]
 pub struct Children {
     owned: Mutex<HashSet<Pid>>,
+    /// Those of them that serve `sandboxd`.
+    helpers: Mutex<HashSet<Pid>>,
 }
 
 impl Children {
@@ -16,6 +18,17 @@ impl Children {
     /// collects it.
     pub fn enter(&self, pid: Pid) {
         self.owned().insert(pid);
+    }
+
+    /// Enters a child that serves `sandboxd`, and is no process of the sandbox.
+    pub fn enter_helper(&self, pid: Pid) {
+        lock(&self.helpers).insert(pid);
+        self.enter(pid);
+    }
+
+    /// The children that serve `sandboxd`.
+    pub fn helpers(&self) -> Vec<Pid> {
+        lock(&self.helpers).iter().copied().collect()
     }
 
     /// Waits until the child `pid` has ended, then calls `collect`, which reaps it, and removes the
@@ -28,6 +41,7 @@ impl Children {
         let collected = collect();
         // Under the same lock: the next child may get its pid.
         owned.remove(&pid);
+        lock(&self.helpers).remove(&pid);
         collected
     }
 
@@ -49,6 +63,10 @@ impl Children {
     }
 
     fn owned(&self) -> MutexGuard<'_, HashSet<Pid>> {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.owned)
     }
+}
+
+fn lock(pids: &Mutex<HashSet<Pid>>) -> MutexGuard<'_, HashSet<Pid>> {
+    pids.lock().unwrap_or_else(PoisonError::into_inner)
 }

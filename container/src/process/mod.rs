@@ -4,7 +4,8 @@
 //! [`program`] finds the file to execute. [`spawn`] starts it, with its [`descriptors`] and in its
 //! [`directory`], by a [`fork`] that executes an [`image`]; the child is then one of the
 //! [`children`]. A [`tree`] is a process with all processes that it has started, which a
-//! [`snapshot`] of the process table finds by their parents and by a mark in their environment.
+//! [`snapshot`] of the process table finds by their parents and by a mark in their environment. A [`stop`]
+//! is of all processes.
 
 pub mod children;
 pub mod cookie;
@@ -13,6 +14,7 @@ pub mod directory;
 mod fork;
 mod image;
 pub mod listeners;
+pub mod open_files;
 pub mod pipe;
 pub mod program;
 pub mod scan;
@@ -20,6 +22,7 @@ pub mod shell_error;
 mod snapshot;
 pub mod spawn;
 pub mod status;
+pub mod stop;
 pub mod tree;
 pub mod utf8;
 pub mod watched;

@@ -168,7 +168,10 @@ impl<'a> Start<'a> {
         };
         let pid = fork.run()?;
         drop(assigned);
-        children.enter(pid);
+        match self.role {
+            Role::Command { .. } => children.enter(pid),
+            Role::Helper => children.enter_helper(pid),
+        }
         if self.role.ids().is_none() {
             // From outside: only root may write the score of a process that is not dumpable, as
             // `sandboxd` is.

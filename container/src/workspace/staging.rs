@@ -111,20 +111,20 @@ impl StagingParent {
 
 /// A staging directory. Dropping it removes it with its content.
 #[derive(Debug)]
-pub(super) struct Staging<'p> {
-    parent: &'p StagingParent,
+pub(super) struct Staging {
+    parent: OwnedFd,
     name: String,
     directory: OwnedFd,
 }
 
-impl<'p> Staging<'p> {
+impl Staging {
     /// Makes a staging directory. Only the server's user can read it.
-    pub(super) fn create(parent: &'p StagingParent) -> Result<Self, Errno> {
+    pub(super) fn create(parent: &StagingParent) -> Result<Self, Errno> {
         let name = random_name(&parent.prefix)?;
         mkdirat(&parent.directory, &name, Mode::from_raw_mode(0o700))?;
         let directory = openat(&parent.directory, &name, DIR | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Self {
-            parent,
+            parent: rustix::io::fcntl_dupfd_cloexec(&parent.directory, 0)?,
             name,
             directory,
         })
@@ -143,9 +143,9 @@ impl<'p> Staging<'p> {
     }
 }
 
-impl Drop for Staging<'_> {
+impl Drop for Staging {
     fn drop(&mut self) {
-        remove(self.parent.directory.as_fd(), &self.name);
+        remove(self.parent.as_fd(), &self.name);
     }
 }
 

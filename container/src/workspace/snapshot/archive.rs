@@ -21,6 +21,7 @@ use super::super::error::printable;
 use super::super::header::Member;
 use super::super::writer::Stop;
 use super::frames::Frames;
+use super::hot::Copies;
 use super::index::{Index, contents_frame};
 use super::list::{List, Record, Status};
 use super::parts::PartSink;
@@ -33,10 +34,24 @@ const MAX_CHANGED: usize = 100;
 /// The most bytes of them together.
 const MAX_CHANGED_BYTES: usize = 32 * 1024;
 
-/// Writes the archive of the tree `root` into `sink`. `contents` has what is known of it before.
-pub(super) fn write(root: OwnedFd, list: &List, contents: Contents, sink: PartSink) -> Result<(), Stop> {
+/// A tree to archive.
+pub(super) struct Source {
+    /// Its root.
+    pub root: OwnedFd,
+    /// Its entries.
+    pub list: List,
+    /// Copies of some of its files.
+    pub copies: Copies,
+    /// The moment of the list: seconds since 1970, and nanoseconds.
+    pub moment: (i64, u32),
+}
+
+/// Writes the archive of a tree into `sink`. `contents` has what is known of it before.
+pub(super) fn write(source: Source, contents: Contents, sink: PartSink) -> Result<(), Stop> {
     let mut writer = Writer {
-        tree: Descent::new(root),
+        tree: Descent::new(source.root),
+        copies: &source.copies,
+        moment: source.moment,
         frames: Frames::new(sink).map_err(Stop::Failed)?,
         index: Index::new().map_err(Stop::Failed)?,
         contents,
@@ -45,7 +60,7 @@ pub(super) fn write(root: OwnedFd, list: &List, contents: Contents, sink: PartSi
         header: Vec::with_capacity(4 * BLOCK),
         changed_bytes: 0,
     };
-    let mut records = list.read().map_err(Stop::Failed)?;
+    let mut records = source.list.read().map_err(Stop::Failed)?;
     let mut record = Record::default();
     while records.next(&mut record).map_err(Stop::Failed)? {
         writer.entry(&record)?;
@@ -53,8 +68,10 @@ pub(super) fn write(root: OwnedFd, list: &List, contents: Contents, sink: PartSi
     writer.finish()
 }
 
-struct Writer {
+struct Writer<'s> {
     tree: Descent,
+    copies: &'s Copies,
+    moment: (i64, u32),
     frames: Frames,
     index: Index,
     contents: Contents,
@@ -66,7 +83,7 @@ struct Writer {
     changed_bytes: usize,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn entry(&mut self, record: &Record) -> Result<(), Stop> {
         let Some(kind) = record.status.kind() else {
             return Ok(());
@@ -99,25 +116,40 @@ impl Writer {
             let pushed = self.index.push(record, IndexKind::File, place);
             return pushed.map_err(Stop::Failed);
         }
+        if let Some((copy, offset)) = self.copies.find(recorded.inode) {
+            return self.member(record, copy, offset, true);
+        }
         let opened = self.open(record).map_err(|errno| self.failed(errno))?;
         let Some((file, before)) = opened else {
             self.changed(record);
             return Ok(());
         };
-        let size = recorded.size;
-        self.header(record, EntryType::Regular, b"", size)?;
-        let place = self.indexed(record, IndexKind::File)?;
-        if recorded.is_linked {
-            self.linked.insert(recorded.inode, (self.name.clone(), place));
-        }
-        self.contents.bytes = self.contents.bytes.saturating_add(size);
-        let read = self.content(&file, size, &before)?;
-        self.zeros(size - read + (size.next_multiple_of(BLOCK as u64) - size))?;
+        let has_holes = before.stx_blocks.saturating_mul(512) < recorded.size;
+        self.member(record, &file, 0, has_holes)?;
         let after = status(file.as_fd(), c"").map_err(|errno| self.failed(errno))?;
-        if Status::new(&before) != *recorded || Status::new(&after) != *recorded {
+        let is_as_listed = |status: &Statx| Status::new(status) == *recorded;
+        if !is_as_listed(&before) || !is_as_listed(&after) || recorded.ctime > self.moment {
             self.changed(record);
         }
         Ok(())
+    }
+
+    /// Writes the member of a file whose content begins at `offset` of `file`.
+    fn member(&mut self, record: &Record, file: &File, offset: u64, has_holes: bool) -> Result<(), Stop> {
+        let Status {
+            size,
+            inode,
+            is_linked,
+            ..
+        } = record.status;
+        self.header(record, EntryType::Regular, b"", size)?;
+        let place = self.indexed(record, IndexKind::File)?;
+        if is_linked {
+            self.linked.insert(inode, (self.name.clone(), place));
+        }
+        self.contents.bytes = self.contents.bytes.saturating_add(size);
+        let read = self.content(file, offset, size, has_holes)?;
+        self.zeros(size - read + (size.next_multiple_of(BLOCK as u64) - size))
     }
 
     /// Opens a file, and its status; `None` when there is no such file any more.
@@ -138,27 +170,27 @@ impl Writer {
         Ok(is_file.then_some((file, status)))
     }
 
-    /// Writes the content of a file, at most `size` bytes; returns how many there were. Does not read
+    /// Writes the `size` bytes from `offset` of a file; returns how many there were. Does not read
     /// holes.
-    fn content(&mut self, file: &File, size: u64, status: &Statx) -> Result<u64, Stop> {
-        let has_holes = status.stx_blocks.saturating_mul(512) < size;
-        let mut at = 0;
-        let mut data_end = if has_holes { 0 } else { size };
-        while at < size {
+    fn content(&mut self, file: &File, offset: u64, size: u64, has_holes: bool) -> Result<u64, Stop> {
+        let end = offset + size;
+        let mut at = offset;
+        let mut data_end = if has_holes { at } else { end };
+        while at < end {
             if at == data_end {
-                let Some((start, end)) = next_data(file, at, size) else {
-                    return Ok(at);
+                let Some((start, next_hole)) = next_data(file, at, end) else {
+                    break;
                 };
                 self.zeros(start - at)?;
-                (at, data_end) = (start, end);
+                (at, data_end) = (start, next_hole);
             }
             let copied = self.frames.copy(file, at, data_end - at).map_err(gone)?;
             match copied.map_err(|errno| self.failed(errno))? {
-                0 => return Ok(at),
+                0 => break,
                 copied => at += copied,
             }
         }
-        Ok(at)
+        Ok(at - offset)
     }
 
     fn header(&mut self, record: &Record, kind: EntryType, target: &[u8], size: u64) -> Result<(), Stop> {

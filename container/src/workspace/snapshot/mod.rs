@@ -6,7 +6,8 @@
 //! The store of snapshots is the Sandbox object's; `sandboxd` makes archives and unpacks them.
 //! [`sandbox_protocol::snapshot`] has the shapes of all requests and of the archive.
 //!
-//! Save: `walk` lists the tree at one moment, with a hash of all that it finds, the version. A thread
+//! Save: while the processes of the sandbox are stopped, `walk` lists the tree, with a hash of all that it
+//! finds, the version, and `hot` copies the files that are being changed. A thread
 //! then reads the files and writes the tar of `archive` into `frames`, which compress it, and these
 //! into `parts`, of which a few are kept. The thread waits for the requests that fetch them, and memory
 //! stays bounded whatever the archive's size. `index` makes the last two frames. A `save` ends when it
@@ -19,6 +20,7 @@
 mod archive;
 mod checked;
 mod frames;
+mod hot;
 mod index;
 mod list;
 mod parts;
@@ -28,7 +30,9 @@ mod save;
 mod swap;
 mod walk;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -37,13 +41,22 @@ use tokio::sync::Semaphore;
 
 use super::Archives;
 use crate::mount::Mounts;
+use crate::process::children::Children;
+use crate::process::open_files;
+use crate::process::stop::Stop;
+use crate::user::User;
 use save::Save;
+
+/// How long the files that processes have open are looked for.
+const OPEN_FILES_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The saves and restores of a sandbox.
 #[derive(Debug)]
 pub struct Snapshots {
     archives: Arc<Archives>,
     mounts: Arc<Mounts>,
+    children: Arc<Children>,
+    user: User,
     limits: Limits,
     /// Held by each save and each restore.
     one_at_a_time: Arc<Semaphore>,
@@ -52,14 +65,38 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Those of `archives`. A directory in which one of `mounts` is cannot be replaced.
-    pub fn new(archives: Arc<Archives>, mounts: Arc<Mounts>, limits: Limits) -> Self {
+    /// Those of `archives`. A directory in which one of `mounts` is cannot be replaced. Meanwhile all
+    /// processes but the helpers among `children` are stopped; they run as `user`.
+    pub fn new(
+        archives: Arc<Archives>,
+        mounts: Arc<Mounts>,
+        children: Arc<Children>,
+        user: User,
+        limits: Limits,
+    ) -> Self {
         Self {
             archives,
             mounts,
+            children,
+            user,
             limits,
             one_at_a_time: Arc::new(Semaphore::new(1)),
             current: Mutex::default(),
+        }
+    }
+
+    /// Stops the processes of the sandbox. It blocks.
+    fn stop(&self) -> Stop {
+        let limit = Duration::from_millis(self.limits.save_stop_ms.value);
+        Stop::all(&self.children.helpers(), limit)
+    }
+
+    /// The inodes of the files that the processes that are stopped have open for writing.
+    fn written(&self, stop: &Stop) -> HashSet<u64> {
+        let processes = stop.processes();
+        match processes.is_empty() {
+            true => HashSet::new(),
+            false => open_files::written(processes, self.user.ids.clone(), OPEN_FILES_TIMEOUT),
         }
     }
 }

@@ -25,6 +25,7 @@ use super::walk::list_tree;
 use crate::body::Upload;
 use crate::error::Error;
 use crate::files;
+use crate::random::random_id;
 
 /// Answers once the directory has the content of the archive.
 pub(super) async fn restore(
@@ -109,16 +110,22 @@ impl Snapshots {
             e => e,
         })?;
         let trash = staging.tree("trash").map_err(write)?;
+        let stop = self.stop();
         Swap::new(tree.as_fd(), trash.as_fd(), target.as_fd()).run()?;
         let target_again = || target.try_clone().map_err(Error::Write);
-        directories
-            .apply_to(target_again()?, |depth| depth <= 1)
-            .map_err(Error::Write)?;
+        let applied = directories.apply_to(target_again()?, |depth| depth <= 1);
+        applied.map_err(Error::Write)?;
         let listed = list_tree(target_again()?, &Excludes::default(), |_| ());
-        let listed = listed.map_err(|e| Error::Snapshot(e.to_string()))?;
-        Ok(Restored {
-            version: listed.version,
-        })
+        let version = match listed {
+            Ok(listed) if stop.holds() => Ok(listed.version),
+            // It may be that of a change. Another one leads to a save without need.
+            _ => random_id(),
+        };
+        drop(stop);
+        // The old content can be large.
+        std::thread::spawn(move || drop(staging));
+        let version = version.map_err(|e| Error::Snapshot(e.to_string()))?;
+        Ok(Restored { version })
     }
 
     /// Error: 409 when something is mounted in the directory, or the directory is in a mount.

@@ -36,7 +36,7 @@ pub(super) async fn save(
     let exclusive = snapshots.exclusive().await?;
     let begun = {
         let snapshots = Arc::clone(&snapshots);
-        tokio::task::spawn_blocking(move || Begun::list(&snapshots.archives, &dir, &request))
+        tokio::task::spawn_blocking(move || Begun::list(&snapshots, &dir, &request, None))
     };
     let begun = begun.await.map_err(|e| Error::Snapshot(e.to_string()))??;
     let Some(begun) = begun else {
