@@ -8,6 +8,8 @@ mod broken;
 mod changing;
 mod concurrent;
 mod exclude;
+mod hook;
+mod hot;
 mod hydrate;
 mod merge;
 mod mounts;

@@ -39,6 +39,7 @@ mod session_startup;
 mod session_trap;
 mod shutdown;
 mod stdin;
+mod stopped;
 mod tables;
 mod timeout;
 mod tunnel;

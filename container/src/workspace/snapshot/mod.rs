@@ -6,7 +6,7 @@
 //! The store of snapshots is the Sandbox object's; `sandboxd` makes archives and unpacks them.
 //! [`sandbox_protocol::snapshot`] has the shapes of all requests and of the archive.
 //!
-//! Save: while the processes of the sandbox are stopped, `walk` lists the tree, with a hash of all that it
+//! Save: `hook` runs a program of the client's. Then, while the processes of the sandbox are stopped, `walk` lists the tree, with a hash of all that it
 //! finds, the version, and `hot` copies the files that are being changed. A thread
 //! then reads the files and writes the tar of `archive` into `frames`, which compress it, and these
 //! into `parts`, of which a few are kept. The thread waits for the requests that fetch them, and memory
@@ -20,6 +20,7 @@
 mod archive;
 mod checked;
 mod frames;
+mod hook;
 mod hot;
 mod index;
 mod list;

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::snapshot::{Contents, LAST_PART_HEADER, MAX_BODY, SaveRequest, SaveStarted};
-use sandbox_protocol::{FilePath, Invalid};
+use sandbox_protocol::{FilePath, Invalid, path};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Snapshots;
@@ -34,9 +34,13 @@ pub(super) async fn save(
         serde_json::from_slice(&body).map_err(|e| Invalid::request(format!("the body of a save: {e}")))?;
     let dir = FilePath::parse("dir", &request.dir, &archives.file_roots)?;
     let exclusive = snapshots.exclusive().await?;
+    let hook = match dir.as_str() {
+        path::WORKSPACE => snapshots.run_hook().await,
+        _ => None,
+    };
     let begun = {
         let snapshots = Arc::clone(&snapshots);
-        tokio::task::spawn_blocking(move || Begun::list(&snapshots, &dir, &request, None))
+        tokio::task::spawn_blocking(move || Begun::list(&snapshots, &dir, &request, hook))
     };
     let begun = begun.await.map_err(|e| Error::Snapshot(e.to_string()))??;
     let Some(begun) = begun else {
