@@ -56,9 +56,8 @@ fn a_process_that_was_stopped_before_stays_so() {
 #[test]
 fn a_shell_sees_nothing_of_it_in_its_jobs() {
     let sandboxd = Sandboxd::start();
-    let mut terminal = Terminal::open(&sandboxd, "shell=bash");
-    terminal.send("PS1='$ '; bash --norc -i\n");
-    terminal.send("PS1='inner> '; echo be'gins'; sleep 1.5; echo en'ded' $?\n");
+    let mut terminal = Terminal::open(&sandboxd, "mode=shell&shell=bash");
+    terminal.send("echo be'gins'; sleep 1.5; echo en'ded' $?\n");
     let mut output = terminal.wait_for("begins");
     for _ in 0..5 {
         save(&sandboxd);
