@@ -5,6 +5,7 @@ mod keys;
 mod mount;
 mod parse;
 mod pool;
+mod snapshot;
 mod tunnel;
 
 use std::cell::OnceCell;
@@ -27,6 +28,7 @@ use crate::error::ApiError;
 pub use keys::{ApiKey, ApiKeys};
 pub use mount::MountConfig;
 pub use pool::PoolConfig;
+pub use snapshot::SnapshotConfig;
 pub use tunnel::TunnelConfig;
 
 use parse::{parse, whole};
@@ -83,6 +85,8 @@ pub struct Config {
     pub cloudflared: Option<String>,
     /// `R2_…`, `AWS_…`
     pub mount: MountConfig,
+    /// `SNAPSHOT_…`: the store of snapshots, where no R2 bucket is bound for it.
+    pub snapshots: Option<SnapshotConfig>,
     /// `WARM_POOL_…`
     pub pool: PoolConfig,
     /// `SANDBOX_FILE_ROOTS` (absolute paths with `:` between them; default: /workspace): the
@@ -155,6 +159,7 @@ impl Config {
             "names of languages with commas between them",
             parse_prewarm,
         )?;
+        let mount = MountConfig::from_vars(var)?;
         Ok(Self {
             file_roots,
             code_prewarm: code_prewarm.unwrap_or_default(),
@@ -173,7 +178,8 @@ impl Config {
             index_retry: timeout("INDEX_RETRY_INTERVAL", "30s")?,
             tunnel: TunnelConfig::from_vars(var),
             cloudflared: var(CLOUDFLARED_ENV),
-            mount: MountConfig::from_vars(var)?,
+            snapshots: SnapshotConfig::from_vars(var, &mount)?,
+            mount,
             pool: PoolConfig::from_vars(var)?,
             preview_host: parse(
                 var,

@@ -1,7 +1,7 @@
 //! Every error of the Worker, and its form on the wire.
 
 use sandbox_protocol::{
-    ContextId, ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, error,
+    ContextId, ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, SnapshotId, error,
 };
 
 /// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], has the status
@@ -39,10 +39,26 @@ pub enum ApiError {
     SessionNotFound(SessionId),
     /// There is no such file or directory.
     FileNotFound(FilePath),
+    /// There is no such file, in the words of the first version of the API.
+    WorkspaceFileNotFound(String),
+    /// The path names a directory where a file is needed.
+    IsDirectory(String),
     /// There is no such context.
     ContextNotFound(ContextId),
     /// There is no such process.
     ProcessNotFound(ProcessId),
+    /// There is no such snapshot.
+    SnapshotNotFound(SnapshotId),
+    /// A snapshot could not be restored as a whole; nothing was changed. The text is the reason.
+    RestoreIncomplete(String),
+    /// The directory cannot be replaced now; the text is the reason.
+    RestoreConflict(String),
+    /// The store of snapshots failed, or a directory could not be saved; the text is the reason.
+    Snapshot(String),
+    /// The disk of the sandbox is full.
+    NoSpace(String),
+    /// A limit of the sandbox is reached; the text names it.
+    Limit(String),
     /// The default session cannot be deleted.
     DefaultSession,
     /// The runtime of this deployment does not support the operation.
@@ -62,6 +78,8 @@ pub enum ApiError {
     Rate(String),
     /// The sandbox cannot be started, and a retry alone will not help.
     StartFailed(String),
+    /// An error that an object has answered with: its status and body.
+    Answered(u16, ErrorBody),
     /// A fault of Sandbar.
     Internal(String),
 }
@@ -83,8 +101,16 @@ impl ApiError {
             Self::SandboxNotFound(_) => (404, ErrorCode::SandboxNotFound),
             Self::SessionNotFound(_) => (404, ErrorCode::SessionNotFound),
             Self::FileNotFound(_) => (404, ErrorCode::FileNotFound),
+            Self::WorkspaceFileNotFound(_) => (404, ErrorCode::WorkspaceReadNotFound),
+            Self::IsDirectory(_) => (400, ErrorCode::IsDirectory),
             Self::ContextNotFound(_) => (404, ErrorCode::ContextNotFound),
             Self::ProcessNotFound(_) => (404, ErrorCode::ProcessNotFound),
+            Self::SnapshotNotFound(_) => (404, ErrorCode::SnapshotNotFound),
+            Self::RestoreIncomplete(_) => (409, ErrorCode::RestoreIncomplete),
+            Self::RestoreConflict(_) => (409, ErrorCode::RestoreConflict),
+            Self::Snapshot(_) => (502, ErrorCode::SnapshotError),
+            Self::NoSpace(_) => (507, ErrorCode::NoSpace),
+            Self::Limit(_) => (503, ErrorCode::LimitExceeded),
             Self::DefaultSession => (502, ErrorCode::SessionError),
             Self::NotSupported(_) => (501, ErrorCode::NotSupported),
             Self::InvalidToken => (404, ErrorCode::InvalidToken),
@@ -94,6 +120,7 @@ impl ApiError {
             Self::Capacity(_) => (503, ErrorCode::CapacityExceeded),
             Self::Rate(_) => (429, ErrorCode::RateLimited),
             Self::StartFailed(_) => (502, ErrorCode::SandboxUnavailable),
+            Self::Answered(status, body) => (*status, body.code),
             Self::Internal(_) => (500, ErrorCode::InternalError),
         }
     }
@@ -105,6 +132,7 @@ impl ApiError {
             Self::Unauthorized => "Unauthorized".to_owned(),
             Self::NotFound => "no such route".to_owned(),
             Self::MethodNotAllowed(allow) => format!("method not allowed; this route takes {allow}"),
+            Self::Answered(_, body) => body.error.clone(),
             Self::TooLarge { limit } => format!("payload too large: the limit is {limit} bytes"),
             Self::Tunnel(text) => format!("tunnel failed: {text}"),
             Self::Mount(text) => format!("mount failed: {text}"),
@@ -114,8 +142,11 @@ impl ApiError {
             }
             Self::SessionNotFound(session) => format!("there is no session {session}"),
             Self::FileNotFound(path) => format!("no such file or directory: {path}"),
+            Self::WorkspaceFileNotFound(path) => format!("File not found: {path}"),
+            Self::IsDirectory(path) => format!("{path} is a directory"),
             Self::ContextNotFound(context) => format!("there is no context {context}"),
             Self::ProcessNotFound(process) => format!("there is no process {process}"),
+            Self::SnapshotNotFound(snapshot) => format!("there is no snapshot {snapshot}"),
             Self::InvalidToken => "there is no preview at this address, or no longer".to_owned(),
             Self::NotRunning(id) => {
                 format!("the sandbox {id} does not run, and requests to its ports do not start it")
@@ -128,6 +159,11 @@ impl ApiError {
             Self::Forbidden(text)
             | Self::NotConfigured(text)
             | Self::NotSupported(text)
+            | Self::RestoreIncomplete(text)
+            | Self::RestoreConflict(text)
+            | Self::Snapshot(text)
+            | Self::NoSpace(text)
+            | Self::Limit(text)
             | Self::Capacity(text)
             | Self::Rate(text)
             | Self::Unavailable(text)
@@ -151,7 +187,9 @@ impl ApiError {
     /// help. `random`, from 0 to 1, spreads clients that failed at the same time.
     pub fn retry_after(&self, random: f64) -> Option<u32> {
         match self {
-            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(error::retry_after(random)),
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) | Self::Limit(_) => {
+                Some(error::retry_after(random))
+            }
             _ => None,
         }
     }

@@ -25,6 +25,7 @@ mod connection_error;
 mod discard;
 mod exchange;
 mod fetch;
+mod heartbeat;
 mod hmac;
 mod log;
 mod new_id;
@@ -32,6 +33,7 @@ mod response;
 mod router;
 pub mod s3;
 mod sandbox;
+mod snapshot;
 mod sql;
 mod stream;
 mod stub;
@@ -50,8 +52,10 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     Ok(router::handle(request, &env, Caller::from_context(&context)).await)
 }
 
-/// Runs every minute: fills the pool after a deploy, and whenever the pool's own alarm was lost.
+/// Runs every minute: fills the pool after a deploy, and whenever the pool's own alarm was lost; and
+/// deletes snapshots whose time is over.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     pool::client::keep_primed(&env).await;
+    api::snapshot::delete_expired(&env).await;
 }

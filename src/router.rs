@@ -1,7 +1,7 @@
 //! Routes one request, from start to end: resolve, authorize, call the handler, log.
 
 use sandbox_protocol::route::Operation;
-use sandbox_protocol::{ContextId, FilePath, Port, ProcessId, ServerPort, SessionId, query};
+use sandbox_protocol::{ContextId, FilePath, Port, ProcessId, ServerPort, SessionId, SnapshotId, query};
 use web_sys::{Request, Response};
 use worker::Env;
 
@@ -124,6 +124,7 @@ async fn authorize_and_dispatch(
     };
     let process = || ProcessId::parse(resolved.parameter("pid"));
     let context = || ContextId::parse(resolved.parameter("cid"));
+    let snapshot = || SnapshotId::parse(resolved.parameter("snapshot"));
     let server_port = || ServerPort::parse(resolved.parameter("port"));
     match resolved.operation.clone()? {
         Operation::HealthCheck | Operation::HeadHealth => api::health::health(env, config()),
@@ -142,8 +143,8 @@ async fn authorize_and_dispatch(
         Operation::GetSandbox => api::sandbox::show(env, id()?).await,
         Operation::UpdateSandbox => api::sandbox::update(env, id()?, &request).await,
         Operation::StopSandbox => api::sandbox::stop(env, id()?).await,
-        Operation::StartSandbox => api::sandbox::start(env, id()?).await,
-        Operation::DeleteSandbox => api::sandbox::destroy(env, id()?).await,
+        Operation::StartSandbox => api::sandbox::start(env, id()?, &request).await,
+        Operation::DeleteSandbox => api::sandbox::destroy(env, id()?, &request).await,
         Operation::IsSandboxRunning => api::sandbox::running(env, id()?).await,
         Operation::ExecCommand => api::exec::exec(env, id()?, request).await,
         Operation::StartProcess => api::process::start(env, id()?, request).await,
@@ -211,6 +212,12 @@ async fn authorize_and_dispatch(
         Operation::WaitForPort => api::port::wait(env, id()?, server_port()?, request).await,
         Operation::ProxyPort => api::port::proxy(env, config()?, id()?, server_port()?, request).await,
         Operation::ConnectTcp => api::port::tcp(env, id()?, server_port()?, request).await,
+        Operation::ListSnapshots => api::snapshot::list(env, config()?, &request).await,
+        Operation::GetSnapshot => api::snapshot::show(env, config()?, &snapshot()?).await,
+        Operation::DeleteSnapshot => api::snapshot::delete(env, config()?, &snapshot()?).await,
+        Operation::CreateSnapshot => api::snapshot::create(env, config()?, id()?, &request).await,
+        Operation::RestoreSnapshot => api::snapshot::restore(env, id()?, &request).await,
+        Operation::ForkSandbox => api::snapshot::fork(env, id()?, &request).await,
         Operation::MountS3 => {
             // Sandboxes of this machine are external callers, too. Without a local runtime there
             // are none, and no external caller may use this route.

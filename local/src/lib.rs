@@ -10,6 +10,8 @@
 //! pass through here: [`bucket_proxy`]. One more task ([`uplink`]) connects a boot that has a network
 //! of its own, by [`slirp`], with [`names`] for it.
 //!
+//! [`store`] is a program of its own, `snapshot-store`.
+//!
 //! The kernel kills a sandbox when the thread that started it ends, so that none outlives this
 //! process. Everything therefore runs on one thread: the tokio runtime must have the current-thread
 //! flavor.
@@ -27,7 +29,19 @@ pub mod process;
 pub mod runtime;
 pub mod slirp;
 pub mod state_dir;
+pub mod store;
 pub mod supervision;
 pub mod uplink;
 
 pub use error::Error;
+
+/// A secret for a URL: 128 random bits in hex.
+///
+/// # Errors
+///
+/// The kernel gives no random bytes.
+pub fn secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

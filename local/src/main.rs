@@ -14,7 +14,7 @@ use sandbox_local::launch::{Programs, find_program};
 use sandbox_local::runtime::{Options, Runtime};
 use sandbox_local::slirp::Slirp;
 use sandbox_local::state_dir::StateDir;
-use sandbox_local::{Error, http};
+use sandbox_local::{Error, http, secret};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -157,11 +157,4 @@ fn set_inherited_close_on_exec() -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// 128 random bits in hex.
-fn secret() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -7,7 +7,8 @@
 pub enum ObjectCall {
     /// Whether the sandbox runs. Starts nothing. Answer: `{"running": bool}`.
     Running,
-    /// End the sandbox and forget it. Starts nothing. Answer: 204.
+    /// End the sandbox and forget it; with `?save=true`, after its workspace was saved. Starts nothing.
+    /// Answer: 204.
     Destroy,
     /// Start the sandbox if it does not run, for the pool. Answer: 204 once it answers, or the
     /// error: 503 `capacity_exceeded` when the platform has no capacity.
@@ -22,12 +23,21 @@ pub enum ObjectCall {
     Configure,
     /// Put the sandbox to sleep if it runs. Answer: 204.
     Stop,
-    /// Start the sandbox if it does not run. Answer: the [`crate::sandbox::SandboxInfo`].
+    /// Start the sandbox if it does not run; with `?without=restore`, without its last snapshot.
+    /// Answer: the [`crate::sandbox::SandboxInfo`].
     Start,
+    /// Save a directory: a [`crate::snapshot::SnapshotRequest`]. Answer: the
+    /// [`crate::snapshot::Snapshot`].
+    Snapshot,
+    /// Restore a snapshot: a [`crate::snapshot::RestoreRequest`]. Answer: the
+    /// [`crate::snapshot::Snapshot`].
+    Restore,
+    /// Prepare a fork. Starts nothing. Answer: a [`crate::snapshot::ForkSource`].
+    Fork,
 }
 
 impl ObjectCall {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Running,
         Self::Destroy,
         Self::Warm,
@@ -36,6 +46,9 @@ impl ObjectCall {
         Self::Configure,
         Self::Stop,
         Self::Start,
+        Self::Snapshot,
+        Self::Restore,
+        Self::Fork,
     ];
 
     /// The path of the request.
@@ -49,6 +62,9 @@ impl ObjectCall {
             Self::Configure => "/object/configure",
             Self::Stop => "/object/stop",
             Self::Start => "/object/start",
+            Self::Snapshot => "/object/snapshot",
+            Self::Restore => "/object/restore",
+            Self::Fork => "/object/fork",
         }
     }
 

@@ -209,6 +209,12 @@ routes! {
     UnexposePort      "unexposePort"      Delete "/v1/sandbox/{id}/port/{port}"      Ports Object;
     ConnectTcp        "connectTcp"        Get    "/v1/sandbox/{id}/tcp/{port}"       Ports Running;
     CreateToken       "createToken"       Post   "/v1/token"                         Key Nothing;
+    ListSnapshots     "listSnapshots"     Get    "/v1/snapshot"                      Manage Nothing;
+    GetSnapshot       "getSnapshot"       Get    "/v1/snapshot/{snapshot}"           Manage Nothing;
+    DeleteSnapshot    "deleteSnapshot"    Delete "/v1/snapshot/{snapshot}"           Manage Nothing;
+    CreateSnapshot    "createSnapshot"    Post   "/v1/sandbox/{id}/snapshot"         Manage Started;
+    RestoreSnapshot   "restoreSnapshot"   Post   "/v1/sandbox/{id}/restore"          Manage Started;
+    ForkSandbox       "forkSandbox"       Post   "/v1/sandbox/{id}/fork"             Manage Object;
     MountS3           "mountS3"           Any    "/v1/sandbox/{id}/s3/{path}"        MountToken Running;
 }
 

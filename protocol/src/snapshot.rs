@@ -17,8 +17,8 @@ pub use id::SnapshotId;
 pub use index::{CONTENTS_MAGIC, FRAME_BYTES, INDEX_MAGIC, IndexEntry, IndexKind};
 pub use manifest::{Kind, Manifest, Snapshot, SnapshotPage};
 pub use request::{
-    AutoSave, DEFAULT_COUNT, ForkItem, ForkRequest, ForkResult, ListQuery, MAX_COUNT, RestoreRequest,
-    SnapshotRequest,
+    AutoSave, DEFAULT_COUNT, ForkItem, ForkRequest, ForkResult, ForkSource, ListQuery, MAX_COUNT,
+    RestoreRequest, SnapshotRequest,
 };
 pub use save::{
     Contents, HookResult, RestoreQuery, Restored, Resume, SaveRequest, SaveStarted, part_url, save_url,

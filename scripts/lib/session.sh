@@ -104,6 +104,27 @@ end_session() {
   exit "$1"
 }
 
+# wait_for_url FILE: waits for the URL in the line that the process started last prints into FILE, and sets `url`.
+wait_for_url() {
+  url=
+  while [ -z "$url" ]; do
+    kill -0 "$started" 2>/dev/null || end_session 1
+    pause 0.05
+    url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$1")
+  done
+}
+
+# start_snapshot_store: starts the store of snapshots on this machine, unless the Worker's options name another one, and
+# gives the Worker its address. Snapshots outlive the session.
+start_snapshot_store() {
+  case " $* " in *" SNAPSHOT_BUCKET:"*) return ;; esac
+  run "${CARGO_TARGET_DIR:-target}/sandboxd/snapshot-store" "${SNAPSHOT_DIR:-.sandbox-local/snapshots}" \
+    >"$session/store.json" 2>&4
+  wait_for_url "$session/store.json"
+  printf '%s\n' "SNAPSHOT_ENDPOINT=$url" SNAPSHOT_BUCKET=snapshots SNAPSHOT_ACCESS_KEY_ID=local \
+    SNAPSHOT_SECRET_ACCESS_KEY=local >>"$session/variables"
+}
+
 # serve COMMAND…: runs the command that serves the bridge on the session's port, prints how to call it, and waits until
 # the session ends.
 serve() {

@@ -18,6 +18,7 @@ pub mod s3;
 pub mod sandbox;
 pub mod search;
 pub mod session;
+pub mod snapshot;
 pub mod stat;
 pub mod token;
 pub mod transfer;

@@ -17,6 +17,18 @@ pub async fn call(env: &Env, id: &SandboxId, call: ObjectCall) -> Result<Respons
     fetch(env, id, call.path(), &init).await
 }
 
+/// As [`call`], with a query.
+pub async fn call_query(
+    env: &Env,
+    id: &SandboxId,
+    call: ObjectCall,
+    query: &str,
+) -> Result<Response, ApiError> {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    fetch(env, id, &format!("{}?{query}", call.path()), &init).await
+}
+
 /// As [`call`], with a checked JSON body.
 pub async fn call_with(
     env: &Env,

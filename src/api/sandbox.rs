@@ -3,7 +3,7 @@
 
 use sandbox_protocol::answer::SandboxCreated;
 use sandbox_protocol::sandbox::{CreateRequest, ListCursor, ListQuery, MAX_BODY, SettingsPatch};
-use sandbox_protocol::{Invalid, ObjectCall, SandboxId};
+use sandbox_protocol::{Invalid, ObjectCall, SandboxId, query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use web_sys::{Request, Response};
@@ -103,14 +103,23 @@ pub async fn stop(env: &Env, id: &SandboxId) -> Result<Response, ApiError> {
     object::call(env, id, ObjectCall::Stop).await
 }
 
-/// 200 with the sandbox, once it runs.
-pub async fn start(env: &Env, id: &SandboxId) -> Result<Response, ApiError> {
-    object::call(env, id, ObjectCall::Start).await
+/// 200 with the sandbox, once it runs. With `?without=restore`, it begins without its last snapshot.
+pub async fn start(env: &Env, id: &SandboxId, request: &Request) -> Result<Response, ApiError> {
+    let without = query::value(url::query(&request.url()), "without")?;
+    match without.as_deref() {
+        None => object::call(env, id, ObjectCall::Start).await,
+        Some("restore") => object::call_query(env, id, ObjectCall::Start, "without=restore").await,
+        Some(_) => Err(Invalid::request("without must be restore").into()),
+    }
 }
 
-/// 204, whether or not there was a sandbox to destroy.
-pub async fn destroy(env: &Env, id: &SandboxId) -> Result<Response, ApiError> {
-    object::call(env, id, ObjectCall::Destroy).await
+/// 204, whether or not there was a sandbox to destroy. With `?save=true`, its workspace is saved
+/// before, or nothing is destroyed.
+pub async fn destroy(env: &Env, id: &SandboxId, request: &Request) -> Result<Response, ApiError> {
+    match query::flag(url::query(&request.url()), "save")? {
+        false => object::call(env, id, ObjectCall::Destroy).await,
+        true => object::call_query(env, id, ObjectCall::Destroy, "save=true").await,
+    }
 }
 
 /// 200 `{"running": bool}`. Starts no sandbox.

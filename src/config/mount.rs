@@ -26,24 +26,9 @@ impl MountConfig {
                 })
             })
             .transpose()?;
-        let key = |id_var: &str, secret_var: &str| match (var(id_var), var(secret_var)) {
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(ApiError::NotConfigured(format!(
-                "{secret_var} is missing, and {id_var} is set"
-            ))),
-            (None, Some(_)) => Err(ApiError::NotConfigured(format!(
-                "{id_var} is missing, and {secret_var} is set"
-            ))),
-            // The parser's error would repeat neither value, but it names the fields of a request.
-            (Some(id), Some(secret)) => Credentials::parse(&id, &secret).map(Some).map_err(|_| {
-                ApiError::NotConfigured(format!(
-                    "{id_var} and {secret_var} must be printable ASCII without spaces and ':'"
-                ))
-            }),
-        };
         Ok(Self {
-            r2: key("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")?,
-            aws: key("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")?,
+            r2: credentials(&var, "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")?,
+            aws: credentials(&var, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")?,
             r2_endpoint,
         })
     }
@@ -56,6 +41,29 @@ impl MountConfig {
         } else {
             self.aws.as_ref().or(self.r2.as_ref())
         }
+    }
+}
+
+/// The key in two variables. Errors: half of one, or one that does not parse.
+pub(super) fn credentials(
+    var: impl Fn(&str) -> Option<String>,
+    id_var: &str,
+    secret_var: &str,
+) -> Result<Option<Credentials>, ApiError> {
+    match (var(id_var), var(secret_var)) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ApiError::NotConfigured(format!(
+            "{secret_var} is missing, and {id_var} is set"
+        ))),
+        (None, Some(_)) => Err(ApiError::NotConfigured(format!(
+            "{id_var} is missing, and {secret_var} is set"
+        ))),
+        // The parser's error would repeat neither value, but it names the fields of a request.
+        (Some(id), Some(secret)) => Credentials::parse(&id, &secret).map(Some).map_err(|_| {
+            ApiError::NotConfigured(format!(
+                "{id_var} and {secret_var} must be printable ASCII without spaces and ':'"
+            ))
+        }),
     }
 }
 

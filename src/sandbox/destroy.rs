@@ -12,17 +12,35 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sandbox_protocol::pool::SandboxEvent;
+use sandbox_protocol::snapshot::SAVED_HEADER;
+use web_sys::Response;
 
 use super::lifecycle::Ticket;
 use super::record;
-use super::{Core, Transition, exposure, grant, runtime, secret, sleep};
+use super::{Core, Transition, exposure, grant, resume, runtime, secret, sleep};
 use crate::deadline::within;
 use crate::error::ApiError;
+use crate::response;
 
 /// The delay after a DELETE before the storage is emptied, unless the sandbox is used again before.
 const FORGET_DELAY: Duration = Duration::from_secs(2);
 
 impl Core {
+    /// DELETE by a client; with `saves`, after the workspace was saved. A save that fails destroys
+    /// nothing.
+    pub async fn destroy_by_client(self: &Rc<Self>, saves: bool) -> Result<Response, ApiError> {
+        let saved = match saves {
+            true => Some(self.save_before_destroy().await?),
+            false => None,
+        };
+        self.destroy().await?;
+        let response = response::empty(204)?;
+        if let Some(id) = saved {
+            response.headers().set(SAVED_HEADER, id.as_str())?;
+        }
+        Ok(response)
+    }
+
     /// DELETE. Joins a DELETE that is under way; makes a start that is under way fail.
     pub async fn destroy(self: &Rc<Self>) -> Result<(), ApiError> {
         let superseded_start = match self.lifecycle.borrow().is_starting() {
@@ -72,7 +90,11 @@ impl Core {
             self.runtime.destroy().await?;
         }
         self.report(SandboxEvent::Stopped);
+        let last_save = self.record().await?.and_then(|record| record.last_save);
         self.destroy_record().await?;
+        if let Some(last) = last_save.filter(|last| !last.is_kept) {
+            self.delete_save(&last.id).await;
+        }
         self.report_now().await;
         self.release_permit_later();
         self.abandon(None).await?;
@@ -125,7 +147,7 @@ impl Core {
         if has_tunnels || has_record || has_exposures {
             let mut keys = vec![secret::KEY, runtime::BOOT_ID_KEY, runtime::PORT_KEY, grant::KEY];
             if !has_record {
-                keys.push(record::KEY);
+                keys.extend([record::KEY, resume::KEY]);
             }
             if !has_exposures {
                 keys.push(exposure::KEY);

@@ -83,7 +83,13 @@ impl Core {
         )
     }
 
-    async fn send(self: &Rc<Self>, boot: &Boot, path: &str, request: &Request) -> Result<Response, ApiError> {
+    /// Sends a request to this boot.
+    pub(super) async fn send(
+        self: &Rc<Self>,
+        boot: &Boot,
+        path: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
         self.uses.set(self.uses.get().wrapping_add(1));
         let method = request.method();
         let init = RequestInit::new();

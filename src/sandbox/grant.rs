@@ -154,6 +154,18 @@ impl Core {
         Ok(grants.iter().any(|grant| grant.boot == boot_id))
     }
 
+    /// The client's request for the mount of this boot at a path, if this object serves it.
+    pub async fn granted_mount(
+        &self,
+        boot_id: &str,
+        path: &MountPath,
+    ) -> Result<Option<MountRequest>, ApiError> {
+        let grants = self.grants().await?;
+        let mut of_boot = grants.iter().filter(|grant| grant.boot == boot_id);
+        let grant = of_boot.find(|grant| grant.mount.mount_path == *path);
+        Ok(grant.map(|grant| grant.mount.clone()))
+    }
+
     async fn retain_grants(&self, keeps: &dyn Fn(&Grant) -> bool) -> Result<(), ApiError> {
         let mut grants = self.grants().await?;
         let before = grants.len();

@@ -16,6 +16,7 @@ use super::{Core, sleep};
 use crate::auth::sha256;
 use crate::clock::now_ms;
 use crate::error::ApiError;
+use crate::snapshot::{self, Store};
 use crate::{body, stub};
 
 /// The timeout of a request for the status, and of one that sets the environment.
@@ -74,7 +75,7 @@ impl Core {
             started_at: record.started_ms.map(time::from_ms),
             last_active_at: None,
             expires_at: settings.expires_at_ms(record.created_ms).map(time::from_ms),
-            saved: None,
+            saved: record.saved(),
             labels: settings.labels.clone(),
             settings: EffectiveSettings::new(settings, &self.config.sleep_after_text),
             pending_restart: record.pending(),
@@ -94,6 +95,12 @@ impl Core {
     /// Changes the settings. What can take effect at once does. Starts nothing.
     pub async fn configure(self: &Rc<Self>, request: &Request) -> Result<SandboxInfo, ApiError> {
         let patch = SettingsPatch::parse(&body::read(request, MAX_BODY).await?)?;
+        if patch.needs_store() {
+            let store = Store::from_env(&self.env, &self.config)?;
+            if let Some(id) = patch.snapshot() {
+                snapshot::manifest(&store, &id, now_ms()).await?;
+            }
+        }
         if let Some(name) = patch.name()
             && named_id(name).await? != self.id
         {
@@ -117,6 +124,9 @@ impl Core {
             .await?;
         if is_new {
             self.set_report_alarm().await;
+        }
+        if record.settings.auto_save.is_none() {
+            self.release_save().await?;
         }
         let boot = self.running_boot().await?;
         if let Some(boot) = &boot {

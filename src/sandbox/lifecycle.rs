@@ -4,7 +4,9 @@
 //! ```text
 //! unknown ──┐
 //! absent ───┼─ a request needs it ─▶ starting ── sandboxd answers ─▶ running ── connection lost ─▶ unverified
-//!    ▲      └───────────────────────────┼──────────────────────────────┼──── a request needs it ───────┘
+//!    ▲      │                           │ ▲                            │ ▲                             │
+//!    │      │       it has a snapshot ▶ restoring       it is idle ▶ saving                            │
+//!    │      └───────────────────────────┼──────────────────────────────┼──── a request needs it ───────┘
 //!    └──────── start failed ────────────┴── exit, sleep, DELETE ───────┘
 //! ```
 //!
@@ -12,6 +14,8 @@
 //!   before it starts.
 //! - There is one transition (start, sleep, DELETE) at a time; requests wait for it. DELETE
 //!   supersedes the others: their outcome is then ignored. A second DELETE joins the first.
+//! - Requests wait for a restore: no client sees a workspace that is not whole. They do not wait for
+//!   a save, and one that comes during it keeps the sandbox awake.
 //! - An event of one boot never changes the state of another.
 
 use super::secret::Secret;
@@ -33,7 +37,11 @@ enum Phase {
     Unknown,
     Absent,
     Starting,
+    /// A start whose boot answers, and gets its workspace.
+    Restoring,
     Running(Boot),
+    /// It runs, and its workspace is being saved.
+    Saving(Boot),
     Unverified,
     Ending,
     Destroying,
@@ -77,10 +85,10 @@ impl Lifecycle {
     /// The next step of a request that needs the sandbox.
     pub fn need(&self) -> Need {
         match &self.phase {
-            Phase::Running(boot) => Need::Use(boot.clone()),
+            Phase::Running(boot) | Phase::Saving(boot) => Need::Use(boot.clone()),
             Phase::Absent => Need::Start { inspect_first: false },
             Phase::Unknown | Phase::Unverified => Need::Start { inspect_first: true },
-            Phase::Starting | Phase::Ending | Phase::Destroying => Need::Wait,
+            Phase::Starting | Phase::Restoring | Phase::Ending | Phase::Destroying => Need::Wait,
         }
     }
 
@@ -91,7 +99,35 @@ impl Lifecycle {
 
     /// Whether a start is under way.
     pub fn is_starting(&self) -> bool {
-        self.phase == Phase::Starting
+        matches!(self.phase, Phase::Starting | Phase::Restoring)
+    }
+
+    /// Begins to restore the workspace, within the start with this ticket.
+    pub fn begin_restore(&mut self, start: Ticket) {
+        if self.is_current(start) && self.phase == Phase::Starting {
+            self.phase = Phase::Restoring;
+        }
+    }
+
+    /// Begins to save the workspace of the boot with this id; `None`: it is not the running boot any
+    /// more, or is being saved already.
+    pub fn begin_save(&mut self, boot_id: &str) -> Option<Ticket> {
+        match &self.phase {
+            Phase::Running(boot) if boot.id == boot_id => {
+                let saving = Phase::Saving(boot.clone());
+                Some(self.supersede(saving))
+            }
+            _ => None,
+        }
+    }
+
+    /// Finishes a save, whatever its result is: the sandbox runs on.
+    pub fn finish_save(&mut self, ticket: Ticket) {
+        if self.is_current(ticket)
+            && let Phase::Saving(boot) = &self.phase
+        {
+            self.phase = Phase::Running(boot.clone());
+        }
     }
 
     /// Begins a DELETE; supersedes a start or a sleep that is under way. `None`: another DELETE is
@@ -123,7 +159,10 @@ impl Lifecycle {
     /// Begins to stop whatever runs, also a boot that was not verified; `None`: nothing runs, or the
     /// sandbox is in a transition.
     pub fn begin_stop(&mut self) -> Option<Ticket> {
-        let may_run = matches!(self.phase, Phase::Unknown | Phase::Unverified | Phase::Running(_));
+        let may_run = matches!(
+            self.phase,
+            Phase::Unknown | Phase::Unverified | Phase::Running(_) | Phase::Saving(_)
+        );
         may_run.then(|| self.supersede(Phase::Ending))
     }
 
@@ -169,139 +208,9 @@ impl Lifecycle {
     }
 
     fn runs(&self, boot_id: &str) -> bool {
-        matches!(&self.phase, Phase::Running(boot) if boot.id == boot_id)
+        matches!(&self.phase, Phase::Running(boot) | Phase::Saving(boot) if boot.id == boot_id)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn boot(id: &str) -> Boot {
-        Boot {
-            id: id.to_owned(),
-            origin: format!("http://{id}"),
-            secret: Secret::default(),
-        }
-    }
-
-    fn running(id: &str) -> Lifecycle {
-        let mut life = Lifecycle::default();
-        let ticket = life.begin_start();
-        life.finish_start(ticket, Some(boot(id)));
-        life
-    }
-
-    #[test]
-    fn a_new_object_inspects_before_it_starts_and_starts_once() {
-        let mut life = Lifecycle::default();
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-        let ticket = life.begin_start();
-        assert_eq!(life.need(), Need::Wait);
-        life.finish_start(ticket, Some(boot("a")));
-        assert_eq!(life.need(), Need::Use(boot("a")));
-    }
-
-    #[test]
-    fn a_failed_start_is_tried_again_by_the_next_request() {
-        let mut life = Lifecycle::default();
-        let ticket = life.begin_start();
-        life.finish_start(ticket, None);
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-    }
-
-    #[test]
-    fn after_an_exit_the_state_is_known_and_after_a_lost_connection_it_is_not() {
-        let mut life = running("a");
-        life.exited("a");
-        assert_eq!(life.need(), Need::Start { inspect_first: false });
-        let mut life = running("a");
-        life.connection_lost("a");
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-    }
-
-    #[test]
-    fn an_event_of_an_older_boot_changes_nothing() {
-        let mut life = running("b");
-        life.exited("a");
-        life.connection_lost("a");
-        assert_eq!(life.need(), Need::Use(boot("b")));
-    }
-
-    #[test]
-    fn delete_supersedes_a_start() {
-        let mut life = Lifecycle::default();
-        let start = life.begin_start();
-        let destroy = life.begin_destroy().unwrap();
-        assert!(!life.is_current(start));
-        assert_eq!(life.begin_destroy(), None, "a second DELETE joins the first");
-        life.finish_start(start, Some(boot("a")));
-        assert_eq!(life.need(), Need::Wait, "the start's outcome is ignored");
-        life.finish_end(destroy, true);
-        assert_eq!(life.need(), Need::Start { inspect_first: false });
-    }
-
-    #[test]
-    fn requests_wait_for_a_sandbox_that_goes_to_sleep_and_then_start_it() {
-        let mut life = running("a");
-        assert_eq!(life.begin_sleep("older"), None);
-        let sleep = life.begin_sleep("a").unwrap();
-        assert_eq!(life.need(), Need::Wait);
-        life.exited("a");
-        assert_eq!(
-            life.need(),
-            Need::Wait,
-            "the transition decides when it has ended"
-        );
-        life.finish_end(sleep, true);
-        assert_eq!(life.need(), Need::Start { inspect_first: false });
-        assert_eq!(life.begin_sleep("a"), None, "what does not run cannot sleep");
-    }
-
-    #[test]
-    fn what_may_run_is_stopped() {
-        for mut life in [Lifecycle::default(), running("a")] {
-            let stop = life.begin_stop().unwrap();
-            assert_eq!(life.need(), Need::Wait);
-            assert_eq!(life.begin_stop(), None);
-            life.finish_end(stop, true);
-            assert_eq!(life.begin_stop(), None);
-        }
-    }
-
-    #[test]
-    fn a_failed_delete_leaves_the_state_unverified_and_a_superseded_one_changes_nothing() {
-        let mut life = running("a");
-        let first = life.begin_destroy().unwrap();
-        life.finish_end(first, false);
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-        let start = life.begin_start();
-        life.finish_end(first, true);
-        life.finish_start(start, Some(boot("b")));
-        assert_eq!(life.need(), Need::Use(boot("b")));
-    }
-
-    #[test]
-    fn a_lost_transition_leaves_the_state_unverified() {
-        let mut life = running("a");
-        life.transition_lost();
-        assert_eq!(life.need(), Need::Use(boot("a")), "there is none");
-        let destroy = life.begin_destroy().unwrap();
-        life.transition_lost();
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-        life.finish_end(destroy, true);
-        assert_eq!(life.need(), Need::Start { inspect_first: true });
-    }
-
-    #[test]
-    fn only_a_sandbox_that_may_be_absent_is_forgotten() {
-        let mut life = running("a");
-        assert_eq!(life.begin_forget(), None);
-        life.exited("a");
-        let forget = life.begin_forget().unwrap();
-        assert_eq!(life.need(), Need::Wait);
-        assert_eq!(life.begin_forget(), None);
-        life.finish_end(forget, true);
-        assert_eq!(life.need(), Need::Start { inspect_first: false });
-    }
-}
+mod tests;

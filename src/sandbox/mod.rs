@@ -8,6 +8,8 @@
 //!   sandbox that then runs, if the connection failed before a response. See [`crate::connection_error`].
 //! - No borrow of the state crosses an `.await`.
 
+mod asleep;
+mod auto_save;
 mod code;
 mod container;
 mod destroy;
@@ -28,8 +30,11 @@ mod process;
 mod record;
 mod report;
 mod response_body;
+mod restore;
+mod resume;
 mod runtime;
 pub mod s3;
+mod save;
 mod secret;
 mod sleep;
 mod start;
@@ -45,7 +50,7 @@ use sandbox_protocol::answer::Running;
 use sandbox_protocol::pool::SandboxEvent;
 use sandbox_protocol::preview::{self, Exposure};
 use sandbox_protocol::s3::OBJECT;
-use sandbox_protocol::{ObjectCall, SandboxId, SessionId, sandboxd};
+use sandbox_protocol::{ObjectCall, SandboxId, SessionId, SnapshotId, query, sandboxd};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request, RequestInit, Response};
@@ -53,10 +58,12 @@ use worker::{Env, Storage};
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::heartbeat;
 use crate::log;
 use crate::pool;
 use crate::response;
 use crate::url;
+use asleep::Asleep;
 use exit::Exit;
 use grant::Grant;
 use lifecycle::{Boot, Lifecycle};
@@ -94,6 +101,16 @@ struct Core {
     permit_lock: Mutex<()>,
     /// Whether its lifetime has ended since it was last started.
     has_expired: Cell<bool>,
+    /// Locked by a save, and by a restore that a client asks for.
+    save_lock: Mutex<()>,
+    /// Whether the next start is to begin without the last snapshot.
+    skips_restore: Cell<bool>,
+    /// The number of starts that restored a snapshot.
+    restores: Cell<u64>,
+    /// The workspace in the store, once it was read.
+    asleep: RefCell<Option<Rc<Asleep>>>,
+    /// The snapshot of the last of them.
+    last_restored: RefCell<Option<SnapshotId>>,
 }
 
 impl Core {
@@ -109,8 +126,8 @@ impl Core {
                 response::empty(204)
             }
             Some(ObjectCall::Destroy) => {
-                self.destroy().await?;
-                response::empty(204)
+                let saves = query::flag(url::query(&url), "save")?;
+                self.destroy_by_client(saves).await
             }
             Some(ObjectCall::Mount) => self.mount(request).await,
             Some(ObjectCall::Info) => response::json(200, &self.info().await?),
@@ -120,15 +137,32 @@ impl Core {
                 response::empty(204)
             }
             Some(ObjectCall::Start) => {
-                self.boot().await?;
+                let without = query::value(url::query(&url), "without")?;
+                self.skips_restore.set(without.as_deref() == Some("restore"));
+                let started = self.boot().await;
+                self.skips_restore.set(false);
+                started?;
                 response::json(200, &self.info().await?)
+            }
+            Some(ObjectCall::Snapshot) => self.snapshot(request).await,
+            Some(ObjectCall::Restore) => self.restore(request).await,
+            Some(ObjectCall::Fork) => {
+                let core = self.clone();
+                heartbeat::json(async move { core.fork_source().await }).await
             }
             None => match url::path(&url) {
                 sandboxd::UNMOUNT => self.unmount(request).await,
                 path if path.starts_with(OBJECT) => self.s3(request).await,
                 path if sandboxd::is_of_existing_files(&request.method(), path) => {
-                    self.existing_files(request).await
+                    match self.asleep(request).await? {
+                        Some(response) => Ok(response),
+                        None => self.existing_files(request).await,
+                    }
                 }
+                path if path.starts_with(sandboxd::FILE) => match self.asleep(request).await? {
+                    Some(response) => Ok(response),
+                    None => self.forward(url::path_and_query(&url), request).await,
+                },
                 path if sandboxd::is_of_processes(&request.method(), path) => self.process(request).await,
                 path if sandboxd::is_of_contexts(&request.method(), path) => self.code(request).await,
                 path if path.starts_with(preview::EXPOSURE) => {

@@ -16,10 +16,11 @@ use sandbox_protocol::mount::{Bucket, Credentials, Endpoint, Remote, Source};
 use sandbox_protocol::{Invalid, MountRequest, UnmountRequest, s3, sandboxd};
 use web_sys::{Request, Response};
 
-use super::Core;
 use super::container;
 use super::grant::Grant;
+use super::lifecycle::Boot;
 use super::runtime::Runtime;
+use super::{Core, own_request};
 use crate::error::ApiError;
 use crate::s3::token;
 use crate::stub;
@@ -29,6 +30,15 @@ impl Core {
     pub async fn mount(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         let requested = MountRequest::parse(stub::text(request.text()).await?.as_bytes())?;
         let boot = self.boot().await?;
+        self.mount_by_grant(&boot, requested).await
+    }
+
+    /// Mounts it in this boot.
+    pub async fn mount_by_grant(
+        self: &Rc<Self>,
+        boot: &Boot,
+        requested: MountRequest,
+    ) -> Result<Response, ApiError> {
         let (origin, token) = match &self.runtime {
             Runtime::Container(container, _) => {
                 container.intercept().await?;
@@ -43,9 +53,8 @@ impl Core {
         let rewritten = rewrite(&requested, &endpoint, &token)?;
         let grant = Grant::new(&token, &boot.id, requested).await?;
         self.add_grant(grant.clone()).await?;
-        let response = self
-            .ask(sandboxd::MOUNT, "POST", Some(&rewritten.to_json()))
-            .await;
+        let mount = own_request("POST", Some(&rewritten.to_json()))?;
+        let response = self.send(boot, sandboxd::MOUNT, &mount).await;
         match &response {
             Ok(response) if response.ok() => self.activate(&grant).await?,
             Ok(_) | Err(ApiError::Unavailable(_)) => self.revoke(&grant).await?,

@@ -38,7 +38,11 @@ impl DurableObject for Sandbox {
 
     async fn fetch(&self, request: worker::Request) -> worker::Result<worker::Response> {
         let response = match self.core() {
-            Ok(core) => core.handle(request.inner()).await,
+            Ok(core) => {
+                let restores = core.restores.get();
+                let response = core.handle(request.inner()).await;
+                response.and_then(|response| core.tell_restore(restores, response))
+            }
             Err(e) => Err(e),
         };
         response::object_response(response)
@@ -83,6 +87,11 @@ impl Sandbox {
             records: Records::default(),
             permit_lock: Mutex::default(),
             has_expired: Cell::default(),
+            save_lock: Mutex::default(),
+            skips_restore: Cell::default(),
+            restores: Cell::default(),
+            last_restored: RefCell::default(),
+            asleep: RefCell::default(),
         });
         *self.core.borrow_mut() = Some(core.clone());
         Ok(core)

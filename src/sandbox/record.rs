@@ -10,6 +10,7 @@ use sandbox_protocol::sandbox::{Instance, SandboxState, Setting, Settings};
 use serde::{Deserialize, Serialize};
 
 use super::Core;
+use super::auto_save::LastSave;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 
@@ -40,6 +41,18 @@ pub struct Record {
     /// The shard of the index that has given the permit to run, if one is needed.
     #[serde(default)]
     pub permit: Option<u32>,
+    /// The last save of the workspace by `autoSave`.
+    #[serde(default)]
+    pub last_save: Option<LastSave>,
+    /// The reason why the workspace could not be saved since then.
+    #[serde(default)]
+    pub save_error: Option<String>,
+    /// The time of that failure, in milliseconds since 1970.
+    #[serde(default)]
+    pub save_failed_ms: Option<u64>,
+    /// The id of a boot whose workspace was not restored yet: it serves no request before.
+    #[serde(default)]
+    pub restoring_boot: Option<String>,
     /// Whether the sandbox was destroyed. The record is kept until the index knows.
     #[serde(default)]
     pub is_destroyed: bool,
@@ -79,6 +92,10 @@ impl Record {
             started_with: StartSettings::default(),
             is_env_pending: false,
             permit: None,
+            last_save: None,
+            save_error: None,
+            save_failed_ms: None,
+            restoring_boot: None,
             is_destroyed: false,
         }
     }
@@ -172,6 +189,7 @@ impl Core {
         self.change_record(|record| {
             record.is_destroyed = true;
             record.settings = Settings::default();
+            record.last_save = None;
             Ok(true)
         })
         .await

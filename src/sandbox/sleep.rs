@@ -64,6 +64,9 @@ pub async fn set_first_alarm(core: &Core) {
     set_alarm(core, after.min(PERMIT_RENEW_INTERVAL)).await;
     if let Ok(Some(record)) = core.record().await {
         set_lifetime_alarm(core, &record).await;
+        if let Some(next) = record.next_save(now_ms()) {
+            set_alarm(core, next).await;
+        }
     }
 }
 
@@ -85,6 +88,10 @@ pub async fn alarm(core: &Rc<Core>) {
         Err(e) => core.log("not expired", None, &e.body().error),
     }
     let awake = check(core).await;
+    let save = match awake {
+        Some(_) => core.save_at_interval().await,
+        None => None,
+    };
     let tunnels = core.sweep_tunnels().await;
     core.sweep_grants().await;
     let is_in_transition = core.lifecycle.borrow().need() == Need::Wait;
@@ -99,7 +106,7 @@ pub async fn alarm(core: &Rc<Core>) {
         core.forget().await;
     }
     let awake = awake.map(|awake| awake.min(PERMIT_RENEW_INTERVAL));
-    if let Some(next) = [awake, tunnels, record].into_iter().flatten().min() {
+    if let Some(next) = [awake, save, tunnels, record].into_iter().flatten().min() {
         set_alarm(core, next).await;
     }
 }
@@ -123,6 +130,9 @@ async fn check(core: &Rc<Core>) -> Option<Duration> {
         Ok((Finding::Absent, _)) => None,
         Ok((Finding::Awake(next), _)) => Some(next),
         Ok((Finding::Idle, boot)) => {
+            if !core.save_before_sleep(&boot, after).await {
+                return Some(after);
+            }
             let e = core.sleep(&boot).await.err()?;
             core.log("sleep failed", Some(&boot.id), &e.body().error);
             Some(after)
@@ -207,7 +217,8 @@ impl Core {
     async fn sleep(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
         let ticket = self.lifecycle.borrow_mut().begin_sleep(&boot.id);
         match ticket {
-            Some(ticket) => self.end(boot, ticket).await,
+            // It was saved before.
+            Some(ticket) => self.end(boot, ticket, false).await,
             None => Ok(()),
         }
     }
@@ -219,17 +230,71 @@ impl Core {
         };
         let ticket = self.lifecycle.borrow_mut().begin_stop();
         match (ticket, self.pending_transition()) {
-            (Some(ticket), _) => self.end(&boot, ticket).await,
+            (Some(ticket), _) => self.end(&boot, ticket, true).await,
             (None, Some(transition)) => transition.await,
             (None, None) => Ok(()),
         }
     }
 
-    /// Ends a boot: the transition `ticket`.
-    async fn end(self: &Rc<Self>, boot: &Boot, ticket: Ticket) -> Result<(), ApiError> {
+    /// Saves the workspace of an idle boot, if `autoSave` is on. Returns whether it can sleep: not
+    /// after a failure, and not when a client came meanwhile.
+    async fn save_before_sleep(self: &Rc<Self>, boot: &Boot, after: Duration) -> bool {
+        let is_on = match self.record().await {
+            Ok(record) => record.is_some_and(|record| record.settings.auto_save.is_some()),
+            Err(_) => return false,
+        };
+        if !is_on {
+            return true;
+        }
+        let uses = self.uses.get();
+        if !self.save_while_running(boot).await {
+            return false;
+        }
+        // What came and went meanwhile may have changed files.
+        self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((Finding::Idle, _)))
+    }
+
+    /// Saves the workspace while clients can use it. Returns whether it is saved.
+    async fn save_while_running(self: &Rc<Self>, boot: &Boot) -> bool {
+        let ticket = self.lifecycle.borrow_mut().begin_save(&boot.id);
+        let Some(ticket) = ticket else {
+            return false;
+        };
+        let saved = self.auto_save(boot).await;
+        self.lifecycle.borrow_mut().finish_save(ticket);
+        // The reason is in the log and in the record.
+        saved.is_ok()
+    }
+
+    /// Saves the workspace if the interval of `autoSave` has passed. Returns the time until the next
+    /// time.
+    async fn save_at_interval(self: &Rc<Self>) -> Option<Duration> {
+        let record = self.record().await.ok()??;
+        let left = record.next_save(now_ms())?;
+        if !left.is_zero() {
+            return Some(left);
+        }
+        let need = self.lifecycle.borrow().need();
+        if let Need::Use(boot) = need {
+            self.save_while_running(&boot).await;
+        }
+        let record = self.record().await.ok()??;
+        record.next_save(now_ms())
+    }
+
+    /// Ends a boot: the transition `ticket`. With `saves`, its workspace is saved first; a failure
+    /// leaves it running.
+    async fn end(self: &Rc<Self>, boot: &Boot, ticket: Ticket, saves: bool) -> Result<(), ApiError> {
+        let saves = saves.then(|| boot.clone());
         let (core, exit) = (self.clone(), self.watch(boot));
         let id = boot.id.clone();
         let transition = async move {
+            if let Some(boot) = saves
+                && let Err(e) = core.auto_save(&boot).await
+            {
+                core.lifecycle.borrow_mut().finish_end(ticket, false);
+                return Err(e);
+            }
             core.log("sleep", Some(&id), "");
             let mut result = core.runtime.terminate().await;
             if let Either::Right(_) = select(exit, Delay::from(STOP_GRACE)).await {

@@ -118,6 +118,7 @@ async fn bring_up(
         match wait_until_ready(core, ticket, &boot, Origin::Found, &exit).await {
             Ok(boot) => {
                 core.resume_mounts(&boot.id).await;
+                core.finish_restore(ticket, &boot).await?;
                 core.resume_record(&boot).await?;
                 return Ok(boot);
             }
@@ -131,6 +132,7 @@ async fn bring_up(
         return Err(destroyed());
     }
     core.acquire_permit().await?;
+    core.plan_restore(boot_id).await?;
     let settings = core.record().await?.map(|record| record.settings);
     let options = StartOptions {
         env: core.config.sandboxd_env(),
@@ -150,13 +152,17 @@ async fn bring_up(
     match origin {
         Origin::Started => {
             core.has_expired.set(false);
+            core.finish_restore(ticket, &boot).await?;
             let env = core.record().await?.map(|record| record.settings.env);
             if env.is_some_and(|env| !env.is_empty()) {
                 core.set_environment(&boot).await?;
             }
             core.mark_started().await?;
         }
-        Origin::Found => core.resume_record(&boot).await?,
+        Origin::Found => {
+            core.finish_restore(ticket, &boot).await?;
+            core.resume_record(&boot).await?;
+        }
     }
     Ok(boot)
 }

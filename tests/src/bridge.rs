@@ -208,6 +208,7 @@ impl Bridge {
         command
             .env("PORT", port.to_string())
             .env("SANDBOX_API_KEY", key)
+            .env("SNAPSHOT_DIR", env::temp_dir().join("sandbar-snapshots"))
             .envs(env.iter().copied())
             .args(arguments);
         if runtime == Runtime::Container && !vars.iter().any(|(name, _)| *name == "MAX_SANDBOXES") {

@@ -2,17 +2,13 @@
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, Statx, readlinkat};
 use rustix::io::Errno;
 use sandbox_protocol::file::{Entry, EntryType};
-use sandbox_protocol::time::to_text;
+use sandbox_protocol::time::of_file;
 
 use crate::paths::status;
-
-/// The latest time that RFC 3339 can express, in seconds since 1970.
-const LATEST: u64 = 253_402_300_799;
 
 /// Describes `name` in a directory, or the descriptor itself when `name` is empty, as what clients
 /// know as `path`. Follows no link.
@@ -37,20 +33,9 @@ pub(super) fn describe(directory: BorrowedFd<'_>, name: &CStr, path: String) -> 
         },
         size: status.stx_size,
         mode: format!("{:04o}", status.stx_mode & 0o7777),
-        modified_at: modified_at(&status),
+        modified_at: of_file(status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
         uid: status.stx_uid,
         gid: status.stx_gid,
         target,
     })
-}
-
-/// The time of modification; the nearest one that can be expressed.
-fn modified_at(status: &Statx) -> String {
-    let time = match u64::try_from(status.stx_mtime.tv_sec) {
-        Ok(seconds) => Duration::new(seconds.min(LATEST), status.stx_mtime.tv_nsec),
-        // Before 1970.
-        Err(_) => Duration::ZERO,
-    };
-    let time: SystemTime = UNIX_EPOCH + time;
-    to_text(time)
 }

@@ -64,7 +64,8 @@ impl Endpoint {
         self.is_in("amazonaws.com")
     }
 
-    pub(super) fn is_r2(&self) -> bool {
+    /// Whether it is one of R2.
+    pub fn is_r2(&self) -> bool {
         self.is_in("r2.cloudflarestorage.com")
     }
 

@@ -75,6 +75,18 @@ impl SettingsPatch {
         field(&self.fields, "name").and_then(Value::as_str)
     }
 
+    /// The id of the snapshot that it sets.
+    pub fn snapshot(&self) -> Option<SnapshotId> {
+        let id = field(&self.fields, "snapshot").and_then(Value::as_str)?;
+        SnapshotId::parse(id).ok()
+    }
+
+    /// Whether it sets something that needs a store of snapshots.
+    pub fn needs_store(&self) -> bool {
+        let fields = ["snapshot", "autoSave"];
+        fields.iter().any(|name| field(&self.fields, name).is_some())
+    }
+
     /// Whether it sets something that takes effect with a start.
     pub fn needs_start(&self) -> bool {
         let fields = ["internet", "image", "instance", "snapshot"];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::Instance;
 use crate::duration;
@@ -86,6 +87,19 @@ impl Settings {
         own.map_or(default, SleepAfter::duration)
     }
 
+    /// The change that gives another sandbox these settings, but for the name.
+    pub fn to_patch(&self) -> Map<String, Value> {
+        let mut fields = match json!(self) {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.remove("name");
+        if fields.remove("offline").is_some() {
+            fields.insert("internet".to_owned(), false.into());
+        }
+        fields
+    }
+
     /// The time, in milliseconds since 1970, at which a sandbox that was created at `created_ms` is
     /// destroyed.
     pub fn expires_at_ms(&self, created_ms: u64) -> Option<u64> {
@@ -118,6 +132,20 @@ mod tests {
         let stored = r#"{"name":"a","keepAlive":true,"future":{}}"#;
         let settings: Settings = serde_json::from_str(stored).unwrap();
         assert_eq!((settings.name.as_deref(), settings.keep_alive), (Some("a"), true));
+    }
+
+    #[test]
+    fn a_copy_has_all_settings_but_the_name() {
+        let body = r#"{"name":"a","env":{"A":"1"},"labels":{"b":"c"},"sleepAfter":"1h","keepAlive":true,
+            "maxLifetime":"24h","internet":false,"image":"base","instance":"lite","autoSave":{"on":"sleep"}}"#;
+        let mut settings = Settings::default();
+        let patch = |body: &str| crate::sandbox::SettingsPatch::parse(body.as_bytes()).unwrap();
+        patch(body).apply(&mut settings).unwrap();
+        let mut copy = Settings::default();
+        let fields = Value::Object(settings.to_patch()).to_string();
+        patch(&fields).apply(&mut copy).unwrap();
+        settings.name = None;
+        assert_eq!(copy, settings);
     }
 
     #[test]

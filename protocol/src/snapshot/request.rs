@@ -9,6 +9,7 @@ use super::SnapshotId;
 use crate::archive::parse_exclude;
 use crate::json::{self, field, natural, text};
 use crate::path::WORKSPACE;
+use crate::sandbox::Settings;
 use crate::{ErrorBody, FilePath, FileRoots, Invalid, SandboxId, duration, query};
 
 /// The default of a fork's `count`.
@@ -128,6 +129,15 @@ pub enum ForkItem {
     },
     /// An error.
     Error(ErrorBody),
+}
+
+/// What the new sandboxes of a fork begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkSource {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The settings, the values of `env` included.
+    pub settings: Settings,
 }
 
 /// The answer of `POST …/fork`.

@@ -51,6 +51,12 @@ pub struct Contents {
     pub files: u64,
     /// The bytes of all files. Those of a file with several names (hard links) count once.
     pub bytes: u64,
+    /// The owner and the group of the directory.
+    #[serde(default)]
+    pub uid: u32,
+    /// See `uid`.
+    #[serde(default)]
+    pub gid: u32,
     /// The SHA-256 of the tar, decompressed, in hex.
     pub sha256: String,
     /// The bytes of the archive, its last frame included, which is this JSON.

@@ -3,10 +3,10 @@
 //! have. Bodies pass through as the runtime's streams.
 
 mod answer;
-mod binding;
+pub mod binding;
 mod metadata;
 mod r2;
-mod remote;
+pub mod remote;
 mod sign;
 
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use crate::s3::{Operation, S3Error, Scope};
 use crate::url;
 
 pub use answer::error as error_response;
-pub use r2::is_bucket;
+pub use r2::{Bucket, is_bucket};
 pub use sign::Signer;
 
 impl Core {

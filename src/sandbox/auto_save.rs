@@ -1,0 +1,288 @@
+//! `autoSave`: the workspace is saved before the sandbox sleeps, and at an interval if the client
+//! wants that; the next start restores it. The last save is in the record. It replaces the one
+//! before, which is deleted as soon as the record has the new one.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use sandbox_protocol::path::WORKSPACE;
+use sandbox_protocol::sandbox::Saved;
+use sandbox_protocol::snapshot::{AutoSave, ForkSource, Manifest, Snapshot, SnapshotRequest};
+use sandbox_protocol::{Invalid, SnapshotId, time};
+use serde::{Deserialize, Serialize};
+use web_sys::{Request, Response};
+
+use super::Core;
+use super::lifecycle::Boot;
+use super::record::Record;
+use super::save::Save;
+use crate::clock::{millis, now_ms};
+use crate::error::ApiError;
+use crate::snapshot::{self, Store};
+use crate::{heartbeat, stub};
+
+/// The time for which the snapshot of a fork is kept: each new sandbox restores it at its starts.
+const FORK_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The last save of a workspace, in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSave {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The time at which the workspace was saved, or found unchanged, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The version of the workspace in the boot that runs; `None`: not known.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Whether the snapshot stays when the next save replaces it: sandboxes of a fork begin with it.
+    #[serde(default)]
+    pub is_kept: bool,
+}
+
+impl Record {
+    /// The snapshot that a start restores.
+    pub fn snapshot_to_restore(&self) -> Option<&SnapshotId> {
+        let last = self.last_save.as_ref().map(|last| &last.id);
+        last.or(self.settings.snapshot.as_ref())
+    }
+
+    /// The last save as clients see it.
+    pub fn saved(&self) -> Option<Saved> {
+        if self.last_save.is_none() && self.save_error.is_none() {
+            return None;
+        }
+        let last = self.last_save.as_ref();
+        Some(Saved {
+            snapshot: last.map(|last| last.id.clone()),
+            at: last.map(|last| time::from_ms(last.at_ms)),
+            error: self.save_error.clone(),
+        })
+    }
+
+    /// The time until the next save of `autoSave`, if it has an interval; zero when it is due.
+    pub fn next_save(&self, now_ms: u64) -> Option<Duration> {
+        let interval = self.settings.auto_save.as_ref()?.interval()?;
+        let last_ms = self.last_save.as_ref().map_or(0, |last| last.at_ms);
+        let last_ms = last_ms
+            .max(self.started_ms.unwrap_or(0))
+            .max(self.save_failed_ms.unwrap_or(0));
+        let due_ms = last_ms.saturating_add(millis(interval));
+        Some(Duration::from_millis(due_ms.saturating_sub(now_ms)))
+    }
+}
+
+impl Core {
+    /// Saves the workspace of the boot if `autoSave` is on and something has changed.
+    pub async fn auto_save(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
+        let Some(record) = self.record().await? else {
+            return Ok(());
+        };
+        let Some(settings) = record.settings.auto_save.clone() else {
+            return Ok(());
+        };
+        let saved = self.save(boot, workspace(settings, &record)).await;
+        match saved {
+            Ok(saved) => {
+                self.note_resume(boot).await;
+                self.note_save(saved).await.map(drop)
+            }
+            Err(e) => {
+                let error = e.body().error;
+                self.log("not saved", Some(&boot.id), &error);
+                self.change_record(|record| {
+                    record.save_error = Some(error);
+                    record.save_failed_ms = Some(now_ms());
+                    Ok(true)
+                })
+                .await?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Puts a save into the record; `None`: nothing had changed. Deletes the save before.
+    async fn note_save(self: &Rc<Self>, saved: Option<Manifest>) -> Result<Record, ApiError> {
+        let mut replaced = None;
+        let record = self
+            .change_record(|record| {
+                record.save_error = None;
+                record.save_failed_ms = None;
+                if let Some(saved) = saved {
+                    let new = LastSave {
+                        id: saved.id,
+                        at_ms: saved.created_ms,
+                        version: Some(saved.contents.version),
+                        is_kept: false,
+                    };
+                    let last = record.last_save.replace(new);
+                    replaced = last.filter(|last| !last.is_kept).map(|last| last.id);
+                } else if let Some(last) = &mut record.last_save {
+                    last.at_ms = now_ms();
+                }
+                Ok(true)
+            })
+            .await?;
+        if let Some(replaced) = replaced {
+            self.delete_save(&replaced).await;
+        }
+        Ok(record)
+    }
+
+    /// Deletes a save that is not needed any more. A failure leaves a snapshot, which clients can
+    /// delete.
+    pub async fn delete_save(&self, id: &SnapshotId) {
+        let deleted = async { snapshot::delete(&Store::from_env(&self.env, &self.config)?, id).await };
+        match deleted.await {
+            Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
+            Err(e) => self.log("save not deleted", None, &format!("{id}: {}", e.body().error)),
+        }
+    }
+
+    /// Makes a save of `autoSave` a snapshot that stays until a client deletes it.
+    pub async fn keep_save(&self, id: &SnapshotId) -> Result<(), ApiError> {
+        let store = Store::from_env(&self.env, &self.config)?;
+        let mut manifest = snapshot::manifest(&store, id, now_ms()).await?;
+        manifest.is_auto_save = false;
+        snapshot::put_manifest(&store, &manifest).await
+    }
+
+    /// Forgets the last save, whose snapshot stays.
+    pub async fn release_save(self: &Rc<Self>) -> Result<(), ApiError> {
+        let last = self.record().await?.and_then(|record| record.last_save);
+        let Some(last) = last else {
+            return Ok(());
+        };
+        match self.keep_save(&last.id).await {
+            Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
+            // It is only shown as one of `autoSave`.
+            Err(e) => self.log("save not kept", None, &format!("{}: {}", last.id, e.body().error)),
+        }
+        self.change_record(|record| {
+            record.last_save = None;
+            Ok(true)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Saves the workspace before a DELETE: of the boot that runs, or else the last save. Returns the
+    /// snapshot that stays. Error: 409 when there is nothing to save.
+    pub async fn save_before_destroy(self: &Rc<Self>) -> Result<SnapshotId, ApiError> {
+        let record = self.record().await?;
+        let settings = record
+            .as_ref()
+            .and_then(|record| record.settings.auto_save.clone());
+        if self.running_boot().await?.is_some() {
+            // Of a boot that answers.
+            let boot = self.boot().await?;
+            let save = Save {
+                dir: WORKSPACE.to_owned(),
+                excludes: settings.unwrap_or_default().excludes,
+                ..Save::default()
+            };
+            let saved = self.save(&boot, save).await?;
+            return saved
+                .map(|saved| saved.id)
+                .ok_or_else(|| ApiError::Internal("a save without a version was left out".into()));
+        }
+        let last = record.and_then(|record| record.last_save);
+        let last = last.ok_or_else(|| {
+            ApiError::Snapshot("the sandbox does not run and was not saved: there is nothing to save".into())
+        })?;
+        self.keep_save(&last.id).await?;
+        self.change_record(|record| {
+            record.last_save = None;
+            Ok(true)
+        })
+        .await?;
+        Ok(last.id)
+    }
+
+    /// `POST …/snapshot`: saves a directory. The sandbox is started if necessary.
+    pub async fn snapshot(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
+        let text = stub::text(request.text()).await?;
+        let wanted = SnapshotRequest::parse(text.as_bytes(), &self.config.file_roots)?;
+        // Before anything is started.
+        Store::from_env(&self.env, &self.config)?;
+        let core = self.clone();
+        heartbeat::json(async move {
+            let boot = core.boot().await?;
+            core.count_use();
+            let save = Save {
+                dir: wanted.dir.to_string(),
+                excludes: wanted.excludes,
+                name: wanted.name,
+                ttl: wanted.ttl,
+                ..Save::default()
+            };
+            let saved = core.save(&boot, save).await?;
+            let saved =
+                saved.ok_or_else(|| ApiError::Internal("a save without a version was left out".into()))?;
+            Ok(Snapshot::from(saved))
+        })
+        .await
+    }
+
+    /// Prepares a fork: the snapshot that the new sandboxes begin with, and their settings. One that
+    /// runs is saved; of one that does not, it is the last save.
+    pub async fn fork_source(self: &Rc<Self>) -> Result<ForkSource, ApiError> {
+        let record = self.record().await?;
+        let record = record.ok_or_else(|| ApiError::SandboxNotFound(self.id.clone()))?;
+        Store::from_env(&self.env, &self.config)?;
+        let running = self.running_boot().await?.is_some();
+        let snapshot = if running {
+            let boot = self.boot().await?;
+            self.count_use();
+            let settings = record.settings.auto_save.clone().unwrap_or_default();
+            let save = Save {
+                ttl: Some(FORK_TTL),
+                is_auto_save: false,
+                unless: None,
+                ..workspace(settings, &record)
+            };
+            self.save(&boot, save).await?.map(|saved| saved.id)
+        } else {
+            let last = record.last_save.as_ref().map(|last| last.id.clone());
+            if let Some(last) = &last {
+                // The next save of this sandbox would delete it.
+                self.keep_for_forks(last).await?;
+            }
+            last.or_else(|| record.settings.snapshot.clone())
+        };
+        let snapshot = snapshot.ok_or_else(|| {
+            Invalid::request("the sandbox does not run and was not saved: there is nothing to fork")
+        })?;
+        Ok(ForkSource {
+            snapshot,
+            settings: record.settings,
+        })
+    }
+
+    /// Makes the last save one that the next save does not delete.
+    async fn keep_for_forks(self: &Rc<Self>, id: &SnapshotId) -> Result<(), ApiError> {
+        self.keep_save(id).await?;
+        self.change_record(|record| {
+            let last = record.last_save.as_mut().filter(|last| last.id == *id);
+            Ok(last.map(|last| last.is_kept = true).is_some())
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Notes a request of a client that is not forwarded, so that the sandbox is not put to sleep
+    /// meanwhile.
+    pub fn count_use(&self) {
+        self.uses.set(self.uses.get().wrapping_add(1));
+    }
+}
+
+/// The save of a workspace by `autoSave`.
+fn workspace(settings: AutoSave, record: &Record) -> Save {
+    Save {
+        dir: WORKSPACE.to_owned(),
+        excludes: settings.excludes,
+        is_auto_save: true,
+        unless: record.last_save.as_ref().and_then(|last| last.version.clone()),
+        ..Save::default()
+    }
+}

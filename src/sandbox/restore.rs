@@ -1,0 +1,145 @@
+//! Restoring a snapshot: the archive goes from the store to `sandboxd`, which unpacks it beside the
+//! directory, compares it with the manifest and then swaps the two.
+
+use std::rc::Rc;
+
+use sandbox_protocol::snapshot::{Manifest, RESTORED_HEADER, RestoreRequest, Restored, Snapshot};
+use sandbox_protocol::{FilePath, SnapshotId, sandboxd};
+use web_sys::{Headers, Request, RequestInit, Response};
+
+use super::Core;
+use super::lifecycle::{Boot, Ticket};
+use super::save::{error_of, lost, read};
+use crate::clock::now_ms;
+use crate::error::ApiError;
+use crate::snapshot::{self, Store, archive_key};
+use crate::{heartbeat, response, stub};
+
+impl Core {
+    /// `POST …/restore`: replaces the directory of the snapshot by what was saved. The sandbox is
+    /// started if necessary.
+    pub async fn restore(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
+        let wanted = RestoreRequest::parse(stub::text(request.text()).await?.as_bytes())?;
+        let store = Store::from_env(&self.env, &self.config)?;
+        // Before anything is started.
+        let manifest = snapshot::manifest(&store, &wanted.snapshot, now_ms()).await?;
+        let core = self.clone();
+        heartbeat::json(async move {
+            let boot = core.boot().await?;
+            core.count_use();
+            let _guard = core.save_lock.lock().await;
+            core.unpack(&boot, &store, &manifest).await?;
+            Ok(Snapshot::from(manifest))
+        })
+        .await
+    }
+
+    /// Notes, before a boot is started, whether its workspace is to be restored: an object that is
+    /// evicted meanwhile must not take it for one that was.
+    pub async fn plan_restore(self: &Rc<Self>, boot_id: &str) -> Result<(), ApiError> {
+        if self.skips_restore.get() {
+            self.release_save().await?;
+        }
+        let skips = self.skips_restore.get();
+        let Some(record) = self.record().await? else {
+            return Ok(());
+        };
+        let restores = !skips && record.snapshot_to_restore().is_some();
+        let restoring = restores.then(|| boot_id.to_owned());
+        if record.restoring_boot == restoring {
+            return Ok(());
+        }
+        self.change_record(|record| {
+            record.restoring_boot = restoring;
+            Ok(true)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Restores the workspace of a boot that answers, if it was not restored yet, and what ran in it.
+    /// A boot that cannot be restored is destroyed. Error: 409, with the reason.
+    pub async fn finish_restore(self: &Rc<Self>, ticket: Ticket, boot: &Boot) -> Result<(), ApiError> {
+        let record = self.record().await?;
+        let record = record.filter(|record| record.restoring_boot.as_ref() == Some(&boot.id));
+        let id = record.and_then(|record| record.snapshot_to_restore().cloned());
+        let Some(id) = id else {
+            return Ok(());
+        };
+        self.lifecycle.borrow_mut().begin_restore(ticket);
+        let restored = match self.restore_workspace(boot, &id).await {
+            Ok(restored) => restored,
+            Err(e) => {
+                self.runtime.destroy().await?;
+                return Err(e);
+            }
+        };
+        self.resume(boot).await;
+        self.change_record(|record| {
+            record.restoring_boot = None;
+            if let Some(last) = record.last_save.as_mut().filter(|last| last.id == id) {
+                last.version = Some(restored.version);
+            }
+            Ok(true)
+        })
+        .await?;
+        self.restores.set(self.restores.get() + 1);
+        *self.last_restored.borrow_mut() = Some(id);
+        Ok(())
+    }
+
+    async fn restore_workspace(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) -> Result<Restored, ApiError> {
+        let restored = async {
+            let store = Store::from_env(&self.env, &self.config)?;
+            let manifest = snapshot::manifest(&store, id, now_ms()).await?;
+            self.unpack(boot, &store, &manifest).await
+        };
+        restored.await.map_err(|e: ApiError| {
+            ApiError::RestoreIncomplete(format!(
+                "the sandbox was not started, because its snapshot {id} could not be restored: {}. A start with \
+                 ?without=restore begins with an empty workspace, and keeps the snapshot",
+                e.body().error
+            ))
+        })
+    }
+
+    /// Sends the archive to `sandboxd`.
+    async fn unpack(&self, boot: &Boot, store: &Store, manifest: &Manifest) -> Result<Restored, ApiError> {
+        let archive = store.get(&archive_key(&manifest.id), None).await?;
+        let archive = archive.and_then(|archive| archive.body());
+        let archive = archive.ok_or_else(|| {
+            ApiError::RestoreIncomplete(format!("the archive of the snapshot {} is gone", manifest.id))
+        })?;
+        let dir = FilePath::parse("dir", &manifest.dir, &self.config.file_roots)?;
+        let contents = &manifest.contents;
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&archive);
+        let path = sandboxd::restore_url(&dir, &contents.sha256, contents.files);
+        let response = self.runtime.fetch(boot, &path, &init).await;
+        // A body that breaks off here is refused there: the connection itself is lost.
+        let response = response.map_err(|thrown| lost(&thrown))?;
+        if !response.ok() {
+            return Err(error_of(response).await);
+        }
+        self.log("restored", Some(&boot.id), manifest.id.as_str());
+        read(response).await
+    }
+
+    /// Adds the header that tells a client of a restore that its request waited for.
+    pub fn tell_restore(&self, restores_before: u64, response: Response) -> Result<Response, ApiError> {
+        let restored = self.last_restored.borrow().clone();
+        let Some(id) = restored.filter(|_| self.restores.get() != restores_before) else {
+            return Ok(response);
+        };
+        // The response of an upgrade cannot be copied.
+        if response.status() == 101 {
+            return Ok(response);
+        }
+        // The headers of a response that was fetched cannot be changed.
+        let headers = Headers::new_with_headers(&response.headers())?;
+        headers.set(RESTORED_HEADER, id.as_str())?;
+        let body = response.body();
+        Ok(response::streamed(response.status(), &headers, body.as_ref())?)
+    }
+}

@@ -1,0 +1,307 @@
+//! Saving a directory of the sandbox: `sandboxd` makes an archive, in parts of one size, and this
+//! object passes them on to the store, several at a time. The bytes never enter the isolate's memory.
+//!
+//! The manifest is written last. A save that fails, or whose object is evicted, leaves nothing that
+//! counts as a snapshot: R2 discards an unfinished upload, and a lone archive has no manifest.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, Shared};
+use sandbox_protocol::snapshot::{
+    Contents, Kind, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url, save_url,
+};
+use sandbox_protocol::{ErrorBody, ErrorCode, SnapshotId, sandboxd};
+use serde::de::DeserializeOwned;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{RequestInit, Response};
+
+use super::Core;
+use super::lifecycle::Boot;
+use crate::clock::{millis, now_ms};
+use crate::error::ApiError;
+use crate::new_id::crypto;
+use crate::snapshot::{self, Store, Upload, archive_key};
+use crate::{body, stub};
+
+/// The number of attempts to store a part.
+const ATTEMPTS: u32 = 3;
+
+/// The backoff before another attempt.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// What is saved, and as what.
+#[derive(Debug, Clone, Default)]
+pub struct Save {
+    /// The directory.
+    pub dir: String,
+    /// The patterns to leave out.
+    pub excludes: Vec<String>,
+    /// The name of the snapshot.
+    pub name: Option<String>,
+    /// The time after which it is deleted.
+    pub ttl: Option<Duration>,
+    /// Whether `autoSave` makes it.
+    pub is_auto_save: bool,
+    /// The version that need not be saved again.
+    pub unless: Option<String>,
+}
+
+/// The upload of one part: its result is its entity tag.
+type PartUpload = Shared<LocalBoxFuture<'static, Result<String, ApiError>>>;
+
+impl Core {
+    /// Saves a directory of the boot. `None`: it still has the version that need not be saved. One
+    /// save at a time: another one waits.
+    pub async fn save(self: &Rc<Self>, boot: &Boot, save: Save) -> Result<Option<Manifest>, ApiError> {
+        let store = Rc::new(Store::from_env(&self.env, &self.config)?);
+        let _guard = self.save_lock.lock().await;
+        let request = SaveRequest {
+            dir: save.dir.clone(),
+            excludes: save.excludes.clone(),
+            unless: save.unless.clone(),
+        };
+        let started: SaveStarted =
+            read(self.call(boot, "POST", sandboxd::SAVE, Some(&request)).await?).await?;
+        let Some(running) = started.save else {
+            return Ok(None);
+        };
+        let id = new_snapshot_id()?;
+        let key = archive_key(&id);
+        let saved = self.upload(boot, &store, &key, &running).await;
+        // Also after a failure. One that is not told ends by itself.
+        let _ = self
+            .call::<()>(boot, "DELETE", &save_url(&running, ""), None)
+            .await;
+        let now_ms = now_ms();
+        let manifest = Manifest {
+            id,
+            name: save.name,
+            sandbox: self.id.to_string(),
+            dir: save.dir,
+            created_ms: now_ms,
+            expires_ms: save.ttl.map(|ttl| now_ms.saturating_add(millis(ttl))),
+            is_auto_save: save.is_auto_save,
+            kind: Kind::Archive,
+            container: None,
+            contents: saved?,
+        };
+        if let Err(e) = snapshot::put_manifest(&store, &manifest).await {
+            let _ = store.delete(&key).await;
+            return Err(e);
+        }
+        let size = manifest.contents.archive_bytes;
+        self.log("saved", Some(&boot.id), &format!("{} {size} bytes", manifest.id));
+        Ok(Some(manifest))
+    }
+
+    /// Stores the whole archive of a save.
+    async fn upload(
+        self: &Rc<Self>,
+        boot: &Boot,
+        store: &Rc<Store>,
+        key: &str,
+        save: &str,
+    ) -> Result<Contents, ApiError> {
+        let first = self.part(boot, save, 1).await?;
+        if is_last(&first)? {
+            self.put_whole(boot, store, key, save, first).await?;
+        } else {
+            let upload = Rc::new(store.create_upload(key).await?);
+            let stored = async {
+                let etags = self.upload_parts(boot, store, &upload, save, first).await?;
+                store.complete_upload(&upload, &etags).await
+            };
+            if let Err(e) = stored.await {
+                let _ = store.abort_upload(&upload).await;
+                return Err(e);
+            }
+        }
+        let path = save_url(save, "/contents");
+        read(self.call::<()>(boot, "GET", &path, None).await?).await
+    }
+
+    /// Stores an archive of one part.
+    async fn put_whole(
+        self: &Rc<Self>,
+        boot: &Boot,
+        store: &Store,
+        key: &str,
+        save: &str,
+        first: Response,
+    ) -> Result<(), ApiError> {
+        let mut part = first;
+        for attempt in 1.. {
+            let (body, length) = body_of(&part)?;
+            match store.put(key, &body, length).await {
+                Err(_) if attempt < ATTEMPTS => {}
+                stored => return stored,
+            }
+            worker::Delay::from(BACKOFF).await;
+            part = self.part(boot, save, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores all parts, at most [`PARTS_KEPT`] at a time. Returns their entity tags.
+    async fn upload_parts(
+        self: &Rc<Self>,
+        boot: &Boot,
+        store: &Rc<Store>,
+        upload: &Rc<Upload>,
+        save: &str,
+        first: Response,
+    ) -> Result<Vec<String>, ApiError> {
+        let mut etags = Vec::new();
+        let mut under_way: VecDeque<PartUpload> = VecDeque::new();
+        let mut next = Some(first);
+        let mut number = 1;
+        while let Some(part) = next {
+            let is_last = is_last(&part)?;
+            under_way.push_back(self.upload_part(boot, store, upload, save, number, part));
+            // sandboxd forgets a part when one is asked for that is so many ahead.
+            if under_way.len() >= PARTS_KEPT as usize
+                && let Some(oldest) = under_way.pop_front()
+            {
+                etags.push(oldest.await?);
+            }
+            number += 1;
+            next = match is_last {
+                true => None,
+                false => Some(self.part(boot, save, number).await?),
+            };
+        }
+        for part in under_way {
+            etags.push(part.await?);
+        }
+        Ok(etags)
+    }
+
+    /// Begins to store a part.
+    fn upload_part(
+        self: &Rc<Self>,
+        boot: &Boot,
+        store: &Rc<Store>,
+        upload: &Rc<Upload>,
+        save: &str,
+        number: u32,
+        part: Response,
+    ) -> PartUpload {
+        let (core, store, upload) = (self.clone(), store.clone(), upload.clone());
+        let (boot, save) = (boot.clone(), save.to_owned());
+        let stored = async move {
+            let in_store = u16::try_from(number)
+                .map_err(|_| ApiError::Snapshot("the archive has more parts than a store takes".into()))?;
+            let mut part = part;
+            let mut attempt = 1;
+            loop {
+                let (body, length) = body_of(&part)?;
+                match store.upload_part(&upload, in_store, &body, length).await {
+                    Err(e) if attempt < ATTEMPTS => {
+                        core.log("part not stored", Some(&boot.id), &e.body().error);
+                    }
+                    stored => return stored,
+                }
+                worker::Delay::from(BACKOFF).await;
+                attempt += 1;
+                part = core.part(&boot, &save, number).await?;
+            }
+        };
+        let stored = stored.boxed_local().shared();
+        let driver = stored.clone();
+        spawn_local(async move {
+            // The one that waits for it gets its result.
+            let _ = driver.await;
+        });
+        stored
+    }
+
+    /// Asks for a part of an archive.
+    async fn part(&self, boot: &Boot, save: &str, number: u32) -> Result<Response, ApiError> {
+        let part = self
+            .call::<()>(boot, "GET", &part_url(save, number), None)
+            .await?;
+        self.runtime.forward_response(part)
+    }
+
+    /// Sends `sandboxd` a request that needs no start. Errors: that of `sandboxd`; 502 when the
+    /// connection is lost.
+    pub async fn call<T: serde::Serialize>(
+        &self,
+        boot: &Boot,
+        method: &str,
+        path: &str,
+        json: Option<&T>,
+    ) -> Result<Response, ApiError> {
+        let init = RequestInit::new();
+        init.set_method(method);
+        if let Some(json) = json {
+            let headers = body::json_headers()?;
+            init.set_headers(&headers);
+            init.set_body(&serde_json::to_string(json)?.into());
+        }
+        let response = self.runtime.fetch(boot, path, &init).await;
+        let response = response.map_err(|thrown| lost(&thrown))?;
+        match response.ok() {
+            true => Ok(response),
+            false => Err(error_of(response).await),
+        }
+    }
+}
+
+/// The error for a connection that was lost.
+pub fn lost(thrown: &JsValue) -> ApiError {
+    let text = worker::Error::from(thrown.clone());
+    ApiError::Snapshot(format!("the connection to the sandbox was lost: {text}"))
+}
+
+/// The error in a response of `sandboxd` about a save or a restore.
+pub async fn error_of(response: Response) -> ApiError {
+    let status = response.status();
+    let text = stub::text(response.text()).await.unwrap_or_default();
+    let Ok(ErrorBody { error, code }) = serde_json::from_str(&text) else {
+        return match status {
+            404 => ApiError::NotSupported("the image of the sandbox is older than snapshots".into()),
+            status => ApiError::Snapshot(format!("sandboxd answered with {status}")),
+        };
+    };
+    match code {
+        ErrorCode::RestoreIncomplete => ApiError::RestoreIncomplete(error),
+        ErrorCode::RestoreConflict => ApiError::RestoreConflict(error),
+        ErrorCode::NoSpace => ApiError::NoSpace(error),
+        ErrorCode::LimitExceeded => ApiError::Limit(error),
+        ErrorCode::InvalidRequest if status == 403 => sandbox_protocol::Invalid::outside(error).into(),
+        ErrorCode::InvalidRequest => sandbox_protocol::Invalid::request(error).into(),
+        ErrorCode::NotFound => {
+            ApiError::NotSupported("the image of the sandbox is older than snapshots".into())
+        }
+        _ => ApiError::Snapshot(error),
+    }
+}
+
+/// The JSON in a response.
+pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> {
+    Ok(serde_json::from_str(&stub::text(response.text()).await?)?)
+}
+
+fn is_last(part: &Response) -> Result<bool, ApiError> {
+    Ok(part.headers().get(LAST_PART_HEADER)?.as_deref() == Some("true"))
+}
+
+fn body_of(part: &Response) -> Result<(JsValue, u64), ApiError> {
+    let length = part.headers().get("content-length")?;
+    let length = length.and_then(|length| length.parse().ok());
+    match (part.body(), length) {
+        (Some(body), Some(length)) => Ok((body.into(), length)),
+        _ => Err(ApiError::Snapshot("sandboxd sent a part without a length".into())),
+    }
+}
+
+fn new_snapshot_id() -> Result<SnapshotId, ApiError> {
+    let mut random = [0; 16];
+    crypto()?.get_random_values_with_u8_array(&mut random)?;
+    Ok(SnapshotId::new(now_ms(), random))
+}
