@@ -51,14 +51,8 @@ pub enum ApiError {
     SnapshotNotFound(SnapshotId),
     /// A snapshot could not be restored as a whole; nothing was changed. The text is the reason.
     RestoreIncomplete(String),
-    /// The directory cannot be replaced now; the text is the reason.
-    RestoreConflict(String),
     /// The store of snapshots failed, or a directory could not be saved; the text is the reason.
     Snapshot(String),
-    /// The disk of the sandbox is full.
-    NoSpace(String),
-    /// A limit of the sandbox is reached; the text names it.
-    Limit(String),
     /// The default session cannot be deleted.
     DefaultSession,
     /// The runtime of this deployment does not support the operation.
@@ -78,7 +72,7 @@ pub enum ApiError {
     Rate(String),
     /// The sandbox cannot be started, and a retry alone will not help.
     StartFailed(String),
-    /// An error that an object has answered with: its status and body.
+    /// An error that an object or `sandboxd` has answered with: its status and body.
     Answered(u16, ErrorBody),
     /// A fault of Sandbar.
     Internal(String),
@@ -107,10 +101,7 @@ impl ApiError {
             Self::ProcessNotFound(_) => (404, ErrorCode::ProcessNotFound),
             Self::SnapshotNotFound(_) => (404, ErrorCode::SnapshotNotFound),
             Self::RestoreIncomplete(_) => (409, ErrorCode::RestoreIncomplete),
-            Self::RestoreConflict(_) => (409, ErrorCode::RestoreConflict),
             Self::Snapshot(_) => (502, ErrorCode::SnapshotError),
-            Self::NoSpace(_) => (507, ErrorCode::NoSpace),
-            Self::Limit(_) => (503, ErrorCode::LimitExceeded),
             Self::DefaultSession => (502, ErrorCode::SessionError),
             Self::NotSupported(_) => (501, ErrorCode::NotSupported),
             Self::InvalidToken => (404, ErrorCode::InvalidToken),
@@ -160,10 +151,7 @@ impl ApiError {
             | Self::NotConfigured(text)
             | Self::NotSupported(text)
             | Self::RestoreIncomplete(text)
-            | Self::RestoreConflict(text)
             | Self::Snapshot(text)
-            | Self::NoSpace(text)
-            | Self::Limit(text)
             | Self::Capacity(text)
             | Self::Rate(text)
             | Self::Unavailable(text)
@@ -187,9 +175,7 @@ impl ApiError {
     /// help. `random`, from 0 to 1, spreads clients that failed at the same time.
     pub fn retry_after(&self, random: f64) -> Option<u32> {
         match self {
-            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) | Self::Limit(_) => {
-                Some(error::retry_after(random))
-            }
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(error::retry_after(random)),
             _ => None,
         }
     }

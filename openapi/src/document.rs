@@ -30,7 +30,7 @@ one is 404 `invalid_token`.
 
 Any id of 1 to 128 characters of `a-z2-7` names a sandbox. The sandbox starts with the first operation that needs it.";
 
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("Sandboxes", "Create, inspect and destroy sandboxes."),
     ("Commands", "Run commands and follow their output."),
     (
@@ -42,6 +42,7 @@ const TAGS: [(&str, &str); 15] = [
     ("Terminals", "Interactive programs and shells, over a WebSocket."),
     ("Files", "Read and write files of the workspace."),
     ("Workspace", "All files of the workspace as one archive."),
+    ("Snapshots", "Directories that are saved, restored and forked."),
     ("Git", "Repositories in the workspace."),
     ("Mounts", "Buckets as directories."),
     ("Ports", "Servers of a sandbox: HTTP, WebSockets, TCP."),

@@ -66,6 +66,12 @@ pub const STARTING: &[Failure] = &[
         "You are requesting too many containers per second",
     ),
     failure(
+        409,
+        ErrorCode::RestoreIncomplete,
+        "the sandbox was not started, because its snapshot could not be restored: there is no snapshot \
+         bz7k2m4qhgaytemzugu3doobzmfrggzdfmy",
+    ),
+    failure(
         503,
         ErrorCode::CapacityExceeded,
         "There is no container instance available at this time",

@@ -36,6 +36,7 @@ pub fn operations() -> Vec<Operation> {
         resource::transfer::operations(),
         resource::watch::operations(),
         resource::workspace::operations(),
+        resource::snapshot::operations(),
         resource::git::operations(),
         resource::mount::operations(),
         resource::port::operations(),

@@ -149,7 +149,24 @@ impl Operation {
     /// The operation starts the sandbox if necessary.
     fn starting(mut self) -> Self {
         self.failures.extend_from_slice(STARTING);
+        self.headers.push(Header::text(
+            "Sandbox-Restored",
+            "The id of the snapshot that a start restored, if the response waited for one.",
+        ));
         self.asking()
+    }
+
+    /// The operation reads the last snapshot of a sandbox that does not run.
+    pub fn asleep(mut self) -> Self {
+        self.headers.push(Header::text(
+            "Sandbox-Asleep",
+            "`true` if the sandbox does not run, and the response has what its last snapshot has.",
+        ));
+        self.fails(
+            502,
+            ErrorCode::SnapshotError,
+            "the store of snapshots failed: SlowDown (503)",
+        )
     }
 
     /// The operation calls the sandbox if it is running.

@@ -214,7 +214,7 @@ routes! {
     DeleteSnapshot    "deleteSnapshot"    Delete "/v1/snapshot/{snapshot}"           Manage Nothing;
     CreateSnapshot    "createSnapshot"    Post   "/v1/sandbox/{id}/snapshot"         Manage Started;
     RestoreSnapshot   "restoreSnapshot"   Post   "/v1/sandbox/{id}/restore"          Manage Started;
-    ForkSandbox       "forkSandbox"       Post   "/v1/sandbox/{id}/fork"             Manage Object;
+    ForkSandbox       "forkSandbox"       Post   "/v1/sandbox/{id}/fork"             Manage Running;
     MountS3           "mountS3"           Any    "/v1/sandbox/{id}/s3/{path}"        MountToken Running;
 }
 

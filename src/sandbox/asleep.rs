@@ -78,8 +78,16 @@ impl Core {
                 return Ok(None);
             }
         }
-        let Some(asleep) = self.asleep_workspace().await? else {
-            return Ok(None);
+        let asleep = match self.asleep_workspace().await {
+            Ok(Some(asleep)) => asleep,
+            // A start tells what is wrong.
+            Ok(None) | Err(ApiError::NotSupported(_) | ApiError::SnapshotNotFound(_))
+                if prefix == sandboxd::FILE =>
+            {
+                return Ok(None);
+            }
+            Ok(None) => return Ok(None),
+            Err(e) => return Err(ApiError::Snapshot(e.body().error)),
         };
         if asleep.below(&path).is_none() {
             return Ok(None);

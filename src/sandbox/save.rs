@@ -262,23 +262,20 @@ pub fn lost(thrown: &JsValue) -> ApiError {
 pub async fn error_of(response: Response) -> ApiError {
     let status = response.status();
     let text = stub::text(response.text()).await.unwrap_or_default();
-    let Ok(ErrorBody { error, code }) = serde_json::from_str(&text) else {
-        return match status {
-            404 => ApiError::NotSupported("the image of the sandbox is older than snapshots".into()),
-            status => ApiError::Snapshot(format!("sandboxd answered with {status}")),
-        };
-    };
-    match code {
-        ErrorCode::RestoreIncomplete => ApiError::RestoreIncomplete(error),
-        ErrorCode::RestoreConflict => ApiError::RestoreConflict(error),
-        ErrorCode::NoSpace => ApiError::NoSpace(error),
-        ErrorCode::LimitExceeded => ApiError::Limit(error),
-        ErrorCode::InvalidRequest if status == 403 => sandbox_protocol::Invalid::outside(error).into(),
-        ErrorCode::InvalidRequest => sandbox_protocol::Invalid::request(error).into(),
-        ErrorCode::NotFound => {
+    match serde_json::from_str::<ErrorBody>(&text) {
+        Ok(body) if body.code == ErrorCode::NotFound => {
             ApiError::NotSupported("the image of the sandbox is older than snapshots".into())
         }
-        _ => ApiError::Snapshot(error),
+        Ok(body) => ApiError::Answered(status, body),
+        Err(_) => ApiError::Snapshot(format!("sandboxd answered with {status}")),
+    }
+}
+
+/// The error of an operation that saves first, and does nothing when that fails.
+pub fn unsaved(e: &ApiError) -> ApiError {
+    match e {
+        ApiError::NotSupported(_) => e.clone(),
+        e => ApiError::Snapshot(format!("the workspace was not saved: {}", e.body().error)),
     }
 }
 

@@ -16,6 +16,7 @@ use worker::Delay;
 use super::Core;
 use super::lifecycle::{Boot, Need, Ticket};
 use super::record::Record;
+use super::save::unsaved;
 use super::secret::Secret;
 use crate::clock::now_ms;
 use crate::error::ApiError;
@@ -293,7 +294,7 @@ impl Core {
                 && let Err(e) = core.auto_save(&boot).await
             {
                 core.lifecycle.borrow_mut().finish_end(ticket, false);
-                return Err(e);
+                return Err(unsaved(&e));
             }
             core.log("sleep", Some(&id), "");
             let mut result = core.runtime.terminate().await;

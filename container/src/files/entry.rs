@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{FileType, Statx, readlinkat};
+use rustix::fs::{FileType, readlinkat};
 use rustix::io::Errno;
 use sandbox_protocol::file::{Entry, EntryType};
 use sandbox_protocol::time::of_file;

@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::operation::Operation;
 
 const LIST: &str = "\
-Links are listed, not followed. Other mounts are entered. A sandbox that is not running has no files, so the list is empty.
+Links are listed, not followed. Other mounts are entered. Starts no sandbox: of one that sleeps, the list is that of its last snapshot, and without one it is empty.
 
 The response is a page of the entries, in the order of the bytes of their paths. With `Accept: application/x-ndjson` it is all of \
 them, one `Entry` a line in no order, in little memory; `limit` and `cursor` have no effect. The last line is \
@@ -42,8 +42,9 @@ pub fn operations() -> Vec<Operation> {
         on_file(
             route::Operation::StatFile,
             "Get the status of a file",
-            "The status of a file, a directory or a link. Starts no sandbox.",
+            "The status of a file, a directory or a link. Starts no sandbox: of one that sleeps, it is that in its last snapshot.",
         )
+        .asleep()
         .parameter(
             "query",
             "follow",
@@ -66,6 +67,7 @@ fn list() -> Operation {
         json!({ "end": true, "entries": 1, "unnamed": 0 })
     );
     on_file(route::Operation::ListDirectory, "List a directory", LIST)
+        .asleep()
         .parameter(
             "query",
             "depth",

@@ -12,7 +12,8 @@ pub const TAG: &str = "Files";
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        on_file(route::Operation::ReadFile,"Read a file", READ)
+        on_file(route::Operation::ReadFile, "Read a file", READ)
+            .asleep()
             .conditions()
             .parameter(
                 "header",
@@ -42,6 +43,7 @@ pub fn operations() -> Vec<Operation> {
             route::Operation::HeadFile,"Get the headers of a file",
             "Returns the headers of `readFile` without the bytes.",
         )
+        .asleep()
         .conditions()
         .answers(200, file("Headers of the file").without_body())
         .readable(),
@@ -142,7 +144,8 @@ pub fn entry() -> Value {
 
 const READ: &str = "\
 Returns the bytes of a file of any size, with `ETag` and `Last-Modified`. Bytes that are appended during the read are not sent. \
-When the file shrinks during the read, the connection breaks off.";
+When the file shrinks during the read, the connection breaks off. Starts the sandbox, unless it sleeps and has a snapshot: then a file \
+of at most 8 MiB is read from that, if the request has no range and no condition.";
 
 const WRITE: &str = "\
 Creates missing parent directories. Readers see the old file until the whole body has arrived; an upload that breaks off changes \

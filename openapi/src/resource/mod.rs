@@ -12,6 +12,7 @@ pub mod process;
 pub mod sandbox;
 pub mod service;
 pub mod session;
+pub mod snapshot;
 pub mod terminal;
 pub mod token;
 pub mod transfer;

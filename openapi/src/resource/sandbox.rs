@@ -5,7 +5,7 @@ use sandbox_protocol::sandbox::{CreateRequest, SandboxInfo, SandboxPage, Setting
 use sandbox_protocol::{ErrorCode, route};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Header};
 use crate::operation::{Operation, Required};
 
 const TAG: &str = "Sandboxes";
@@ -20,6 +20,8 @@ const BESIDES: [&str; 7] = [
     "maxLifetime must be",
     "image must be one of",
 ];
+
+const STORE_FAILED: &str = "the store of snapshots failed: SlowDown (503)";
 
 fn info() -> Value {
     json!({
@@ -76,6 +78,8 @@ fn changes_settings(operation: Operation) -> Operation {
             ErrorCode::NotSupported,
             "image and instance are not supported here: sandboxes on this machine have its files and its memory",
         )
+        .fails(404, ErrorCode::SnapshotNotFound, "there is no snapshot bz7k2m4qhgaytemzugu3doobzmfrggzdfmy")
+        .fails(502, ErrorCode::SnapshotError, STORE_FAILED)
 }
 
 pub fn operations() -> Vec<Operation> {
@@ -132,17 +136,41 @@ pub fn operations() -> Vec<Operation> {
             "The sandbox with its new settings",
         )),
         Operation::new(route::Operation::StopSandbox, TAG, "Put a sandbox to sleep")
-            .text("Ends its commands. The next operation that needs it starts it again, with its settings and without its files.")
-            .answers(204, Answer::empty("Sandbox does not run")),
+            .text(
+                "Ends its commands. The next operation that needs it starts it again, with its settings. Its files are gone, unless \
+                 `autoSave` is on: then the workspace is saved first, and a failure leaves the sandbox running.",
+            )
+            .answers(204, Answer::empty("Sandbox does not run"))
+            .fails(502, ErrorCode::SnapshotError, "the workspace was not saved: the store of snapshots failed: SlowDown (503)"),
         answers_info(
-            Operation::new(route::Operation::StartSandbox, TAG, "Start a sandbox").text("Starts the sandbox if it does not run."),
+            Operation::new(route::Operation::StartSandbox, TAG, "Start a sandbox")
+                .text(
+                    "Starts the sandbox if it does not run. With `without=restore`, its workspace is empty, and the last save of \
+                     `autoSave` becomes a snapshot that stays.",
+                )
+                .parameter("query", "without", "What the start leaves out.", json!({ "type": "string", "enum": ["restore"] })),
             "The sandbox, which runs",
         ),
         Operation::new(route::Operation::IsSandboxRunning, TAG, "Get whether a sandbox is running")
             .text("This operation starts no sandbox.")
             .answers(200, Answer::json::<Running>("State of the sandbox", json!({ "running": true }))),
         Operation::new(route::Operation::DeleteSandbox, TAG, "Destroy a sandbox")
-            .text("Ends the commands of the sandbox and deletes its files. Starts no sandbox; an unknown id is 204, too.")
-            .answers(204, Answer::empty("Sandbox does not exist any more")),
+            .text(
+                "Ends the commands of the sandbox and deletes its files. Starts no sandbox; an unknown id is 204, too. With `save`, \
+                 the workspace is saved first as a snapshot that stays; when that fails, nothing is destroyed.",
+            )
+            .parameter("query", "save", "Whether the workspace is saved.", json!({ "type": "boolean", "default": false }))
+            .answers(
+                204,
+                Answer::empty("Sandbox does not exist any more")
+                    .header(Header::text("Sandbox-Saved", "The id of the snapshot, with `save`.")),
+            )
+            .fails(
+                501,
+                ErrorCode::NotSupported,
+                "there is no store of snapshots: bind an R2 bucket as SNAPSHOTS in wrangler.jsonc, or set SNAPSHOT_BUCKET and \
+                 SNAPSHOT_ENDPOINT with a key",
+            )
+            .fails(502, ErrorCode::SnapshotError, "the workspace was not saved: the sandbox does not run"),
     ]
 }

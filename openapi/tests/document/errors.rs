@@ -14,6 +14,7 @@ use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{
     ContextId, ErrorBody, ErrorCode, FilePath, FileRoots, Invalid, ProcessId, SandboxId, SessionId,
+    SnapshotId,
 };
 use sandboxd::Error;
 
@@ -46,6 +47,7 @@ table! {
         ApiError::Invalid(_) => [
             Invalid::request("").into() => At::Sandbox,
             Invalid::request("").into() => At::Ids(&["createToken", "createSandbox", "listSandboxes"]),
+            Invalid::request("").into() => SNAPSHOTS,
             Invalid::outside("").into() => FILES,
             Invalid::outside("").into() => DIRECTORIES
         ],
@@ -64,7 +66,7 @@ table! {
         ApiError::Unmount(_) => [ApiError::Unmount(text()) => At::Ids(&["unmountBucket"])],
         ApiError::SandboxNotFound(_) => [
             ApiError::SandboxNotFound(SandboxId::parse("a").unwrap())
-                => At::Ids(&["getSandbox", "exposePort"])
+                => At::Ids(&["getSandbox", "exposePort", "forkSandbox"])
         ],
         ApiError::SessionNotFound(_) => [
             ApiError::SessionNotFound(SessionId::parse("s").unwrap()) => At::Ids(&["deleteSession"])
@@ -72,6 +74,21 @@ table! {
         ApiError::FileNotFound(_) => [
             ApiError::FileNotFound(FilePath::parse("path", "a", &FileRoots::default()).unwrap())
                 => At::Ids(&["deleteFile", "statFile", "watchFiles"])
+        ],
+        ApiError::WorkspaceFileNotFound(_) => [ApiError::WorkspaceFileNotFound(text()) => READS],
+        ApiError::IsDirectory(_) => [ApiError::IsDirectory(text()) => READS],
+        ApiError::SnapshotNotFound(_) => [
+            ApiError::SnapshotNotFound(SnapshotId::new(0, [0; 16]))
+                => At::Ids(&["getSnapshot", "deleteSnapshot", "restoreSnapshot", "createSandbox", "updateSandbox"])
+        ],
+        ApiError::RestoreIncomplete(_) => [ApiError::RestoreIncomplete(text()) => At::Starting],
+        ApiError::Snapshot(_) => [
+            ApiError::Snapshot(text()) => STORES,
+            ApiError::Snapshot(text()) => At::Ids(&["stopSandbox", "readFile", "headFile", "statFile", "listDirectory"])
+        ],
+        // It is one of the errors of sandboxd, or of another operation.
+        ApiError::Answered(..) => [
+            ApiError::Answered(404, ErrorBody::new(ErrorCode::SandboxNotFound, "")) => At::Ids(&["forkSandbox"])
         ],
         ApiError::ContextNotFound(_) => [
             ApiError::ContextNotFound(ContextId::parse("c").unwrap()) => OF_CONTEXT
@@ -81,7 +98,8 @@ table! {
         ],
         ApiError::DefaultSession => [ApiError::DefaultSession => At::Ids(&["deleteSession"])],
         ApiError::NotSupported(_) => [
-            ApiError::NotSupported(text()) => At::Ids(&["mountBucket", "createSandbox", "updateSandbox", "exposePort"])
+            ApiError::NotSupported(text()) => At::Ids(&["mountBucket", "exposePort"]),
+            ApiError::NotSupported(text()) => STORES
         ],
         // Previews are not in the document.
         ApiError::InvalidToken => [ApiError::InvalidToken => At::Nowhere],
@@ -123,6 +141,7 @@ table! {
         Error::FileNotFound(_) => [Error::FileNotFound(text()) => READS],
         Error::NoEntry(_) => [
             Error::NoEntry(text()) => EXISTING,
+            Error::NoEntry(text()) => At::Ids(&["createSnapshot"]),
             Error::NoEntry(text()) => At::Ids(&["getContextOutput"])
         ],
         Error::FileExists(_) => [
@@ -153,6 +172,11 @@ table! {
         ],
         Error::ContextExists(_) => [Error::ContextExists(text()) => At::Ids(&["createContext", "runCode"])],
         Error::ContextLost(_) => [Error::ContextLost(text()) => At::Ids(&["interruptContext", "runCode"])],
+        Error::Snapshot(_) => [
+            Error::Snapshot(text()) => At::Ids(&["createSnapshot", "restoreSnapshot", "forkSandbox"])
+        ],
+        Error::RestoreIncomplete(_) => [Error::RestoreIncomplete(text()) => At::Ids(&["restoreSnapshot"])],
+        Error::RestoreConflict(_) => [Error::RestoreConflict(text()) => At::Ids(&["restoreSnapshot"])],
         Error::Session(_) => [Error::Session(text()) => At::Ids(&["createSession", "deleteSession"])],
         Error::SessionExists(_) => [Error::SessionExists(text()) => At::Ids(&["createSession"])],
         Error::SessionNotFound(_) => [Error::SessionNotFound(text()) => At::Ids(&["deleteSession"])],
@@ -197,6 +221,7 @@ table! {
         ],
         Error::Write(_) => [
             Error::Write(failed()) => CHANGES,
+            Error::Write(io::ErrorKind::StorageFull.into()) => At::Ids(&["restoreSnapshot"]),
             Error::Write(io::ErrorKind::StorageFull.into()) => CHANGES,
             Error::Write(io::Error::from_raw_os_error(28)) => CHANGES
         ],

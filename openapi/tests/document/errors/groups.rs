@@ -30,7 +30,8 @@ pub const OF_OBJECT: [&str; 7] = [
     "deleteSandbox",
 ];
 /// Operations that end or read something and start no sandbox.
-pub const OF_RUNNING: [&str; 28] = [
+pub const OF_RUNNING: [&str; 29] = [
+    "forkSandbox",
     "listContexts",
     "deleteContext",
     "interruptContext",
@@ -158,6 +159,8 @@ pub const PERSISTS: At = At::Ids(&["persistWorkspace", "downloadWorkspace"]);
 pub const MOUNTS: At = At::Ids(&["mountBucket", "unmountBucket"]);
 /// Operations that take another path than [`FILES`]: a working directory or a target.
 pub const DIRECTORIES: At = At::Ids(&[
+    "createSnapshot",
+    "restoreSnapshot",
     "execCommand",
     "gitCheckout",
     "startProcess",
@@ -166,6 +169,9 @@ pub const DIRECTORIES: At = At::Ids(&[
     "runCode",
 ]);
 pub const BODIES: At = At::Ids(&[
+    "createSnapshot",
+    "restoreSnapshot",
+    "forkSandbox",
     "createContext",
     "runCode",
     "execCommand",
@@ -190,6 +196,20 @@ pub const BODIES: At = At::Ids(&[
     "hydrateWorkspace",
     "editFiles",
     "searchFiles",
+]);
+/// Operations on snapshots without a sandbox.
+pub const SNAPSHOTS: At = At::Ids(&["listSnapshots", "getSnapshot", "deleteSnapshot"]);
+/// Operations that need the store of snapshots, always or with some settings.
+pub const STORES: At = At::Ids(&[
+    "listSnapshots",
+    "getSnapshot",
+    "deleteSnapshot",
+    "createSnapshot",
+    "restoreSnapshot",
+    "forkSandbox",
+    "createSandbox",
+    "updateSandbox",
+    "deleteSandbox",
 ]);
 pub const GIT: At = At::Ids(&["gitCheckout"]);
 pub const POOL: At = At::Ids(&["getPoolStats", "primePool", "shutdownPrewarmed"]);

@@ -72,7 +72,10 @@ pub fn group(operation: Operation) -> Group {
         | O::GetOpenApiSchema
         | O::OpenExplorer
         | O::OpenExplorerShort
-        | O::CreateToken => Group::Worker,
+        | O::CreateToken
+        | O::ListSnapshots
+        | O::GetSnapshot
+        | O::DeleteSnapshot => Group::Worker,
         O::GetPoolStats => Group::PoolStats,
         O::PrimePool => Group::PoolPrime,
         O::ShutdownPrewarmed => Group::PoolShutdown,
@@ -131,7 +134,10 @@ pub fn group(operation: Operation) -> Group {
         | O::ListPorts
         | O::WaitForPort
         | O::ProxyPort
-        | O::ConnectTcp => Group::Sandbox,
+        | O::ConnectTcp
+        | O::CreateSnapshot
+        | O::RestoreSnapshot
+        | O::ForkSandbox => Group::Sandbox,
     }
 }
 
