@@ -21,6 +21,7 @@ pub mod preview;
 pub mod process;
 pub mod raw;
 pub mod shared;
+pub mod snapshot;
 pub mod sse;
 pub mod terminal;
 

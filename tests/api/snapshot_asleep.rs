@@ -1,0 +1,134 @@
+//! Files of a sandbox that sleeps.
+
+use reqwest::Method;
+use sandbar_tests::Sandbox;
+use sandbar_tests::client::assert_error;
+use sandbar_tests::process::ok;
+use serde_json::{Value, json};
+
+use crate::client;
+use crate::sandbox_settings::create;
+
+async fn get(sandbox: &Sandbox, path: &str) -> reqwest::Response {
+    sandbox.request(Method::GET, path).send().await.unwrap()
+}
+
+/// The entries without what only a running sandbox knows.
+async fn listed(sandbox: &Sandbox, path: &str) -> Value {
+    let response = get(sandbox, path).await;
+    assert_eq!(response.status(), 200);
+    response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn they_are_read_without_waking_it() {
+    let client = client();
+    let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
+    let make = "mkdir -p src/deep .hidden && printf 'print(1)' > src/main.py && : > empty && ln -s src/main.py link &&
+        ln -s /etc/passwd out && seq 200000 > src/deep/numbers && head -c 9000000 /dev/urandom > large &&
+        chmod 751 src && touch -d '2001-02-03 04:05:06.789' src/main.py";
+    assert_eq!(sandbox.sh(make).await.text(), "");
+    let numbers = sandbox
+        .get("workspace/src/deep/numbers")
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    let paths = [
+        "/directory/workspace",
+        "/directory/workspace?depth=3&hidden=true",
+        "/directory/workspace?depth=9&glob=*.py",
+        "/directory/workspace?depth=9&glob=src/**",
+        "/directory/workspace?limit=2",
+        "/directory/workspace?limit=2&cursor=large",
+        "/directory/workspace/src",
+        "/stat/workspace",
+        "/stat/workspace/src/main.py",
+        "/stat/workspace/link",
+        "/stat/workspace/link?follow=true",
+    ];
+    let mut awake = Vec::new();
+    for path in paths {
+        awake.push(listed(&sandbox, path).await);
+    }
+    sandbox.stop().await;
+    for (path, awake) in paths.into_iter().zip(awake) {
+        let response = get(&sandbox, path).await;
+        assert_eq!(response.headers()["sandbox-asleep"], "true", "{path}");
+        let asleep: Value = response.json().await.unwrap();
+        assert_eq!(asleep, awake, "{path}");
+    }
+    for (path, content) in [
+        ("workspace/src/main.py", &b"print(1)"[..]),
+        ("workspace/link", b"print(1)"),
+        ("workspace/empty", b""),
+        ("workspace/src/deep/numbers", &numbers),
+    ] {
+        let response = sandbox.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["sandbox-asleep"], "true");
+        assert_eq!(response.bytes().await.unwrap(), content, "{path}");
+    }
+    let head = sandbox
+        .request(Method::HEAD, "/file/workspace/src/main.py")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!((head.status().as_u16(), head.content_length()), (200, Some(8)));
+    assert_error(
+        sandbox.get("workspace/missing").await,
+        404,
+        "workspace_read_not_found",
+    )
+    .await;
+    assert_error(sandbox.get("workspace/src").await, 400, "is_directory").await;
+    assert_error(
+        get(&sandbox, "/stat/workspace/missing").await,
+        404,
+        "file_not_found",
+    )
+    .await;
+    let lines = sandbox
+        .request(Method::GET, "/directory/workspace")
+        .header("accept", "application/x-ndjson");
+    let lines = lines.send().await.unwrap().text().await.unwrap();
+    assert!(
+        lines.ends_with("{\"end\":true,\"entries\":5,\"unnamed\":0}\n"),
+        "{lines}"
+    );
+    assert!(!sandbox.running().await);
+
+    // What needs the sandbox starts it.
+    let part = sandbox
+        .request(Method::GET, "/file/workspace/src/main.py")
+        .header("range", "bytes=0-4");
+    let part = part.send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert!(part.headers().contains_key("sandbox-restored"));
+    assert_eq!(part.text().await.unwrap(), "print");
+    sandbox.stop().await;
+    let large = sandbox.get("workspace/large").await;
+    assert!(large.headers().contains_key("sandbox-boot-id"));
+    assert_eq!(large.bytes().await.unwrap().len(), 9_000_000);
+    assert_eq!(sandbox.destroy().await, 204);
+    let gone = listed(&sandbox, "/directory/workspace").await;
+    assert_eq!(gone["entries"], json!([]));
+}
+
+#[tokio::test]
+async fn a_sandbox_that_has_never_run_has_the_files_it_begins_with() {
+    let client = client();
+    let origin = client.create().await;
+    origin.sh("printf x > a").await;
+    let made = origin.snapshot(&json!({})).await;
+    let sandbox = create(&client, &json!({ "snapshot": made["id"] })).await;
+    let file = sandbox.get("workspace/a").await;
+    assert_eq!(file.headers()["sandbox-asleep"], "true");
+    assert_eq!(file.text().await.unwrap(), "x");
+    assert!(!sandbox.running().await);
+    ok(client.request(Method::GET, "/v1/snapshot").send().await.unwrap()).await;
+    client.delete_snapshot(made["id"].as_str().unwrap()).await;
+    for sandbox in [origin, sandbox] {
+        assert_eq!(sandbox.destroy().await, 204);
+    }
+}
