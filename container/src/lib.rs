@@ -6,7 +6,8 @@
 //! One process, one small tokio runtime, one listener. [`router`] routes: `/health` and `/activity`
 //! answer from memory, `/exec` belongs to [`exec`], `/session` to [`session`], `/pty` to [`pty`],
 //! `/file/…` to [`files`], `/persist` and `/hydrate` to [`workspace`], `/mount` and `/unmount` to
-//! [`mount`], `/tunnel/…` to [`tunnel`], `/status` and `/environment` to [`status`]. The process that starts `sandboxd` talks HTTP/1.1 to it
+//! [`mount`], `/tunnel/…` to [`tunnel`], `/status` and `/environment` to [`status`], `/save` and `/restore` to [`workspace`],
+//! `/resume` to [`resume`]. The process that starts `sandboxd` talks HTTP/1.1 to it
 //! over a private connection, and sends a [`secret`] with every request: commands can reach the
 //! port too. [`server`] bounds what connections cost, [`quota`] everything else that grows with
 //! what clients ask for; [`sandbox_protocol::limits`] has the numbers. [`protect`] keeps `sandboxd`
@@ -47,6 +48,7 @@ pub mod pty;
 pub mod quota;
 pub mod random;
 pub mod request_headers;
+pub mod resume;
 pub mod router;
 pub mod secret;
 pub mod server;

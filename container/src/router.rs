@@ -27,6 +27,7 @@ use crate::process::children::Children;
 use crate::process_routes;
 use crate::pty::{self, Terminals};
 use crate::quota::Buffers;
+use crate::resume::{self, Running};
 use crate::session::{self, Sessions};
 use crate::status::{self, Sources};
 use crate::tunnel::{self, Tunnels};
@@ -98,6 +99,10 @@ pub fn router(
         buffers: ports_buffers,
         visits: Visits::default(),
     };
+    let running = Running {
+        commands: Arc::clone(&commands),
+        mounts: Arc::clone(&mounts),
+    };
     let router = Router::new()
         .merge(exec)
         .merge(git::router(Arc::clone(&commands)))
@@ -119,6 +124,7 @@ pub fn router(
         .with_state((tracker, tunnels))
         .merge(status::router(sources))
         .merge(workspace::snapshot_router(Arc::new(snapshots)))
+        .merge(resume::router(Arc::new(running)))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method);
     Ok((router, terminals))

@@ -94,6 +94,10 @@ pub struct ExecRequest {
     /// Whether the running process keeps its sandbox awake. Default: true.
     #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub keep_awake: bool,
+    /// Whether the same request starts the process again when its sandbox starts after a sleep that
+    /// ended it. Default: false. Only for `POST …/process`, without `Session-Id`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
+    pub restart: bool,
 }
 
 impl ExecRequest {
@@ -123,6 +127,7 @@ impl ExecRequest {
             stdin_open: flag("stdin_open", false)?,
             log_bytes: natural(&fields, "log_bytes", 0..=MAX_LOG_BYTES)?.unwrap_or(DEFAULT_LOG_BYTES),
             keep_awake: flag("keep_awake", true)?,
+            restart: flag("restart", false)?,
         })
     }
 

@@ -83,6 +83,7 @@ impl Plan {
             stdin_open: false,
             log_bytes: DEFAULT_LOG_BYTES,
             keep_awake: false,
+            restart: false,
         }
     }
 }

@@ -259,6 +259,7 @@ fn entry(request: &RunCodeRequest) -> ExecRequest {
         stdin_open: false,
         log_bytes: DEFAULT_LOG_BYTES,
         keep_awake: true,
+        restart: false,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod output;
 pub mod process;
 pub mod reader;
 pub mod registry;
+pub mod restart;
 pub mod result;
 pub mod start;
 pub mod stdin;

@@ -9,9 +9,11 @@ use sandbox_protocol::event::Exit;
 use sandbox_protocol::process::{self, ProcessId, ProcessState};
 use sandbox_protocol::time::to_text;
 use sandbox_protocol::{ErrorBody, Event, SessionId};
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::event_log::EventLog;
+use super::restart::Restart;
 use super::stdin::Stdin;
 use crate::process::tree::Tree;
 
@@ -43,6 +45,7 @@ pub struct Process {
     supervised: watch::Sender<Supervision>,
     tree: Mutex<Option<Tree>>,
     report: Mutex<Option<Report>>,
+    restart: OnceLock<Restart>,
 }
 
 /// Makes the event that comes before the last one of a log, from the end of the process.
@@ -130,6 +133,7 @@ impl Process {
             supervised: watch::Sender::new(Supervision::Pending),
             tree: Mutex::new(None),
             report: Mutex::new(None),
+            restart: OnceLock::new(),
         };
         (process, receiver)
     }
@@ -137,6 +141,17 @@ impl Process {
     /// Lets `report` make the event before the last one.
     pub fn set_report(&self, report: Report) {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// Lets it be started again by this request.
+    pub fn set_restart(&self, restart: Restart) {
+        // Only the first one counts.
+        let _ = self.restart.set(restart);
+    }
+
+    /// The request that starts it again, if it is to be.
+    pub fn restart(&self) -> Option<&RawValue> {
+        self.restart.get().map(|restart| &*restart.request)
     }
 
     /// Writes its end to the log, once.

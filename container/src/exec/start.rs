@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use futures_util::FutureExt as _;
 use sandbox_protocol::exec::MAX_BODY;
 use sandbox_protocol::session::SESSION_HEADER;
-use sandbox_protocol::{ExecRequest, SessionId};
+use sandbox_protocol::{ExecRequest, Invalid, SessionId};
 use tokio::time::{Instant, timeout};
 
 use super::event_log::OwnerKind;
@@ -17,6 +17,7 @@ use super::launch::Launch;
 use super::process::{Process, Report};
 use super::reader::Reader;
 use super::registry::Entry;
+use super::restart::Restart;
 use super::{Admission, Commands, HEAD_TIMEOUT};
 use crate::activity::{ActivityGuard, ActivityKind};
 use crate::process::directory;
@@ -32,6 +33,8 @@ pub(super) struct Received {
     /// The permit for the bytes of the request.
     buffer_permit: BufferPermit,
     own: OwnCommand,
+    /// The request itself, if its process is to be started again.
+    restart: Option<Restart>,
 }
 
 /// The parts of a command of `sandboxd` itself that no request has.
@@ -51,15 +54,19 @@ impl Commands {
             let session = headers.get(SESSION_HEADER).map(|id| id.as_bytes());
             let fingerprint = request.id.as_ref();
             let fingerprint = fingerprint.map(|_| self.registry.fingerprint(body, session));
-            Ok((request, fingerprint))
+            let restart = request.restart.then(|| body.to_vec());
+            Ok((request, fingerprint, restart))
         };
         let read = body::read_parsed(headers, body, MAX_BODY, &self.buffers, parse);
-        let ((request, fingerprint), buffer_permit) = read.await?;
+        let ((request, fingerprint, restart), buffer_permit) = read.await?;
         Ok(Received {
             request,
             fingerprint,
             buffer_permit,
             own: OwnCommand::default(),
+            restart: restart
+                .map(|body| Restart::new(&body, &self.buffers))
+                .transpose()?,
         })
     }
 
@@ -75,6 +82,7 @@ impl Commands {
             fingerprint: None,
             buffer_permit: BufferPermit::default(),
             own,
+            restart: None,
         };
         let connect = |process: &Arc<Process>| Reader::owner(&process.log, 0, OwnerKind::Client);
         self.start(&HeaderMap::new(), received, Kind::Command, connect)
@@ -96,6 +104,7 @@ impl Commands {
             fingerprint,
             buffer_permit,
             own,
+            restart,
         } = received;
         if let Some(process) = self.registry.existing(&request, fingerprint)? {
             let held = connect(&process);
@@ -138,6 +147,9 @@ impl Commands {
         if let Some(report) = own.report {
             process.set_report(report);
         }
+        if let Some(restart) = restart.filter(|_| kind == Kind::Process) {
+            process.set_restart(restart);
+        }
         let held = connect(&process);
         let linger = match kind {
             Kind::Command if !request.detached => Some(Duration::from_millis(request.linger_ms)),
@@ -178,6 +190,10 @@ impl Commands {
         body: Body,
     ) -> Result<(Arc<Process>, bool), Error> {
         let received = self.receive(headers, body).await?;
+        if received.restart.is_some() && headers.contains_key(SESSION_HEADER) {
+            // Sessions end with their boot.
+            return Err(Invalid::request("restart and Session-Id cannot both be set").into());
+        }
         let existing = self.registry.existing(&received.request, received.fingerprint)?;
         let (process, ()) = self.start(headers, received, Kind::Process, |_| ()).await?;
         let _ = timeout(HEAD_TIMEOUT, process.settled()).await;
@@ -192,6 +208,7 @@ impl Commands {
             fingerprint: None,
             buffer_permit: BufferPermit::default(),
             own: OwnCommand::default(),
+            restart: None,
         };
         let headers = HeaderMap::new();
         let started = self.start(&headers, received, Kind::Process, |_| ());

@@ -9,6 +9,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::process::{Pid, getgid, getuid};
 use sandbox_protocol::mount::{Credentials, MountPath, Remote, Source};
 use sandbox_protocol::{Invalid, Limits, MountRequest};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::capability::MountCapability;
@@ -81,6 +82,7 @@ impl Mounts {
     /// reason for everything else.
     pub async fn mount(&self, request: &MountRequest) -> Result<(), Error> {
         let remote = complete(request)?;
+        let json = RawValue::from_string(request.to_json()).map_err(|e| Error::Mount(e.to_string()))?;
         let path = &request.mount_path;
         let (held, dead) = self.registry.hold_for_mount(path).map_err(Error::Mount)?;
         let permit = match &dead {
@@ -110,6 +112,7 @@ impl Mounts {
                     point,
                     daemon,
                     permit,
+                    request: json,
                 }) {
                     end_all(vec![late], EXIT_TIMEOUT).await;
                 }
@@ -217,6 +220,11 @@ impl Mounts {
     /// The directories at which buckets are mounted.
     pub fn paths(&self) -> Vec<String> {
         self.registry.paths()
+    }
+
+    /// The requests for the buckets that are mounted. They have the credentials.
+    pub fn requests(&self) -> Vec<Box<RawValue>> {
+        self.registry.requests()
     }
 
     /// The directories at which buckets are mounted, or are being mounted or unmounted.

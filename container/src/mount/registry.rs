@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::Pid;
 use sandbox_protocol::mount::MountPath;
+use serde_json::value::RawValue;
 
 use super::daemon::Daemon;
 use super::point::Point;
@@ -19,6 +20,8 @@ pub struct Mounted {
     pub daemon: Daemon,
     /// Its permit in the quota of mounts.
     pub permit: Arc<Permit>,
+    /// The request for it, with its credentials.
+    pub request: Box<RawValue>,
 }
 
 /// Every path that has a mount or gets one.
@@ -97,6 +100,13 @@ impl Registry {
         let slots = lock(&self.slots);
         let mounted = slots.by_path.iter().filter(|(_, slot)| slot.is_some());
         mounted.map(|(path, _)| path.to_string()).collect()
+    }
+
+    /// The requests for the mounts.
+    pub fn requests(&self) -> Vec<Box<RawValue>> {
+        let slots = lock(&self.slots);
+        let mounted = slots.by_path.values().flatten();
+        mounted.map(|mounted| mounted.request.clone()).collect()
     }
 
     /// The paths that have a mount, or are being mounted or unmounted.

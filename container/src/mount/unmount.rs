@@ -64,6 +64,7 @@ pub(super) async fn end(mounted: Mounted, limit: Duration) {
         point,
         daemon,
         permit,
+        request: _,
     } = mounted;
     daemon.end(limit).await;
     remove(point).await;

@@ -29,6 +29,7 @@ mod pty_end;
 mod pty_flow;
 mod pty_input;
 mod pty_session;
+mod resume;
 mod security;
 mod session;
 mod session_end;

@@ -24,13 +24,16 @@ fn the_smallest_body() {
 fn a_command_line_is_for_bash() {
     let request = parse(
         r#"{"command":"echo $HOME","id":"a.b-c_1","linger_ms":5,"replace":true,
-        "stdin_open":true,"log_bytes":0,"keep_awake":false}"#,
+        "stdin_open":true,"log_bytes":0,"keep_awake":false,"restart":true}"#,
     );
     let request = request.unwrap();
     assert_eq!(request.argv, ["bash", "-c", "echo $HOME"]);
     assert!(request.is_command_line && request.replace && request.stdin_open && !request.keep_awake);
     assert_eq!(request.id.unwrap().as_str(), "a.b-c_1");
-    assert_eq!((request.linger_ms, request.log_bytes), (5, 0));
+    assert_eq!(
+        (request.linger_ms, request.log_bytes, request.restart),
+        (5, 0, true)
+    );
 }
 
 #[test]
@@ -120,6 +123,7 @@ fn each_error_names_its_field() {
         (r#"{"argv":["a"],"linger_ms":-1}"#, 400, "linger_ms"),
         (r#"{"argv":["a"],"log_bytes":16777217}"#, 400, "log_bytes"),
         (r#"{"argv":["a"],"keep_awake":1}"#, 400, "keep_awake"),
+        (r#"{"argv":["a"],"restart":"yes"}"#, 400, "restart"),
     ] {
         let (got, message) = parse(body).unwrap_err();
         assert_eq!(got, status, "{body}: {message}");
