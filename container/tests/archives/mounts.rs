@@ -10,7 +10,7 @@ use crate::archive::Archive;
 use crate::support::{Sandboxd, gnu_tar, program};
 
 /// A `sandboxd` that sees what `script` mounts, with the workspace as `$1`.
-fn start(script: &str) -> Option<Sandboxd> {
+pub fn start(script: &str) -> Option<Sandboxd> {
     let can = Command::new("unshare")
         .args(["--mount", "true"])
         .stderr(Stdio::null())
@@ -28,7 +28,7 @@ fn start(script: &str) -> Option<Sandboxd> {
 }
 
 /// Runs a script where `sandboxd` runs, in the workspace; gives its output.
-fn run(sandboxd: &Sandboxd, script: &str) -> String {
+pub fn run(sandboxd: &Sandboxd, script: &str) -> String {
     let pid = sandboxd.proc("").file_name().map(|_| ());
     assert!(pid.is_some());
     let target = sandboxd.proc("ns/mnt");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::{Sandboxd, error_of, is_root, program};
 
 /// `sandboxd` as a user that may not read everything: as root it may.
-fn start_unprivileged(parent: TempDir) -> Sandboxd {
+pub fn start_unprivileged(parent: TempDir) -> Sandboxd {
     Sandboxd::start_in(parent, |workspace| {
         if !is_root() {
             return Command::new(program());
