@@ -94,8 +94,8 @@ pub struct ExecRequest {
     /// Whether the running process keeps its sandbox awake. Default: true.
     #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub keep_awake: bool,
-    /// Whether the same request starts the process again when its sandbox starts after a sleep that
-    /// ended it. Default: false. Only for `POST …/process`, without `Session-Id`.
+    /// Whether the process is started again after a sleep, once `autoSave` has restored the workspace.
+    /// Default: false. Only for `POST …/process`, without `Session-Id`.
     #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub restart: bool,
 }

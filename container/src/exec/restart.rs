@@ -16,7 +16,7 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// That of a body that was parsed. Error: 503 when `buffers` leave less.
+    /// The request with this body, which was parsed. Error: 503 when `buffers` are full.
     pub fn new(body: &[u8], buffers: &Buffers) -> Result<Self, Error> {
         let permit = buffers.take(body.len() as u64)?;
         let request = serde_json::from_slice(json::without_byte_order_mark(body));

@@ -9,7 +9,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 #[derive(Debug, Default)]
 pub struct Children {
     owned: Mutex<HashSet<Pid>>,
-    /// Those of them that serve `sandboxd`.
+    /// The children that serve `sandboxd`.
     helpers: Mutex<HashSet<Pid>>,
 }
 

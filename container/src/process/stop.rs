@@ -27,7 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub struct Stop {
     shared: Arc<Shared>,
-    began: Instant,
+    start: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Stop {
                 stopped: Mutex::new(Some(Vec::new())),
                 ended: Condvar::new(),
             }),
-            began: Instant::now(),
+            start: Instant::now(),
         };
         let shared = Arc::clone(&stop.shared);
         let watch = move || shared.release_after(limit);
@@ -70,7 +70,7 @@ impl Stop {
 
     /// The time since the first process was stopped.
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.start.elapsed()
     }
 }
 

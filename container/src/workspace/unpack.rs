@@ -41,7 +41,7 @@ pub(super) struct Unpacker<'r> {
     owner: Option<(Uid, Gid)>,
 }
 
-/// What was unpacked.
+/// The result of unpacking.
 pub(super) struct Unpacked {
     /// The modes and times to give to the directories once no more entries are put into them.
     pub directories: Directories,

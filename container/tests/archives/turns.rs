@@ -105,7 +105,7 @@ async fn a_file_that_cannot_be_read_ends_the_save() {
     fs::create_dir(parent.path().join("workspace/d")).unwrap();
     let secret = parent.path().join("workspace/d/secret");
     fs::write(&secret, "x").unwrap();
-    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let sandboxd = start_unprivileged(parent);
     let save = sandboxd.begin(&request()).await.unwrap();
     for url in [part_url(&save, 1), save_url(&save, "/contents")] {

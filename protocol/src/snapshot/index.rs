@@ -3,7 +3,7 @@
 //! The archive is a `tar.zst` that any program reads: a sequence of Zstandard frames that can be
 //! decompressed one by one, each with its checksum. Together they are the bytes of a tar. A frame
 //! ends at the first member after [`FRAME_BYTES`], and within the content of a file after exactly
-//! so many. After them come two skippable frames: the index ([`INDEX_MAGIC`]), compressed, and the
+//! that number of bytes. After them come two skippable frames: the index ([`INDEX_MAGIC`]), compressed, and the
 //! contents ([`CONTENTS_MAGIC`]) as JSON, see [`super::Contents`].
 //!
 //! The index has one line of JSON for each member, in the order of the tar:

@@ -66,8 +66,8 @@ impl Frames {
     pub(super) fn copy(&mut self, file: &File, offset: u64, most: u64) -> io::Result<Result<u64, Errno>> {
         self.end_full()?;
         let before = self.raw.len();
-        let room = (FRAME_BYTES - before) as u64;
-        let most = usize::try_from(most.min(room)).unwrap_or(FRAME_BYTES);
+        let free = (FRAME_BYTES - before) as u64;
+        let most = usize::try_from(most.min(free)).unwrap_or(FRAME_BYTES);
         let read = loop {
             match pread(file, spare_capacity(&mut self.raw), offset) {
                 Err(Errno::INTR) => {}
@@ -83,8 +83,8 @@ impl Frames {
     pub(super) fn zeros(&mut self, mut count: u64) -> io::Result<()> {
         while count > 0 {
             self.end_full()?;
-            let room = (FRAME_BYTES - self.raw.len()) as u64;
-            let written = count.min(room).min(ZEROS.len() as u64);
+            let free = (FRAME_BYTES - self.raw.len()) as u64;
+            let written = count.min(free).min(ZEROS.len() as u64);
             let zeros = usize::try_from(written).ok().and_then(|count| ZEROS.get(..count));
             self.raw.extend_from_slice(zeros.unwrap_or_default());
             count -= written;

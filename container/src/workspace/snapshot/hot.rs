@@ -3,7 +3,7 @@
 //!
 //! They are the files that a process has open for writing, and those that were changed within the last
 //! minute. All are in one file, which has no name: where the file system can, a copy shares the blocks
-//! of the original (`copy_file_range` does that). What has no room, or no time, is not copied.
+//! of the original (`copy_file_range` does that). A file is not copied when it does not fit, or when the time is over.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -23,7 +23,7 @@ pub(super) struct Record {
     pub status: Status,
 }
 
-/// What a file's status says of it. Two that are equal are of the same file, unchanged.
+/// The status of a file. Two that are equal are of the same file, unchanged.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Status {
     /// The type and the permissions.
@@ -148,7 +148,7 @@ impl List {
     pub(super) fn read(&self) -> io::Result<Reader> {
         let records = io::Cursor::new(Arc::clone(&self.records));
         Ok(Reader {
-            records: BufReader::new(zstd::Decoder::new(records)?),
+            records: BufReader::new(Box::new(zstd::Decoder::new(records)?)),
             left: self.count,
         })
     }
@@ -156,7 +156,7 @@ impl List {
 
 /// A list that is being read.
 pub(super) struct Reader {
-    records: BufReader<zstd::Decoder<'static, BufReader<io::Cursor<Arc<[u8]>>>>>,
+    records: BufReader<Box<dyn Read + Send>>,
     left: u64,
 }
 
@@ -205,7 +205,11 @@ mod tests {
     fn a_list_reads_back() {
         let record = |n: u64| Record {
             path: format!("directory/{n}\n").into_bytes(),
-            target: if n % 3 == 0 { b"t\xff".to_vec() } else { Vec::new() },
+            target: if n.is_multiple_of(3) {
+                b"t\xff".to_vec()
+            } else {
+                Vec::new()
+            },
             status: Status {
                 mode: 0o10_4755,
                 uid: 1,
@@ -214,7 +218,7 @@ mod tests {
                 size: n << 32,
                 mtime: (-1, 999_999_999),
                 ctime: (i64::MAX, 0),
-                is_linked: n % 2 == 0,
+                is_linked: n.is_multiple_of(2),
             },
         };
         let mut writer = Writer::new().unwrap();

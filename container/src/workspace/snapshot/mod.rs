@@ -66,8 +66,8 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Those of `archives`. A directory in which one of `mounts` is cannot be replaced. Meanwhile all
-    /// processes but the helpers among `children` are stopped; they run as `user`.
+    /// The saves and restores of `archives`. A directory with one of `mounts` in it is not replaced.
+    /// Meanwhile all processes of `user` are stopped, and the helpers among `children` go on.
     pub fn new(
         archives: Arc<Archives>,
         mounts: Arc<Mounts>,

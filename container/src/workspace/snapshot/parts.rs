@@ -65,9 +65,6 @@ impl Parts {
         // The sender is `self`.
         let window = window.await.map_err(|e| Error::Snapshot(e.to_string()))?;
         window.check(number)?;
-        if let Some(End::Failed(why)) = &window.end {
-            return Err(Error::Snapshot(why.clone()));
-        }
         let part = window.get(number).cloned();
         let part = part.ok_or_else(|| Invalid::request(format!("there is no part {number}")))?;
         let is_last = window.end.is_some() && number == window.last();
@@ -104,12 +101,13 @@ impl Parts {
         });
     }
 
-    /// Adds a part. Waits for room; `runtime` is that of the requests. Error: the archive has ended.
+    /// Adds a part, and `then` ends the archive. Waits until one fewer is kept. `runtime` is that of the
+    /// requests. Error: the archive has ended.
     fn push(&self, part: Bytes, runtime: &Handle, then: Option<End>) -> io::Result<()> {
         let mut receiver = self.0.subscribe();
-        let has_room = |window: &Window| window.end.is_some() || window.parts.len() < PARTS_KEPT as usize;
-        let room = runtime.block_on(receiver.wait_for(has_room)).map(drop);
-        room.map_err(io::Error::other)?;
+        let is_free = |window: &Window| window.end.is_some() || window.parts.len() < PARTS_KEPT as usize;
+        let freed = runtime.block_on(receiver.wait_for(is_free)).map(drop);
+        freed.map_err(io::Error::other)?;
         let is_taken = self.0.send_if_modified(|window| {
             let takes = window.end.is_none();
             if takes {
@@ -134,12 +132,14 @@ impl Window {
     }
 
     fn check(&self, number: u32) -> Result<(), Error> {
+        if let Some(End::Failed(why)) = &self.end {
+            return Err(Error::Snapshot(why.clone()));
+        }
+        if number == 0 {
+            return Err(Invalid::request("parts are numbered from 1").into());
+        }
         if number < self.first {
-            return Err(match &self.end {
-                _ if number == 0 => Invalid::request("parts are numbered from 1").into(),
-                Some(End::Failed(why)) => Error::Snapshot(why.clone()),
-                _ => Error::Snapshot(format!("part {number} is not kept any longer")),
-            });
+            return Err(Error::Snapshot(format!("part {number} is not kept any longer")));
         }
         if number > self.last().saturating_add(PARTS_KEPT) {
             return Err(Invalid::request(format!("part {number} is too far ahead")).into());
@@ -176,7 +176,7 @@ impl PartSink {
         }
     }
 
-    /// Takes bytes. Waits while there is no room for them. Errors: nobody wants them any more.
+    /// Takes bytes. Waits while enough parts are kept. Errors: nobody wants them any more.
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             // A full part waits for more bytes: the last one must be known.
@@ -188,8 +188,8 @@ impl PartSink {
                 self.part
                     .reserve_exact(usize::try_from(PART_BYTES).unwrap_or(usize::MAX));
             }
-            let room = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.part.len();
-            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            let free = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.part.len();
+            let (now, later) = bytes.split_at_checked(free).unwrap_or((bytes, &[]));
             self.part.extend_from_slice(now);
             bytes = later;
         }
