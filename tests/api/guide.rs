@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::bridge;
 
 /// Pages whose shell examples run here.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "docs/api.md",
     "docs/archives.md",
     "docs/code.md",
@@ -22,6 +22,7 @@ const PAGES: [&str; 11] = [
     "docs/processes.md",
     "docs/sandboxes.md",
     "docs/sessions.md",
+    "docs/snapshots.md",
     "docs/tokens.md",
 ];
 

@@ -53,8 +53,8 @@ async fn a_snapshot_is_made_restored_listed_and_deleted() {
         (&made["name"], &made["dir"]),
         (&json!("one"), &json!("/workspace"))
     );
-    // The workspace, a directory and a file.
-    assert_eq!((&made["size"], &made["files"]), (&json!(5), &json!(3)));
+    // A directory and a file.
+    assert_eq!((&made["size"], &made["files"]), (&json!(5), &json!(2)));
     assert_eq!(
         (&made["kind"], &made["autoSave"]),
         (&json!("archive"), &json!(false))

@@ -126,6 +126,7 @@ pub fn operations() -> Vec<Operation> {
             .finds_snapshot()
             .fails(409, ErrorCode::RestoreConflict, "a bucket is mounted at /workspace/data: unmount it first")
             .fails(413, ErrorCode::PayloadTooLarge, limit)
+            .fails(502, ErrorCode::WorkspaceArchiveWriteError, "write failed: Input/output error (os error 5)")
             .fails(507, ErrorCode::NoSpace, "No space left on device (os error 28)")
             .of_store(),
         Operation::new(route::Operation::ForkSandbox, TAG, "Fork a sandbox")

@@ -221,7 +221,8 @@ table! {
         ],
         Error::Write(_) => [
             Error::Write(failed()) => CHANGES,
-            Error::Write(io::ErrorKind::StorageFull.into()) => At::Ids(&["restoreSnapshot"]),
+            Error::Write(failed()) => At::Ids(&["restoreSnapshot"]),
+            Error::Write(io::Error::from_raw_os_error(28)) => At::Ids(&["restoreSnapshot"]),
             Error::Write(io::ErrorKind::StorageFull.into()) => CHANGES,
             Error::Write(io::Error::from_raw_os_error(28)) => CHANGES
         ],
