@@ -11,7 +11,7 @@ use crate::operation::{Operation, Required};
 const TAG: &str = "Sandboxes";
 
 /// Messages about limits that no schema can say: those of bytes, of durations, of results of changes.
-const BESIDES: [&str; 7] = [
+const BESIDES: [&str; 9] = [
     "name must have",
     "name cannot be",
     "env must have at most",
@@ -19,6 +19,8 @@ const BESIDES: [&str; 7] = [
     "sleepAfter must be",
     "maxLifetime must be",
     "image must be one of",
+    "autoSave.interval must be",
+    "exclude paths must not",
 ];
 
 const STORE_FAILED: &str = "the store of snapshots failed: SlowDown (503)";

@@ -108,7 +108,7 @@ pub fn operations() -> Vec<Operation> {
                     ),
                 ],
             )
-            .refuses_besides(&["name must have", "exclude paths must not"])
+            .refuses_besides(&["name must have", "exclude paths must not", "ttl must be"])
             .answers(200, Answer::json::<Snapshot>("Snapshot was created", snapshot()))
             .fails(403, ErrorCode::InvalidRequest, "dir must resolve to a location within /workspace")
             .fails(404, ErrorCode::FileNotFound, "no such file or directory: /workspace/app")

@@ -34,10 +34,10 @@ pub struct SnapshotRequest {
     /// A name, for people: at most 256 bytes.
     pub name: Option<String>,
     /// The directory. Default: `/workspace`.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<FilePath>"))]
     pub dir: FilePath,
     /// Patterns of files that are left out, as in `persist`.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<String>>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<crate::schema::Text>>"))]
     pub excludes: Vec<String>,
     /// The time after which it is deleted, like `72h`. Default: never.
     #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Duration>"))]
@@ -52,7 +52,7 @@ impl SnapshotRequest {
     /// 400, or 403 for a directory outside of the roots: the message names the field.
     pub fn parse(body: &[u8], roots: &FileRoots) -> Result<Self, Invalid> {
         let fields = json::optional_object(body)?;
-        let dir = text(&fields, "dir")?.filter(|dir| !dir.is_empty());
+        let dir = text(&fields, "dir")?;
         let ttl = text(&fields, "ttl")?;
         Ok(Self {
             name: text(&fields, "name")?.map(checked_name).transpose()?,
@@ -160,10 +160,12 @@ pub struct AutoSave {
     #[cfg_attr(feature = "schema", schemars(with = "super::schema::OnSleep"))]
     pub on: String,
     /// Patterns of files that are left out, as in `persist`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<crate::schema::Text>>"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excludes: Vec<String>,
     /// The interval at which it is saved, too, if something has changed: a duration like `10m`, at
     /// least 10 s.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Duration>"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
 }
