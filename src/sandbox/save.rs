@@ -31,7 +31,7 @@ use crate::{body, stub};
 const ATTEMPTS: u32 = 3;
 
 /// The backoff before another attempt.
-const BACKOFF: Duration = Duration::from_millis(500);
+const BACKOFF: Duration = Duration::from_millis(100);
 
 /// What is saved, and as what.
 #[derive(Debug, Clone, Default)]

@@ -93,6 +93,8 @@ mod sleep;
 mod snapshot;
 mod snapshot_asleep;
 mod snapshot_auto;
+mod snapshot_fault;
+mod snapshot_store;
 mod token;
 mod tunnel;
 mod tunnel_named;

@@ -76,8 +76,10 @@ impl Snapshots {
         let archives = &self.archives;
         let write = |errno: Errno| Error::Write(errno.into());
         let other;
-        let parent = match wanted.dir.root() {
+        let parent = match wanted.dir.as_str() {
             path::WORKSPACE => &archives.staging_parent,
+            // In its root: a rename from beside the workspace into a directory of it would lead to
+            // another mount.
             _ => {
                 let root = FilePath::parse("path", wanted.dir.root(), &archives.file_roots)?;
                 let root = files::open(&archives.roots, &root)?;
