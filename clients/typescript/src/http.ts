@@ -1,0 +1,159 @@
+import { ConnectionLostError, errorIn, makeError } from "./errors.js";
+
+/** Where a bridge answers. */
+export interface Connection {
+  /** Its address, such as `https://sandbar.example.workers.dev`. */
+  url: string;
+  /** A key or a token of the bridge. A bridge on a laptop may need none. */
+  key?: string;
+  /** Sends the requests in the place of the global `fetch`. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** How long a command continues without its client when the connection breaks. Default: 60000. */
+  lingerMs?: number;
+}
+
+type Query = Record<string, string | number | boolean | null | undefined>;
+
+/** What a request consists of, beside its method and path. */
+export interface Parts {
+  /** Sent as JSON. */
+  json?: unknown;
+  body?: BodyInit;
+  headers?: Record<string, string | undefined>;
+  query?: Query;
+  signal?: AbortSignal;
+}
+
+/** How often a 503 with `Retry-After` is repeated, and what changes nothing when its connection breaks. */
+const MAX_REPEATS = 6;
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One segment of a path. */
+export function segment(id: string | number): string {
+  // Every URL parser takes these for steps in the path, also when they are percent-encoded.
+  if (["", ".", ".."].includes(String(id))) throw makeError("invalid_request", `not an id: "${id}"`);
+  return encodeURIComponent(id);
+}
+
+/** Repeats what changes nothing, or is idempotent, while its connection breaks. */
+export async function insist<T>(attempt: (failures: number) => Promise<T>): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await attempt(failures);
+    } catch (error) {
+      if (!(error instanceof ConnectionLostError) || failures === MAX_REPEATS) throw error;
+      await sleep(50 * 2 ** failures);
+    }
+  }
+}
+
+/** The requests to one bridge. The key is in no property that `JSON.stringify` or a log shows. */
+export class Http {
+  readonly url: string;
+  readonly lingerMs: number;
+  readonly #key: string | undefined;
+  readonly #fetch: NonNullable<Connection["fetch"]>;
+
+  constructor({ url, key, fetch, lingerMs = 60_000 }: Connection) {
+    // The error of `Headers` would quote it.
+    if (key && !/^[!-~]+$/.test(key)) throw makeError("invalid_request", "the key has a wrong character");
+    this.url = url.replace(/\/+$/, "");
+    this.#key = key;
+    this.#fetch = fetch ?? ((url, init) => globalThis.fetch(url, init));
+    this.lingerMs = lingerMs;
+  }
+
+  /** The URL of a WebSocket, with the key in its query, as browsers need it. */
+  socketUrl(path: string, query: Query): string {
+    const authorization = this.#key && `Bearer ${this.#key}`;
+    return this.url.replace(/^http/, "ws") + path + queryText({ ...query, authorization });
+  }
+
+  /** Sends a request once, and returns the response whatever its status is. */
+  async sendOnce(method: string, path: string, parts: Parts = {}): Promise<Response> {
+    const headers = new Headers();
+    if (this.#key) headers.set("Authorization", `Bearer ${this.#key}`);
+    if (parts.json !== undefined) headers.set("Content-Type", "application/json");
+    for (const [name, value] of Object.entries(parts.headers ?? {})) if (value) headers.set(name, value);
+    const body = parts.json === undefined ? parts.body : JSON.stringify(parts.json);
+    const init: RequestInit = { method, headers, body, signal: parts.signal };
+    if (body instanceof ReadableStream) Object.assign(init, { duplex: "half" });
+    return this.received(parts, this.#fetch(this.url + path + queryText(parts.query), init));
+  }
+
+  /**
+   * Sends a request, and returns a response below 400; throws a `SandboxError` otherwise. Repeats it after
+   * 503 with `Retry-After` alone, which says that nothing was started.
+   */
+  async send(method: string, path: string, parts: Parts = {}): Promise<Response> {
+    for (let repeats = 0; ; repeats++) {
+      const response = await this.sendOnce(method, path, parts);
+      if (response.status < 400) return response;
+      const answer = await response.json().catch(() => undefined);
+      const retryAfter = Number(response.headers.get("Retry-After"));
+      const mayRepeat = repeats < MAX_REPEATS && !(parts.body instanceof ReadableStream);
+      if (response.status !== 503 || !retryAfter || !mayRepeat) {
+        const text = `${method} was answered with ${response.status}`;
+        throw errorIn(answer, response.status) ?? makeError("unknown", text, {}, response.status);
+      }
+      await sleep(Math.min(retryAfter, 10) * 1000);
+      parts.signal?.throwIfAborted();
+    }
+  }
+
+  /** The JSON of an answer; undefined for an empty one. A GET, which changes nothing, insists on it. */
+  json<T>(method: string, path: string, parts?: Parts): Promise<T> {
+    const attempt = () => this.#json<T>(method, path, parts);
+    return method === "GET" ? insist(attempt) : attempt();
+  }
+
+  async #json<T>(method: string, path: string, parts: Parts = {}): Promise<T> {
+    const headers = { Accept: "application/json", ...parts.headers };
+    const response = await this.send(method, path, { ...parts, headers });
+    const text = await this.received(parts, response.text());
+    let answer: unknown;
+    try {
+      answer = text ? JSON.parse(text) : undefined;
+    } catch {
+      throw makeError("connection_lost", "the answer broke off");
+    }
+    // A long wait begins with status 200 before its outcome is known.
+    const failed = errorIn(answer, response.status);
+    if (failed) throw failed;
+    return answer as T;
+  }
+
+  /** What a promise of `fetch` resolves to. Throws `ConnectionLostError`. */
+  async received<T>({ signal }: Parts, promise: Promise<T>): Promise<T> {
+    try {
+      return await promise;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { message, cause } = error as { message?: string; cause?: { code?: string } };
+      const text = `${message}${cause?.code ? ` (${cause.code})` : ""}`;
+      const shown = this.#key ? text.replaceAll(this.#key, "…") : text;
+      // Nothing was sent, as far as the runtime tells.
+      if (/refused|notfound|unable to connect/i.test(text)) throw makeError("unreachable", shown);
+      throw makeError("connection_lost", `the connection was lost: ${shown}`);
+    }
+  }
+}
+
+/** All of a list that the bridge returns in pages. */
+export async function listPages<T>(http: Http, path: string, name: string, query?: Query): Promise<T[]> {
+  const all: T[] = [];
+  for (let cursor: string | undefined; ;) {
+    const parts = { query: { ...query, limit: 1000, cursor } };
+    const page = await http.json<Record<string, T[]> & { cursor?: string }>("GET", path, parts);
+    all.push(...page[name]!);
+    cursor = page.cursor;
+    if (!cursor) return all;
+  }
+}
+
+function queryText(query: Query = {}): string {
+  const given = Object.entries(query).filter(([, value]) => value != null && value !== false);
+  // Not URLSearchParams: its `+` for a space would not be one everywhere.
+  return given.map(([name, value], i) => `${i ? "&" : "?"}${name}=${encodeURIComponent(value!)}`).join("");
+}

@@ -1,0 +1,236 @@
+import { Code } from "./code.js";
+import { type Connection, Http, listPages, segment } from "./http.js";
+import { Box, newId, now, type Schemas } from "./target.js";
+
+/** Settings of a sandbox: those of the Sandbox SDK, and the bridge's own. */
+export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"], "name" | "sleepAfter">> {
+  /** Idle time after which it sleeps: seconds, or a text like `10m`. */
+  sleepAfter?: string | number;
+  /** Starts it from a snapshot. */
+  snapshot?: string;
+  /** Whether commands without a session share the session `default`. Default: true. */
+  enableDefaultSession?: boolean;
+  /** Whether the name is taken in lower case. */
+  normalizeId?: boolean;
+  /** Settings of the Sandbox SDK that the bridge has no use for. */
+  transport?: string;
+  containerTimeouts?: object;
+}
+
+export interface SessionOptions {
+  id?: string;
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  /** The timeout of commands that have none of their own. */
+  commandTimeoutMs?: number;
+  /** Without a meaning here. */
+  name?: string;
+  isolation?: boolean;
+}
+
+export interface BackupOptions {
+  dir: string;
+  name?: string;
+  /** In seconds. */
+  ttl?: number;
+  excludes?: string[];
+}
+
+/** A session: commands whose shell state stays, and all of the sandbox's files, processes and contexts. */
+export class Session extends Code {
+  /** The id of the session. */
+  get id(): string {
+    return this.session ?? "default";
+  }
+
+  /** Sets variables of later commands; undefined removes one. */
+  async setEnvVars(variables: Record<string, string | undefined>): Promise<void> {
+    const set = Object.entries(variables).filter(([, value]) => value !== undefined);
+    const unset = Object.keys(variables).filter((name) => variables[name] === undefined);
+    if (set.length > 0) await this.exec(["export", ...set.map((pair) => pair.join("="))]);
+    if (unset.length > 0) await this.exec(["unset", ...unset]);
+  }
+
+  /** Checks out a repository. `ref` is a branch, a tag or a commit; `auth` is for this checkout alone. */
+  async gitCheckout(
+    repoUrl: string,
+    options: Partial<Omit<Schemas["CheckoutRequest"], "repoUrl">> & { cloneTimeoutMs?: number } = {},
+  ) {
+    const { cloneTimeoutMs, ...rest } = options;
+    const json = { timeout_ms: cloneTimeoutMs, ...rest, repoUrl };
+    return { timestamp: now(), ...(await this.call<Schemas["Checkout"]>("POST", "/git/checkout", { json })) };
+  }
+
+  /** Mounts a bucket. Without an endpoint, `bucket` is the name of a bucket that is bound to the Worker. */
+  async mountBucket(
+    bucket: string,
+    mountPath: string,
+    options: Partial<Schemas["MountBucketRequestOptions"]> = {},
+  ) {
+    const named = options.endpoint || options.credentials ? { bucket } : { binding: bucket };
+    await this.call("POST", "/mount", { json: { ...named, mountPath, options } });
+  }
+
+  async unmountBucket(mountPath: string): Promise<void> {
+    await this.call("POST", "/unmount", { json: { mountPath } });
+  }
+
+  /** Makes a snapshot of a directory. */
+  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<{ id: string; dir: string }> {
+    const json = { dir, name, ttl: ttl === undefined ? undefined : `${ttl}s`, excludes };
+    return this.call("POST", "/snapshot", { json });
+  }
+
+  /** Restores a snapshot: the whole of it, or nothing. */
+  async restoreBackup({ id, dir }: { id: string; dir: string }) {
+    await this.call("POST", "/restore", { json: { snapshot: id } });
+    return { success: true, dir, id };
+  }
+
+  /** A terminal as a WebSocket: see terminals.md. Node has `WebSocket` from version 22 on. */
+  async terminal(
+    options: { cols?: number; rows?: number; shell?: string; mode?: string } = {},
+  ): Promise<WebSocket> {
+    const query = { cols: 80, rows: 24, mode: "shell", session: this.session, ...options };
+    const socket = new WebSocket(this.http.socketUrl(await this.path("/pty"), query));
+    socket.binaryType = "arraybuffer";
+    return socket;
+  }
+}
+
+/** A sandbox. `getSandbox` makes it. */
+export class Sandbox extends Session {
+  /** Tunnels: public addresses of ports. */
+  readonly tunnels = {
+    get: (port: number, options: { name?: string } = {}) =>
+      this.call<Schemas["Tunnel"]>("POST", `/tunnel/${port}`, { json: options }),
+    list: async () => (await this.info()).tunnels ?? [],
+    destroy: (port: number) => this.call<void>("DELETE", `/tunnel/${port}`),
+  };
+
+  override async setEnvVars(variables: Record<string, string | undefined>): Promise<void> {
+    const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? null]));
+    await this.update({ env });
+    // What a session has exported stays there.
+    if (this.session) await super.setEnvVars(variables);
+  }
+
+  async setKeepAlive(keepAlive: boolean): Promise<void> {
+    await this.update({ keepAlive });
+  }
+
+  async setSleepAfter(sleepAfter: string | number): Promise<void> {
+    await this.update({ sleepAfter: duration(sleepAfter) });
+  }
+
+  async setLabels(labels: Record<string, string | null>): Promise<void> {
+    await this.update({ labels });
+  }
+
+  /** The sandbox as the bridge tells of it. Starts nothing. */
+  info(): Promise<Schemas["SandboxInfo"]> {
+    return this.call("GET", "");
+  }
+
+  /** Changes settings: null sets one back to its default. */
+  update(json: object): Promise<Schemas["SandboxInfo"]> {
+    return this.call("PATCH", "", { json });
+  }
+
+  async start(): Promise<void> {
+    await this.call("POST", "/start");
+  }
+
+  /** Puts it to sleep: what runs ends, and files are gone. */
+  async stop(): Promise<void> {
+    await this.call("POST", "/stop");
+  }
+
+  /** Ends it. Another use of this object begins with a new, empty sandbox. */
+  async destroy(): Promise<void> {
+    await this.call("DELETE", "");
+    this.box.forget();
+  }
+
+  /** Gives a port an address for browsers. The bridge decides on the host. */
+  async exposePort(port: number, options: { hostname?: string; name?: string; token?: string } = {}) {
+    const json = { name: options.name, token: options.token };
+    const { url, name } = await this.call<Schemas["ExposedPort"]>("PUT", `/port/${port}`, { json });
+    return { url, port, name: name ?? undefined };
+  }
+
+  async unexposePort(port: number): Promise<void> {
+    await this.call("DELETE", `/port/${port}`);
+  }
+
+  async getExposedPorts(_hostname?: string) {
+    const { ports } = await this.call<Schemas["PortList"]>("GET", "/port");
+    const exposed = ports.filter(({ url }) => url);
+    return exposed.map(({ port, url, name }) => ({
+      port,
+      url: url!,
+      name: name ?? undefined,
+      status: "active",
+    }));
+  }
+
+  async isPortExposed(port: number): Promise<boolean> {
+    return (await this.getExposedPorts()).some((exposed) => exposed.port === port);
+  }
+
+  /** Sends a request to the server on a port. Returns its answer, whatever its status is. */
+  async fetchPort(port: number, path = "/", init: RequestInit = {}): Promise<Response> {
+    const headers = Object.fromEntries(new Headers(init.headers));
+    const parts = { headers, body: init.body ?? undefined, signal: init.signal ?? undefined };
+    return this.http.sendOnce(init.method ?? "GET", await this.path(`/port/${segment(port)}${path}`), parts);
+  }
+
+  async createSession(options: SessionOptions = {}): Promise<Session> {
+    const { id = newId("session-"), cwd, env } = options;
+    await this.call("POST", "/session", { json: { id, cwd, env } });
+    return new Session(this.box, id, options.commandTimeoutMs);
+  }
+
+  /** A session by its id. Its first command creates it if it is not there. */
+  async getSession(id: string): Promise<Session> {
+    return new Session(this.box, id);
+  }
+
+  async deleteSession(id: string): Promise<Schemas["SessionDeleted"] & { timestamp: string }> {
+    const deleted = await this.call<Schemas["SessionDeleted"]>("DELETE", `/session/${segment(id)}`);
+    return { ...deleted, timestamp: now() };
+  }
+}
+
+const duration = (value: string | number) => (typeof value === "number" ? `${value}s` : value);
+
+/**
+ * The sandbox of a name, or of an id of `POST /v1/sandbox`. Sends nothing: the first method creates a sandbox
+ * of this name with these settings, unless there is one.
+ */
+export function getSandbox(
+  connection: Connection,
+  named: string | { id: string },
+  options: SandboxOptions = {},
+): Sandbox {
+  const {
+    enableDefaultSession = true,
+    normalizeId,
+    sleepAfter,
+    transport,
+    containerTimeouts,
+    ...rest
+  } = options;
+  const settings = { ...rest, ...(sleepAfter !== undefined && { sleepAfter: duration(sleepAfter) }) };
+  const name = normalizeId && typeof named === "string" ? named.toLowerCase() : named;
+  const box = new Box(new Http(connection), typeof name === "string" ? { name } : name, settings);
+  return new Sandbox(box, enableDefaultSession ? "default" : undefined);
+}
+
+/** The sandboxes of a bridge that were created with settings or have run, the newest first. */
+export async function listSandboxes(
+  connection: Connection,
+  query: { label?: string; state?: string } = {},
+): Promise<Schemas["SandboxInfo"][]> {
+  return listPages(new Http(connection), "/v1/sandbox", "sandboxes", query);
+}
