@@ -31,6 +31,7 @@ function named(name: string, codes: string, base = SandboxError) {
   const Named = class extends base {
     override name = name;
   };
+  Object.defineProperty(Named, "name", { value: name });
   for (const code of codes.split(" ")) classes.set(code, Named);
   return Named;
 }

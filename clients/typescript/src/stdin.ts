@@ -32,7 +32,8 @@ export class Stdin {
 
   #enqueue(data: Uint8Array, close: boolean): Promise<void> {
     const written = this.#last.then(async () => {
-      this.offset ??= (await this.#post(new Uint8Array(), false)).offset;
+      // Nothing is written.
+      this.offset ??= (await insist(() => this.#post(new Uint8Array(), false))).offset;
       let rest = data;
       for (; rest.length > MAX_BODY; rest = rest.subarray(MAX_BODY)) {
         await this.#send(rest.subarray(0, MAX_BODY), false);

@@ -9,11 +9,18 @@ export type Schemas = components["schemas"];
 export class Box {
   #id: Promise<string> | undefined;
 
+  // Settings have the values of variables, which no log is to show.
+  readonly #named: { name: string } | { id: string };
+  readonly #settings: object;
+
   constructor(
     readonly http: Http,
-    private readonly named: { name: string } | { id: string },
-    private readonly settings: object,
-  ) {}
+    named: { name: string } | { id: string },
+    settings: object,
+  ) {
+    this.#named = named;
+    this.#settings = settings;
+  }
 
   id(): Promise<string> {
     return (this.#id ??= this.#find());
@@ -25,9 +32,9 @@ export class Box {
   }
 
   async #find(): Promise<string> {
-    if ("id" in this.named && Object.keys(this.settings).length === 0) return this.named.id;
+    if ("id" in this.#named && Object.keys(this.#settings).length === 0) return this.#named.id;
     try {
-      const json = { ...this.named, ...this.settings };
+      const json = { ...this.#named, ...this.#settings };
       return (await this.http.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json })).id;
     } catch (error) {
       this.forget();

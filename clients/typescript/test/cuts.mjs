@@ -1,0 +1,97 @@
+// Commands, the log of a process and standard input over connections that break all the time: no output is lost, no
+// byte is written twice, and no command runs twice. Environment: SANDBOX_URL, SANDBOX_API_KEY, and CUT_SECONDS (8,
+// at most 60): how long.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { getSandbox, parseSSEStream } from "sandbar";
+import { cuttingProxy } from "./proxy.mjs";
+
+const [url, key] = [process.env.SANDBOX_URL, process.env.SANDBOX_API_KEY];
+const seconds = Math.min(60, Number(process.env.CUT_SECONDS ?? 8));
+const direct = getSandbox({ url, key }, `cuts-${Math.random()}`, { enableDefaultSession: false });
+const id = await direct.sandboxId();
+await direct.exec("mkdir runs");
+const proxy = await cuttingProxy(url);
+const sandbox = getSandbox({ url: proxy.url, key }, { id }, { enableDefaultSession: false });
+const isOver = (
+  (end) => () =>
+    Date.now() > end
+)(Date.now() + seconds * 1000);
+
+/** The errors that say that the outcome is not known, or that nothing arrived. */
+const lost = ["connection_lost", "operation_interrupted", "unreachable"];
+const counts = { completed: 0, lost: 0, lines: 0, bytes: 0 };
+
+async function runCommands(name) {
+  const expected = Array.from({ length: 400 }, (_, i) => `line ${i} of the output\n`).join("");
+  const output = `for i in $(seq 0 399); do echo "line $i of the output"; [ $((i % 40)) = 0 ] && sleep 0.02; done`;
+  const ran = [];
+  for (let i = 0; !isOver(); i++) {
+    const mark = `runs/${name}-${i}`;
+    try {
+      const { stdout, exitCode } = await sandbox.exec(`echo ran >> ${mark}; ${output}; exit 7`);
+      assert.equal(exitCode, 7);
+      assert.equal(stdout, expected);
+      ran.push(mark);
+      counts.completed++;
+    } catch (error) {
+      if (!lost.includes(error.code)) throw error;
+      counts.lost++;
+    }
+  }
+  for (const mark of ran) assert.equal((await direct.readFile(mark)).content, "ran\n", mark);
+}
+
+async function followLog() {
+  const script =
+    'i=0; while [ ! -e stop ]; do i=$((i + 1)); echo "entry $i"; [ $((i % 50)) = 0 ] && sleep 0.02; done';
+  const writer = await direct.startProcess(`${script}; exit 9`);
+  let [text, exitCode] = ["", undefined];
+  // The log keeps its first and its last part: this must not become longer than both.
+  for await (const event of parseSSEStream(await retried(() => sandbox.streamProcessLogs(writer.id)))) {
+    assert.notEqual(event.type, "error");
+    if (event.type === "exit") exitCode = event.exitCode;
+    else text += event.data;
+    if ((isOver() || text.length > 1_500_000) && exitCode === undefined) await direct.writeFile("stop", "");
+  }
+  assert.equal(exitCode, 9);
+  const lines = text.trimEnd().split("\n");
+  lines.forEach((line, i) => assert.equal(line, `entry ${i + 1}`));
+  counts.lines = lines.length;
+}
+
+async function writeInput() {
+  const reader = await direct.startProcess(["sha256sum"], { stdin: "open", processId: "reader" });
+  const { stdin } = await retried(() => sandbox.getProcess("reader"));
+  const sum = createHash("sha256");
+  while (!isOver()) {
+    const bytes = randomBytes(1 + Math.floor(Math.random() * 60_000));
+    sum.update(bytes);
+    counts.bytes += bytes.length;
+    await stdin.write(bytes);
+  }
+  await stdin.end();
+  await reader.waitForExit();
+  assert.equal((await reader.getLogs()).stdout.split(" ")[0], sum.digest("hex"));
+}
+
+/** What changes nothing can be asked for again. */
+async function retried(ask) {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!lost.includes(error.code)) throw error;
+    }
+  }
+}
+
+await Promise.all([runCommands("a"), runCommands("b"), runCommands("c"), followLog(), writeInput()]);
+// Also a command whose end was not seen ran once at most.
+const twice = await direct.exec("grep -c . runs/* | grep -v ':1$'");
+assert.equal(twice.stdout, "");
+console.log({ ...counts, cuts: proxy.cuts });
+assert.ok(proxy.cuts > 20 && counts.completed > 5 && counts.lines > 100 && counts.bytes > 100_000);
+proxy.close();
+await direct.destroy();
+process.exit(0);
