@@ -157,13 +157,17 @@ export class Commands extends Target {
     signal?: AbortSignal,
   ): AsyncGenerator<RawEvent> {
     const json = { ...body, id: newId(COMMAND_PREFIX), linger_ms: this.http.lingerMs };
-    const process = `/process/${json.id}`;
-    let [isSent, hasEnded] = [false, false];
+    // After the end of the sandbox, its name leads to another one.
+    const box = await this.path("");
+    const process = `${box}/process/${json.id}`;
+    let [isSent, isSeen, hasEnded] = [false, false, false];
     const open = async (lastId: string | undefined, signal: AbortSignal) => {
-      if (isSent && !lastId) await this.#findLost(process);
+      if (isSent && !lastId) await this.#findLost(process, isSeen ? 1 : 4);
       isSent = true;
       const headers = { Accept: "text/event-stream", "Session-Id": session, "Last-Event-ID": lastId };
-      return this.send("POST", rest, { json, headers, signal });
+      const response = await this.http.send("POST", box + rest, { json, headers, signal });
+      isSeen = true;
+      return response;
     };
     try {
       for await (const event of followOutput({ open, signal, patienceMs: this.http.lingerMs })) {
@@ -181,17 +185,21 @@ export class Commands extends Target {
       throw error;
     } finally {
       if (isSent && !hasEnded) {
-        this.http.sendOnce("DELETE", await this.path(process), { query: { grace_ms: 0 } }).catch(() => {});
+        this.http.sendOnce("DELETE", process, { query: { grace_ms: 0 } }).catch(() => {});
       }
     }
   }
 
   /** Looks for a process when the answer to its start was lost, and the start maybe, too. Starts nothing. */
-  async #findLost(process: string): Promise<void> {
-    for (let tries = 0; tries < 4; tries++) {
-      if (await this.find<Schemas["Process"]>(process, "process_not_found")) return;
-      await sleep(250 * 2 ** tries);
+  async #findLost(process: string, tries: number): Promise<void> {
+    for (let i = 0; i < tries; i++) {
+      try {
+        return await this.http.json("GET", process);
+      } catch (error) {
+        if (!hasCode(error, "process_not_found")) throw error;
+      }
+      await sleep(250 * 2 ** i);
     }
-    throw makeError("operation_interrupted", "the connection was lost before the command was seen to run");
+    throw makeError("operation_interrupted", "the connection was lost, and the command is not there");
   }
 }

@@ -169,9 +169,10 @@ export class Files extends Processes {
   watch(path: string, options: WatchOptions = {}): Promise<ReadableStream<Uint8Array>> {
     const { recursive = true, include, exclude = [".git", "node_modules", ".DS_Store"] } = options;
     const query = { recursive, include: include?.join(","), exclude: exclude.join(",") || undefined };
-    const open = (lastId: string | undefined, signal: AbortSignal) => {
+    const route = this.path(`/watch${routePath(path)}`);
+    const open = async (lastId: string | undefined, signal: AbortSignal) => {
       const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
-      return this.send("GET", `/watch${routePath(path)}`, { query, headers, signal });
+      return this.http.send("GET", await route, { query, headers, signal });
     };
     return toStream(async (emit, signal) => {
       let isWatching = false;

@@ -126,9 +126,10 @@ export class Processes extends Commands {
 
   /** The output of a process as bytes and as text, and its end, over as many connections as it takes. */
   log(id: string, signal?: AbortSignal): AsyncGenerator<RawEvent> {
-    const open = (lastId: string | undefined, signal: AbortSignal) => {
+    const path = this.path(`/process/${segment(id)}/log`);
+    const open = async (lastId: string | undefined, signal: AbortSignal) => {
       const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
-      return this.send("GET", `/process/${segment(id)}/log`, { query: { follow: true }, headers, signal });
+      return this.http.send("GET", await path, { query: { follow: true }, headers, signal });
     };
     return followOutput({ open, signal, patienceMs: this.http.lingerMs });
   }
@@ -136,9 +137,10 @@ export class Processes extends Commands {
   /** Waits as the bridge's `wait` does. A wait changes nothing, so one whose connection breaks is repeated. */
   wait(id: string, json: Schemas["WaitRequest"]): Promise<Schemas["WaitResult"]> {
     const deadline = Date.now() + (json.timeout_ms ?? Infinity);
-    return insist(() => {
+    const path = this.path(`/process/${segment(id)}/wait`);
+    return insist(async () => {
       const timeout_ms = json.timeout_ms && Math.max(1, deadline - Date.now());
-      return this.call("POST", `/process/${segment(id)}/wait`, { json: { ...json, timeout_ms } });
+      return this.http.json("POST", await path, { json: { ...json, timeout_ms } });
     });
   }
 
@@ -150,7 +152,7 @@ export class Processes extends Commands {
   }
 
   #handle(record: Schemas["Process"], offset?: number): Process {
-    const path = () => this.path(`/process/${segment(record.id)}/stdin`);
+    const path = this.path(`/process/${segment(record.id)}/stdin`);
     return new Process(this, record, new Stdin(this.http, path, offset));
   }
 

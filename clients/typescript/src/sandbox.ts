@@ -36,6 +36,19 @@ export interface BackupOptions {
   excludes?: string[];
 }
 
+/** A stored directory. */
+export interface Snapshot {
+  id: string;
+  name?: string;
+  /** The id of its sandbox. */
+  sandbox: string;
+  dir: string;
+  /** In bytes. */
+  size: number;
+  createdAt: string;
+  expiresAt?: string;
+}
+
 /** A session: commands whose shell state stays, and all of the sandbox's files, processes and contexts. */
 export class Session extends Code {
   /** The id of the session. */
@@ -76,7 +89,7 @@ export class Session extends Code {
   }
 
   /** Makes a snapshot of a directory. */
-  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<{ id: string; dir: string }> {
+  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<Snapshot> {
     const json = { dir, name, ttl: ttl === undefined ? undefined : `${ttl}s`, excludes };
     return this.call("POST", "/snapshot", { json });
   }
@@ -204,6 +217,12 @@ export class Sandbox extends Session {
 
 const duration = (value: string | number) => (typeof value === "number" ? `${value}s` : value);
 
+/** The settings without those of the client alone, and without those of the Sandbox SDK that mean nothing here. */
+function clean(options: SandboxOptions): object {
+  const { enableDefaultSession, normalizeId, sleepAfter, transport, containerTimeouts, ...rest } = options;
+  return { ...rest, ...(sleepAfter !== undefined && { sleepAfter: duration(sleepAfter) }) };
+}
+
 /**
  * The sandbox of a name, or of an id of `POST /v1/sandbox`. Sends nothing: the first method creates a sandbox
  * of this name with these settings, unless there is one.
@@ -213,24 +232,33 @@ export function getSandbox(
   named: string | { id: string },
   options: SandboxOptions = {},
 ): Sandbox {
-  const {
-    enableDefaultSession = true,
-    normalizeId,
-    sleepAfter,
-    transport,
-    containerTimeouts,
-    ...rest
-  } = options;
-  const settings = { ...rest, ...(sleepAfter !== undefined && { sleepAfter: duration(sleepAfter) }) };
-  const name = normalizeId && typeof named === "string" ? named.toLowerCase() : named;
-  const box = new Box(new Http(connection), typeof name === "string" ? { name } : name, settings);
-  return new Sandbox(box, enableDefaultSession ? "default" : undefined);
+  const name = options.normalizeId && typeof named === "string" ? named.toLowerCase() : named;
+  const box = new Box(new Http(connection), typeof name === "string" ? { name } : name, clean(options));
+  return new Sandbox(box, options.enableDefaultSession === false ? undefined : "default");
+}
+
+/** Creates a sandbox with an id that the bridge chooses, or of a name. */
+export async function createSandbox(
+  connection: Connection,
+  options: SandboxOptions & { name?: string } = {},
+): Promise<Sandbox> {
+  const { name, enableDefaultSession, ...settings } = options;
+  if (name) return getSandbox(connection, name, options);
+  const json = clean(settings);
+  const created = await new Http(connection).json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json });
+  return getSandbox(connection, created, { enableDefaultSession });
 }
 
 /** The sandboxes of a bridge that were created with settings or have run, the newest first. */
-export async function listSandboxes(
-  connection: Connection,
-  query: { label?: string; state?: string } = {},
-): Promise<Schemas["SandboxInfo"][]> {
-  return listPages(new Http(connection), "/v1/sandbox", "sandboxes", query);
+export function listSandboxes(connection: Connection, query: { label?: string; state?: string } = {}) {
+  return listPages<Schemas["SandboxInfo"]>(new Http(connection), "/v1/sandbox", "sandboxes", query);
+}
+
+/** The snapshots of a bridge, of all sandboxes. */
+export function listSnapshots(connection: Connection) {
+  return listPages<Snapshot>(new Http(connection), "/v1/snapshot", "snapshots");
+}
+
+export async function deleteSnapshot(connection: Connection, id: string): Promise<void> {
+  await new Http(connection).json("DELETE", `/v1/snapshot/${segment(id)}`);
 }

@@ -15,7 +15,7 @@ export class Stdin {
 
   constructor(
     private readonly http: Http,
-    private readonly path: () => Promise<string>,
+    private readonly path: Promise<string>,
     /** The offset of the next byte; undefined: the bridge is asked for it. */
     private offset?: number,
   ) {}
@@ -66,6 +66,6 @@ export class Stdin {
   async #post(bytes: Uint8Array, close: boolean, offset?: number): Promise<Schemas["StdinWritten"]> {
     const headers = { "Content-Type": "application/octet-stream", "Stdin-Offset": offset?.toString() };
     const parts = { query: { close }, headers, body: bytes as Uint8Array<ArrayBuffer> };
-    return this.http.json("POST", await this.path(), parts);
+    return this.http.json("POST", await this.path, parts);
   }
 }
