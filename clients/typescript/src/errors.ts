@@ -27,7 +27,7 @@ export class SandboxError extends Error {
 const classes = new Map<string, typeof SandboxError>();
 
 /** A class of errors with these codes. Its name is a text, because minifiers rename classes. */
-function named(name: string, codes: string, base = SandboxError) {
+function named(name: string, codes: string, base = SandboxError): typeof SandboxError {
   const Named = class extends base {
     override name = name;
   };

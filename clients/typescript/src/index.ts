@@ -1,5 +1,12 @@
 export * from "./errors.js";
-export { createSandbox, deleteSnapshot, getSandbox, listSandboxes, listSnapshots } from "./sandbox.js";
+export {
+  createSandbox,
+  createToken,
+  deleteSnapshot,
+  getSandbox,
+  listSandboxes,
+  listSnapshots,
+} from "./sandbox.js";
 export { Sandbox, Session } from "./sandbox.js";
 export { parseSSEStream, type RawEvent } from "./stream.js";
 export { Process, type ProcessStatus } from "./process.js";

@@ -262,3 +262,8 @@ export function listSnapshots(connection: Connection) {
 export async function deleteSnapshot(connection: Connection, id: string): Promise<void> {
   await new Http(connection).json("DELETE", `/v1/snapshot/${segment(id)}`);
 }
+
+/** Creates a token: a credential for a part of what the key permits, until a time like `10m`. */
+export function createToken(connection: Connection, json: Schemas["TokenRequest"]) {
+  return new Http(connection).json<Schemas["TokenCreated"]>("POST", "/v1/token", { json });
+}
