@@ -1,7 +1,7 @@
 import { Files } from "./files.js";
 import { segment } from "./http.js";
 import { toStream } from "./stream.js";
-import type { Schemas } from "./target.js";
+import { defined, type Schemas } from "./target.js";
 
 export interface CodeContext {
   readonly id: string;
@@ -15,7 +15,7 @@ export interface CreateContextOptions {
   /** Default: `python`. */
   language?: string;
   cwd?: string;
-  envVars?: Record<string, string | undefined>;
+  envVars?: Record<string, string | null | undefined>;
 }
 
 export interface ExecutionError {
@@ -69,7 +69,11 @@ const FORMATS = ["text", "html", "png", "jpeg", "svg", "latex", "markdown", "jav
 /** Code in the kernels of the sandbox, whose contexts keep the variables. */
 export class Code extends Files {
   async createCodeContext(options: CreateContextOptions = {}): Promise<CodeContext> {
-    const json = { language: options.language, cwd: options.cwd, env: options.envVars };
+    const json = {
+      language: options.language,
+      cwd: options.cwd,
+      env: options.envVars && defined(options.envVars),
+    };
     return toContext(await this.call("POST", "/context", { json }));
   }
 
@@ -124,8 +128,9 @@ export class Code extends Files {
   }
 
   #run(code: string, options: RunCodeOptions, signal?: AbortSignal) {
-    const { context, language, cwd, envVars: env, timeout: timeout_ms } = options;
+    const { context, language, cwd, envVars, timeout: timeout_ms } = options;
     const id = typeof context === "object" ? context.id : context;
+    const env = envVars && defined(envVars);
     const body = { code, context: id, language: id ? undefined : language, cwd, env, timeout_ms };
     return this.resumable("/run-code", body, undefined, signal);
   }

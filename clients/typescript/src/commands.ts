@@ -1,7 +1,7 @@
 import { hasCode, makeError, SandboxError } from "./errors.js";
 import { sleep } from "./http.js";
 import { type Emit, encodeBase64, followOutput, type RawEvent, toStream } from "./stream.js";
-import { newId, now, type Schemas, Target } from "./target.js";
+import { defined, newId, now, Target } from "./target.js";
 
 /** The ids of commands, which `listProcesses` leaves out, begin with this. */
 export const COMMAND_PREFIX = "exec-";
@@ -12,8 +12,8 @@ export type Command = string | readonly string[];
 export interface BaseExecOptions {
   /** Ends the command after this time, in milliseconds. */
   timeout?: number;
-  /** Variables for this command alone. Undefined values are skipped. */
-  env?: Record<string, string | undefined>;
+  /** Variables for this command alone. Undefined and null are skipped. */
+  env?: Record<string, string | null | undefined>;
   /** A directory within /workspace. */
   cwd?: string;
   /** Text is UTF-8: other values of the Sandbox SDK change nothing. */
@@ -64,7 +64,7 @@ export interface ExecEvent extends Partial<Pick<ExecResult, "command" | "exitCod
 export const commandBody = (command: Command, options: StreamOptions, timeout?: number) => ({
   ...(typeof command === "string" ? { command } : { argv: command }),
   cwd: options.cwd,
-  env: options.env,
+  env: defined(options.env),
   timeout_ms: options.timeout ?? timeout,
   stdin: options.stdin instanceof Uint8Array ? { base64: encodeBase64(options.stdin) } : options.stdin,
 });

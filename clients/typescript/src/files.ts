@@ -1,7 +1,7 @@
 import { makeError } from "./errors.js";
 import { insist } from "./http.js";
 import { Processes } from "./processes.js";
-import { decodeBase64, encodeBase64, follow, toStream } from "./stream.js";
+import { decodeBase64, decodeText, encodeBase64, follow, toStream } from "./stream.js";
 import { now, type Schemas } from "./target.js";
 
 export interface FileInfo extends Pick<Schemas["Entry"], "name" | "size" | "type" | "modifiedAt"> {
@@ -51,6 +51,18 @@ const TYPES: Record<string, string> = {
 
 const result = (path: string) => ({ success: true, path, timestamp: now() });
 
+const BINARY = "application/octet-stream";
+
+/** Bytes as text; undefined if they are none. `isCut`: the last character may be incomplete. */
+function textOf(bytes: Uint8Array, isCut = false): string | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream: isCut });
+    return text.includes("\0") ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The path in a URL: absolute, without steps such as `..`, which URL parsers would take out of it. */
 export function routePath(path: string): string {
   const steps: string[] = path.startsWith("/") ? [] : ["workspace"];
@@ -87,27 +99,26 @@ export class Files extends Processes {
     const mimeType = TYPES[/\.(\w+)$/.exec(path)?.[1]?.toLowerCase() ?? ""];
     if (encoding === "none") {
       const { headers, body } = await this.send("GET", `/file${routePath(path)}`);
-      const type = mimeType ?? "application/octet-stream";
-      return { ...result(path), content: body!, size: Number(headers.get("Content-Length")), mimeType: type };
+      return {
+        ...result(path),
+        content: body!,
+        size: Number(headers.get("Content-Length")),
+        mimeType: mimeType ?? BINARY,
+      };
     }
     const bytes = await insist(async () => {
       const response = await this.send("GET", `/file${routePath(path)}`);
       return new Uint8Array(await this.http.received({}, response.arrayBuffer()));
     });
-    let text: string | undefined;
-    try {
-      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      // It is not UTF-8.
-    }
-    const isBinary = text === undefined || text.includes("\0");
-    const isBase64 = encoding === "base64" || (encoding === undefined && isBinary) || text === undefined;
+    const text = textOf(bytes);
+    const isBinary = text === undefined;
+    const isBase64 = encoding === "base64" || (encoding === undefined && isBinary);
     return {
       ...result(path),
-      content: isBase64 ? encodeBase64(bytes) : text!,
+      content: isBase64 ? encodeBase64(bytes) : (text ?? decodeText(bytes)),
       encoding: isBase64 ? ("base64" as const) : ("utf-8" as const),
       isBinary,
-      mimeType: mimeType ?? (isBinary ? "application/octet-stream" : "text/plain"),
+      mimeType: mimeType ?? (isBinary ? BINARY : "text/plain"),
       size: bytes.length,
     };
   }
@@ -116,13 +127,24 @@ export class Files extends Processes {
   readFileStream(path: string): Promise<ReadableStream<Uint8Array>> {
     return toStream(async (emit) => {
       const { content, size, mimeType } = await this.readFile(path, { encoding: "none" });
-      await emit({ type: "metadata", mimeType, size, isBinary: true, encoding: "base64" });
-      let bytesRead = 0;
+      const text = new TextDecoder("utf-8", { ignoreBOM: true });
+      let [isBinary, bytesRead]: [boolean | undefined, number] = [undefined, 0];
+      const begin = async (bytes: Uint8Array) => {
+        isBinary = textOf(bytes, true) === undefined;
+        const type = !isBinary && mimeType === BINARY ? "text/plain" : mimeType;
+        const encoding = isBinary ? "base64" : "utf-8";
+        await emit({ type: "metadata", mimeType: type, size, isBinary, encoding });
+      };
       const write = async (bytes: Uint8Array) => {
+        if (isBinary === undefined) await begin(bytes);
         bytesRead += bytes.length;
-        await emit({ type: "chunk", data: encodeBase64(bytes) });
+        await emit({
+          type: "chunk",
+          data: isBinary ? encodeBase64(bytes) : text.decode(bytes, { stream: true }),
+        });
       };
       await content.pipeTo(new WritableStream({ write }));
+      if (isBinary === undefined) await begin(new Uint8Array());
       await emit({ type: "complete", bytesRead });
     });
   }
@@ -194,6 +216,8 @@ export class Files extends Processes {
   async checkChanges(path: string, options: { since?: string } = {}) {
     const query = { since: options.since };
     const changes = await this.call<Schemas["Changes"]>("GET", `/changes${routePath(path)}`, { query });
+    // Without a version, nothing has changed since.
+    if (options.since === undefined) changes.status = "unchanged";
     return { success: true, timestamp: now(), ...changes };
   }
 }

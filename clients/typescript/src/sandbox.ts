@@ -1,6 +1,6 @@
 import { Code } from "./code.js";
 import { type Connection, Http, listPages, segment } from "./http.js";
-import { Box, newId, now, type Schemas } from "./target.js";
+import { Box, defined, newId, now, type Schemas } from "./target.js";
 
 /** Settings of a sandbox: those of the Sandbox SDK, and the bridge's own. */
 export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"], "name" | "sleepAfter">> {
@@ -20,7 +20,7 @@ export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"],
 export interface SessionOptions {
   id?: string;
   cwd?: string;
-  env?: Record<string, string | undefined>;
+  env?: Record<string, string | null | undefined>;
   /** The timeout of commands that have none of their own. */
   commandTimeoutMs?: number;
   /** Without a meaning here. */
@@ -56,10 +56,10 @@ export class Session extends Code {
     return this.session ?? "default";
   }
 
-  /** Sets variables of later commands; undefined removes one. */
-  async setEnvVars(variables: Record<string, string | undefined>): Promise<void> {
-    const set = Object.entries(variables).filter(([, value]) => value !== undefined);
-    const unset = Object.keys(variables).filter((name) => variables[name] === undefined);
+  /** Sets variables of later commands; undefined and null remove one. */
+  async setEnvVars(variables: Record<string, string | null | undefined>): Promise<void> {
+    const set = Object.entries(defined(variables));
+    const unset = Object.keys(variables).filter((name) => variables[name] == null);
     if (set.length > 0) await this.exec(["export", ...set.map((pair) => pair.join("="))]);
     if (unset.length > 0) await this.exec(["unset", ...unset]);
   }
@@ -121,7 +121,7 @@ export class Sandbox extends Session {
     destroy: (port: number) => this.call<void>("DELETE", `/tunnel/${port}`),
   };
 
-  override async setEnvVars(variables: Record<string, string | undefined>): Promise<void> {
+  override async setEnvVars(variables: Record<string, string | null | undefined>): Promise<void> {
     const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? null]));
     await this.update({ env });
     // What a session has exported stays there.
@@ -200,7 +200,7 @@ export class Sandbox extends Session {
 
   async createSession(options: SessionOptions = {}): Promise<Session> {
     const { id = newId("session-"), cwd, env } = options;
-    await this.call("POST", "/session", { json: { id, cwd, env } });
+    await this.call("POST", "/session", { json: { id, cwd, env: env && defined(env) } });
     return new Session(this.box, id, options.commandTimeoutMs);
   }
 

@@ -101,12 +101,14 @@ const encoder = new TextEncoder();
 // A byte order mark is output like any other. The bridge divides text between characters.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+export const decodeText = (bytes: Uint8Array): string => decoder.decode(bytes);
+
 /** [`follow`] for these streams. */
 export async function* followOutput(source: Source): AsyncGenerator<RawEvent> {
   for await (const { event, data } of follow(source)) {
     if (event === "stdout" || event === "stderr") {
       const bytes = decodeBase64(data);
-      yield { type: event, data: bytes, text: decoder.decode(bytes) };
+      yield { type: event, data: bytes, text: decodeText(bytes) };
     } else if (event === "gap" || event === "open") yield { type: event, ...JSON.parse(data) };
     else yield { type: event, [event]: JSON.parse(data) } as RawEvent;
   }

@@ -89,6 +89,13 @@ export class Target {
   }
 }
 
+/** Variables, without those that the Sandbox SDK takes as not there. */
+export const defined = (variables: Record<string, string | null | undefined> = {}) =>
+  Object.fromEntries(Object.entries(variables).filter(([, value]) => value != null)) as Record<
+    string,
+    string
+  >;
+
 export const now = (): string => new Date().toISOString();
 
 /** A random id. Pages that came over plain HTTP have no `crypto.randomUUID`. */

@@ -29,7 +29,7 @@ export const cases = {
     const options = {
       onOutput: (...output) => seen.push(output),
       cwd: "/tmp",
-      env: { A: "a b", B: undefined },
+      env: { A: "a b", B: undefined, C: null },
     };
     const result = await sandbox.exec('echo "$A"; sleep 0.2; echo error >&2; exit 3', {
       ...options,
@@ -179,6 +179,8 @@ export const cases = {
       parseSSEStream(await sandbox.readFileStream("files/raw.png")),
     );
     equal([metadata.size, chunk.data, end.bytesRead], [3, "AP8B", 3]);
+    const text = await collect(parseSSEStream(await sandbox.readFileStream(name)));
+    equal([text[0].mimeType, text[0].encoding, text[1].data], ["text/plain", "utf-8", "hello ü"]);
     const open = await sandbox.readFile("files/raw.png", { encoding: "none" });
     equal(Array.from(new Uint8Array(await new Response(open.content).arrayBuffer())), [0, 255, 1]);
 
@@ -221,7 +223,7 @@ export const cases = {
       ["move_to", `${path}/b`],
     ]);
     const { status, version } = await sandbox.checkChanges("watched");
-    equal(status, "resync");
+    equal(status, "unchanged");
     equal((await sandbox.checkChanges("watched", { since: version })).status, "unchanged");
   },
 
@@ -240,7 +242,7 @@ export const cases = {
   async settings({ sandbox }) {
     await sandbox.setEnvVars({ FIRST: "1", SECOND: "2" });
     equal((await sandbox.exec("echo $FIRST $SECOND")).stdout, "1 2\n");
-    await sandbox.setEnvVars({ FIRST: "3", SECOND: undefined });
+    await sandbox.setEnvVars({ FIRST: "3", SECOND: null });
     equal((await sandbox.exec("echo $FIRST $SECOND.")).stdout, "3 .\n");
     await sandbox.setKeepAlive(true);
     await sandbox.setSleepAfter(3600);
