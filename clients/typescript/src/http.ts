@@ -73,9 +73,9 @@ export class Http {
   /** Sends a request once, and returns the response whatever its status is. */
   async sendOnce(method: string, path: string, parts: Parts = {}): Promise<Response> {
     const headers = new Headers();
-    if (this.#key) headers.set("Authorization", `Bearer ${this.#key}`);
     if (parts.json !== undefined) headers.set("Content-Type", "application/json");
     for (const [name, value] of Object.entries(parts.headers ?? {})) if (value) headers.set(name, value);
+    if (this.#key) headers.set("Authorization", `Bearer ${this.#key}`);
     const body = parts.json === undefined ? parts.body : JSON.stringify(parts.json);
     const init: RequestInit = { method, headers, body, signal: parts.signal };
     if (body instanceof ReadableStream) Object.assign(init, { duplex: "half" });

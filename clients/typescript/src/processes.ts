@@ -1,5 +1,5 @@
 import { type BaseExecOptions, type Command, COMMAND_PREFIX, commandBody, Commands } from "./commands.js";
-import { hasCode } from "./errors.js";
+import { ConnectionLostError, hasCode } from "./errors.js";
 import { insist, segment } from "./http.js";
 import { Process } from "./process.js";
 import { Stdin } from "./stdin.js";
@@ -56,7 +56,15 @@ export class Processes extends Commands {
       keep_awake: keepAwake,
     };
     const headers = { "Session-Id": options.sessionId ?? this.session };
-    const record = await this.call<Schemas["Process"]>("POST", "/process", { json, headers });
+    let record: Schemas["Process"] | undefined;
+    try {
+      record = await this.call<Schemas["Process"]>("POST", "/process", { json, headers });
+    } catch (error) {
+      if (!(error instanceof ConnectionLostError) || processId !== undefined) throw error;
+      // It may run, under an id that no other has.
+      record = await this.find(`/process/${json.id}`, "process_not_found");
+      if (!record) throw error;
+    }
     const process = this.#handle(record, 0);
     onStart?.(process);
     const emit = (event?: object) => {

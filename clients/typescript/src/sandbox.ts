@@ -28,6 +28,13 @@ export interface SessionOptions {
   isolation?: boolean;
 }
 
+export interface TerminalOptions {
+  cols?: number;
+  rows?: number;
+  shell?: string;
+  mode?: "auto" | "shell" | "command";
+}
+
 export interface BackupOptions {
   dir: string;
   name?: string;
@@ -101,11 +108,17 @@ export class Session extends Code {
   }
 
   /** A terminal as a WebSocket: see terminals.md. Node has `WebSocket` from version 22 on. */
-  async terminal(
-    options: { cols?: number; rows?: number; shell?: string; mode?: string } = {},
-  ): Promise<WebSocket> {
-    const query = { cols: 80, rows: 24, mode: "shell", session: this.session, ...options };
-    const socket = new WebSocket(this.http.socketUrl(await this.path("/pty"), query));
+  async terminal(options?: TerminalOptions): Promise<WebSocket>;
+  /** In a Worker: the answer to a client's request for a WebSocket. */
+  async terminal(request: Request, options?: TerminalOptions): Promise<Response>;
+  async terminal(first?: Request | TerminalOptions, options?: TerminalOptions) {
+    const request = first instanceof Request ? first : undefined;
+    const given = request ? options : (first as TerminalOptions);
+    const query = { cols: 80, rows: 24, mode: "shell", session: this.session, ...given };
+    const path = await this.path("/pty");
+    if (request)
+      return this.http.sendOnce("GET", path, { headers: Object.fromEntries(request.headers), query });
+    const socket = new WebSocket(this.http.socketUrl(path, query));
     socket.binaryType = "arraybuffer";
     return socket;
   }
@@ -196,6 +209,12 @@ export class Sandbox extends Session {
     const headers = Object.fromEntries(new Headers(init.headers));
     const parts = { headers, body: init.body ?? undefined, signal: init.signal ?? undefined };
     return this.http.sendOnce(init.method ?? "GET", await this.path(`/port/${segment(port)}${path}`), parts);
+  }
+
+  /** In a Worker: the answer of the server on a port to a client's request for a WebSocket. */
+  wsConnect(request: Request, port: number): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    return this.fetchPort(port, pathname + search, { headers: request.headers });
   }
 
   async createSession(options: SessionOptions = {}): Promise<Session> {
