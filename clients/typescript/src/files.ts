@@ -111,7 +111,7 @@ export class Files extends Processes {
       return new Uint8Array(await this.http.received({}, response.arrayBuffer()));
     });
     const text = textOf(bytes);
-    const isBinary = text === undefined;
+    const isBinary = text === undefined || /^(image\/(?!svg)|application\/(pdf|zip))/.test(mimeType ?? "");
     const isBase64 = encoding === "base64" || (encoding === undefined && isBinary);
     return {
       ...result(path),

@@ -113,7 +113,7 @@ export class Process {
   }
 
   #timedOut(condition: string, timeout?: number) {
-    const text = `process ${this.id} was waited for longer than ${timeout} ms: for ${condition}`;
+    const text = `timeout of ${timeout} ms: process ${this.id}, ${condition}`;
     return makeError("process_ready_timeout", text, { processId: this.id });
   }
 

@@ -158,6 +158,14 @@ export class Sandbox extends Session {
     return this.call("GET", "");
   }
 
+  async getState(): Promise<{ status: "healthy" | "stopped"; lastChange: number }> {
+    const { state, startedAt, createdAt } = await this.info();
+    return {
+      status: state === "running" ? "healthy" : "stopped",
+      lastChange: Date.parse(startedAt ?? createdAt),
+    };
+  }
+
   /** Changes settings: null sets one back to its default. */
   update(json: object): Promise<Schemas["SandboxInfo"]> {
     return this.call("PATCH", "", { json });

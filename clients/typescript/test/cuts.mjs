@@ -18,6 +18,14 @@ const isOver = (
     Date.now() > end
 )(Date.now() + seconds * 1000);
 
+setTimeout(
+  () => {
+    console.error("the streams do not come to their end");
+    process.exit(1);
+  },
+  (seconds + 60) * 1000,
+).unref();
+
 /** The errors that say that the outcome is not known, or that nothing arrived. */
 const lost = ["connection_lost", "operation_interrupted", "unreachable"];
 const counts = { completed: 0, lost: 0, lines: 0, bytes: 0 };
