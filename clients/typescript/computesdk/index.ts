@@ -46,7 +46,12 @@ async function runCommand(
 }
 
 /** The provider of ComputeSDK for Sandbar. */
-export const sandbarProvider = defineProvider<sandbar.Sandbox, SandbarConfig, never, sandbar.Snapshot>({
+export const sandbarProvider = defineProvider<
+  sandbar.Sandbox,
+  SandbarConfig,
+  never,
+  sandbar.Schemas["Snapshot"]
+>({
   name: NAME,
   methods: {
     sandbox: {

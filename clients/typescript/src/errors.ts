@@ -82,7 +82,8 @@ export const GitNetworkError = named("GitNetworkError", "git_network_error", Git
 export const BucketMountError = named("BucketMountError", "mount_error");
 export const BucketUnmountError = named("BucketUnmountError", "unmount_error");
 export const BackupNotFoundError = named("BackupNotFoundError", "snapshot_not_found");
-export const BackupRestoreError = named("BackupRestoreError", "restore_incomplete");
+export const BackupRestoreError = named("BackupRestoreError", "restore_incomplete restore_conflict");
+export const BackupCreateError = named("BackupCreateError", "snapshot_error");
 
 /** An error of the class of its code. */
 export function makeError(code: string, message: string, details?: object, status?: number): SandboxError {

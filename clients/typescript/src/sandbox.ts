@@ -43,19 +43,6 @@ export interface BackupOptions {
   excludes?: string[];
 }
 
-/** A stored directory. */
-export interface Snapshot {
-  id: string;
-  name?: string;
-  /** The id of its sandbox. */
-  sandbox: string;
-  dir: string;
-  /** In bytes. */
-  size: number;
-  createdAt: string;
-  expiresAt?: string;
-}
-
 /** A session: commands whose shell state stays, and all of the sandbox's files, processes and contexts. */
 export class Session extends Code {
   /** The id of the session. */
@@ -96,7 +83,7 @@ export class Session extends Code {
   }
 
   /** Makes a snapshot of a directory. */
-  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<Snapshot> {
+  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<Schemas["Snapshot"]> {
     const json = { dir, name, ttl: ttl === undefined ? undefined : `${ttl}s`, excludes };
     return this.call("POST", "/snapshot", { json });
   }
@@ -283,7 +270,7 @@ export function listSandboxes(connection: Connection, query: { label?: string; s
 
 /** The snapshots of a bridge, of all sandboxes. */
 export function listSnapshots(connection: Connection) {
-  return listPages<Snapshot>(new Http(connection), "/v1/snapshot", "snapshots");
+  return listPages<Schemas["Snapshot"]>(new Http(connection), "/v1/snapshot", "snapshots");
 }
 
 export async function deleteSnapshot(connection: Connection, id: string): Promise<void> {

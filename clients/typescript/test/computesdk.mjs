@@ -68,6 +68,19 @@ for (let text = ""; !text.includes("page\n"); text = await answer())
 assert.match(await sandbox.getUrl({ port: 3001, protocol: "wss" }), /^wss?:\/\/3001-/);
 console.log("opened an address");
 
+await filesystem.writeFile("/workspace/kept.txt", "kept");
+const snapshot = await provider.snapshot.create(sandbox.sandboxId, { name: "one" });
+assert.deepEqual(
+  (await provider.snapshot.list({ sandboxId: sandbox.sandboxId })).map(({ id }) => id),
+  [snapshot.id],
+);
+const other = await provider.sandbox.create({ snapshotId: snapshot.id });
+assert.equal(await other.filesystem.readFile("/workspace/kept.txt"), "kept");
+await other.destroy();
+await provider.snapshot.delete(snapshot.id);
+assert.deepEqual(await provider.snapshot.list({ sandboxId: sandbox.sandboxId }), []);
+console.log("used snapshots");
+
 const info = await sandbox.getInfo();
 assert.deepEqual([info.id, info.status, info.timeout], [sandbox.sandboxId, "running", 120_000]);
 assert.equal(info.metadata.job, "7");

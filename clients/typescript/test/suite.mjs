@@ -252,8 +252,7 @@ export const cases = {
     await sandbox.setKeepAlive(false);
   },
 
-  async code({ sandbox, parseSSEStream, skipCode }) {
-    if (skipCode) return;
+  async code({ sandbox, parseSSEStream }) {
     const context = await sandbox.createCodeContext({ language: "python", envVars: { MODE: "test" } });
     const printed = [];
     const options = { context, onStdout: ({ text }) => printed.push(text) };
@@ -277,6 +276,20 @@ export const cases = {
     );
     await sandbox.deleteCodeContext(context.id);
     await rejects(sandbox.deleteCodeContext(context.id), "context_not_found");
+  },
+
+  async backups({ sandbox }) {
+    await sandbox.writeFile("saved/data.txt", "before");
+    const backup = await sandbox.createBackup({ dir: "/workspace/saved", name: "suite", ttl: 3600 });
+    equal([backup.dir, backup.name], ["/workspace/saved", "suite"]);
+    await sandbox.writeFile("saved/data.txt", "after");
+    await sandbox.writeFile("saved/more.txt", "more");
+    const restored = await sandbox.restoreBackup(backup);
+    equal(restored, { success: true, dir: "/workspace/saved", id: backup.id });
+    equal((await sandbox.readFile("saved/data.txt")).content, "before");
+    equal((await sandbox.exists("saved/more.txt")).exists, false);
+    const gone = sandbox.restoreBackup({ id: "a".repeat(35), dir: "/workspace/saved" });
+    equal((await rejects(gone, "snapshot_not_found")).name, "BackupNotFoundError");
   },
 
   async "a checkout"({ sandbox }) {
