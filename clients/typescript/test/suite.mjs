@@ -280,15 +280,15 @@ export const cases = {
 
   async backups({ sandbox }) {
     await sandbox.writeFile("saved/data.txt", "before");
-    const backup = await sandbox.createBackup({ dir: "/workspace/saved", name: "suite", ttl: 3600 });
-    equal([backup.dir, backup.name], ["/workspace/saved", "suite"]);
+    const backup = await sandbox.createBackup({ dir: "/workspace", name: "suite", ttl: 3600 });
+    equal([backup.dir, backup.name], ["/workspace", "suite"]);
     await sandbox.writeFile("saved/data.txt", "after");
     await sandbox.writeFile("saved/more.txt", "more");
     const restored = await sandbox.restoreBackup(backup);
-    equal(restored, { success: true, dir: "/workspace/saved", id: backup.id });
+    equal(restored, { success: true, dir: "/workspace", id: backup.id });
     equal((await sandbox.readFile("saved/data.txt")).content, "before");
     equal((await sandbox.exists("saved/more.txt")).exists, false);
-    const gone = sandbox.restoreBackup({ id: "a".repeat(35), dir: "/workspace/saved" });
+    const gone = sandbox.restoreBackup({ id: "a".repeat(35), dir: "/workspace" });
     equal((await rejects(gone, "snapshot_not_found")).name, "BackupNotFoundError");
   },
 
