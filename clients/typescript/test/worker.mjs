@@ -1,6 +1,7 @@
 // The suite as a Worker: the answer to any request has its result.
 import * as sandbar from "sandbar";
-import { cases, equal, runAll } from "./suite.mjs";
+import { equal } from "./check.mjs";
+import { cases, runAll } from "./suite.mjs";
 
 /** The socket of an answer to a client's request for a WebSocket. */
 function accept({ webSocket }) {
