@@ -35,7 +35,7 @@ async function* parse(body: ReadableStream<Uint8Array>, alive = () => {}): Async
       text = text.slice(begin);
     }
   } finally {
-    await reader.cancel().catch(() => {});
+    reader.cancel().catch(() => {});
   }
 }
 
@@ -44,7 +44,7 @@ export interface Source {
   /** Opens the stream behind the event `lastId`; undefined: no event has arrived yet. */
   open(lastId: string | undefined, signal: AbortSignal): Promise<Response>;
   signal?: AbortSignal;
-  /** How long it is opened again without a new event. */
+  /** How long it is tried to open again. */
   patienceMs: number;
 }
 
@@ -59,6 +59,7 @@ export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
     const signal = source.signal ? AbortSignal.any([source.signal, connection.signal]) : connection.signal;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
+      [lastProgress, failures] = [Date.now(), 0];
       clearTimeout(timer);
       timer = setTimeout(() => connection.abort(), IDLE_MS);
     };
@@ -70,7 +71,7 @@ export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
       alive();
       for await (const event of parse(response.body!, alive)) {
         if (event.event === "error") throw errorIn(JSON.parse(event.data));
-        if (event.id) [lastId, lastProgress, failures] = [event.id, Date.now(), 0];
+        if (event.id) lastId = event.id;
         yield event;
         if (event.event === "exit") return;
       }

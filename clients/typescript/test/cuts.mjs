@@ -18,9 +18,10 @@ const isOver = (
     Date.now() > end
 )(Date.now() + seconds * 1000);
 
+const pending = new Set();
 setTimeout(
   () => {
-    console.error("the streams do not come to their end");
+    console.error("no end of:", [...pending].join(", "));
     process.exit(1);
   },
   (seconds + 60) * 1000,
@@ -54,13 +55,16 @@ async function followLog() {
   const script =
     'i=0; while [ ! -e stop ]; do i=$((i + 1)); echo "entry $i"; [ $((i % 50)) = 0 ] && sleep 0.02; done';
   const writer = await direct.startProcess(`${script}; exit 9`);
-  let [text, exitCode] = ["", undefined];
+  let [text, exitCode, isStopped] = ["", undefined, false];
   // The log keeps its first and its last part: this must not become longer than both.
   for await (const event of parseSSEStream(await retried(() => sandbox.streamProcessLogs(writer.id)))) {
     assert.notEqual(event.type, "error");
     if (event.type === "exit") exitCode = event.exitCode;
     else text += event.data;
-    if ((isOver() || text.length > 1_500_000) && exitCode === undefined) await direct.writeFile("stop", "");
+    if (!isStopped && (isOver() || text.length > 1_500_000)) {
+      isStopped = true;
+      await direct.writeFile("stop", "");
+    }
   }
   assert.equal(exitCode, 9);
   const lines = text.trimEnd().split("\n");
@@ -83,6 +87,26 @@ async function writeInput() {
   assert.equal((await reader.getLogs()).stdout.split(" ")[0], sum.digest("hex"));
 }
 
+/** Silent for longer than the client would try to connect again. */
+async function runSilentCommand() {
+  const impatient = getSandbox(
+    { url: proxy.url, key, lingerMs: 10_000 },
+    { id },
+    { enableDefaultSession: false },
+  );
+  for (let i = 0; i < 4; i++) {
+    try {
+      const { stdout } = await impatient.exec("sleep 12; echo late");
+      assert.equal(stdout, "late\n");
+      return;
+    } catch (error) {
+      // The start itself was lost.
+      if (error.code !== "operation_interrupted") throw error;
+    }
+  }
+  assert.fail("no silent command came to its end");
+}
+
 /** What changes nothing can be asked for again. */
 async function retried(ask) {
   for (;;) {
@@ -94,7 +118,14 @@ async function retried(ask) {
   }
 }
 
-await Promise.all([runCommands("a"), runCommands("b"), runCommands("c"), followLog(), writeInput()]);
+const parts = [runCommands, runCommands, runCommands, followLog, writeInput, runSilentCommand];
+await Promise.all(
+  parts.map(async (run, i) => {
+    pending.add(run.name);
+    await run(`part${i}`);
+    pending.delete(run.name);
+  }),
+);
 // Also a command whose end was not seen ran once at most.
 const twice = await direct.exec("grep -c . runs/* | grep -v ':1$'");
 assert.equal(twice.stdout, "");

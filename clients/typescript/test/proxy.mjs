@@ -29,7 +29,7 @@ export async function cuttingProxy(target, random = Math.random) {
         if (left > 0) return client.write(data);
         client.write(data.subarray(0, Math.floor(data.length / 2)), cut);
       });
-      setTimeout(cut, 20 + random() * 600);
+      setTimeout(cut, 50 + random() * 1200);
     }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
