@@ -12,6 +12,7 @@ pub mod cookie;
 pub mod descriptors;
 pub mod directory;
 mod fork;
+mod gate;
 mod image;
 pub mod listeners;
 pub mod open_files;

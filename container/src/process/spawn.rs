@@ -24,6 +24,7 @@ use tokio::io::unix::AsyncFd;
 use super::descriptors::{self, Passed};
 use super::directory::Directory;
 use super::fork::Fork;
+use super::gate;
 use super::image::Image;
 use super::program::Program;
 use super::watched::watch;
@@ -166,8 +167,13 @@ impl<'a> Start<'a> {
             process_limit: self.role.process_limit(),
             user: self.role.ids().map(|ids| (ids, oom_score.as_bytes())),
         };
+        // Helpers serve what may be read while all processes are stopped.
+        let starting = match self.role {
+            Role::Command { .. } => Some(gate::start()),
+            Role::Helper => None,
+        };
         let pid = fork.run()?;
-        drop(assigned);
+        drop((assigned, starting));
         match self.role {
             Role::Command { .. } => children.enter(pid),
             Role::Helper => children.enter_helper(pid),

@@ -4,7 +4,7 @@
 //! ones, and SIGCONT in the reverse order: a shell with job control is stopped itself while its jobs
 //! are, and sees none of them stopped. A process that was stopped before is left alone, and so is one
 //! that is being traced, whose tracer would see the signals. The helpers of `sandboxd` go on: a bucket
-//! that one serves is read meanwhile.
+//! that one serves is read meanwhile. A command that is to be started waits.
 //!
 //! No stop lasts for longer than its limit. A thread of its own ends it then, whatever its owner is
 //! waiting for.
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid};
 
+use super::gate::{self, Closed};
 use super::scan::{Identity, Process};
 use super::snapshot::take_snapshot;
 
@@ -34,6 +35,8 @@ pub struct Stop {
 struct Shared {
     /// In the order in which they were stopped; `None` once they go on.
     stopped: Mutex<Option<Vec<Process>>>,
+    /// Keeps commands from being started.
+    closed: Mutex<Option<Closed>>,
     ended: Condvar,
 }
 
@@ -44,6 +47,7 @@ impl Stop {
         let stop = Self {
             shared: Arc::new(Shared {
                 stopped: Mutex::new(Some(Vec::new())),
+                closed: Mutex::default(),
                 ended: Condvar::new(),
             }),
             start: Instant::now(),
@@ -53,7 +57,10 @@ impl Stop {
         // Without the thread nothing may be stopped.
         match limit.is_zero() || Builder::new().name("stop".into()).spawn(watch).is_err() {
             true => stop.shared.release(),
-            false => stop.shared.stop(spared),
+            false => {
+                stop.shared.close();
+                stop.shared.stop(spared);
+            }
         }
         stop
     }
@@ -81,6 +88,15 @@ impl Drop for Stop {
 }
 
 impl Shared {
+    fn close(&self) {
+        let closed = gate::close();
+        let stopped = self.stopped();
+        // Not when the limit was reached meanwhile.
+        if stopped.is_some() {
+            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(closed);
+        }
+    }
+
     fn stop(&self, spared: &[Pid]) {
         let mut seen: HashSet<Identity> = HashSet::new();
         loop {
@@ -135,6 +151,7 @@ impl Shared {
             return;
         };
         self.ended.notify_all();
+        drop(self.closed.lock().unwrap_or_else(PoisonError::into_inner).take());
         for process in stopped.iter().rev() {
             if let Err(e) = process.signal(Signal::CONT) {
                 tracing::warn!(pid = process.pid.as_raw_pid(), error = %e, "cannot continue a process");

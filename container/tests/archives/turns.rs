@@ -25,13 +25,10 @@ fn start(idle_ms: u64) -> Sandboxd {
 
 #[tokio::test]
 async fn a_save_ends_when_nothing_is_asked_of_it() {
-    let sandboxd = start(500);
+    let sandboxd = start(1000);
     fs::write(sandboxd.inside("data"), noise(5 * PART_BYTES as usize, 1)).unwrap();
     let save = sandboxd.begin(&request()).await.unwrap();
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        sandboxd.part(&save, 1).await;
-    }
+    sandboxd.part(&save, 1).await;
     // The next one waits for its turn until then.
     let next = sandboxd.begin(&request()).await.unwrap();
     let (status, code, text) = error_of(sandboxd.get(&part_url(&save, 2)).await).await;
@@ -41,7 +38,7 @@ async fn a_save_ends_when_nothing_is_asked_of_it() {
 
 #[tokio::test]
 async fn saves_and_restores_wait_for_each_other() {
-    let sandboxd = start(2000);
+    let sandboxd = start(20_000);
     fs::write(sandboxd.inside("f"), "old").unwrap();
     let saved = sandboxd.save(&request()).await;
     let first = sandboxd.begin(&request()).await.unwrap();
@@ -61,7 +58,7 @@ async fn saves_and_restores_wait_for_each_other() {
 
 #[tokio::test]
 async fn one_that_waits_for_too_long_is_refused() {
-    let sandboxd = start(500);
+    let sandboxd = start(3000);
     fs::write(sandboxd.inside("f"), "old").unwrap();
     let save = sandboxd.begin(&request()).await.unwrap();
     let body = serde_json::to_vec(&request()).unwrap();
@@ -133,6 +130,7 @@ async fn a_client_that_leaves_a_restore_changes_nothing() {
     assert_eq!(fs::read_to_string(sandboxd.inside("f")).unwrap(), "new");
     // Its turn is over.
     sandboxd.restore("/workspace", &saved).await;
+    sandboxd.wait_until_clean();
     // Without a mark at its end, a chunked body is not whole.
     let request = sandboxd
         .client
