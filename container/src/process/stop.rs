@@ -1,7 +1,7 @@
 //! Stops all processes of the sandbox for a moment, so that its files stay as they are.
 //!
-//! Each process gets SIGSTOP, parents before their children, again and again until there are no new
-//! ones, and SIGCONT in the reverse order: a shell with job control is stopped itself while its jobs
+//! Each process gets SIGSTOP, children once their parents are stopped, again and again until there are
+//! no new ones, and SIGCONT in the reverse order: a shell with job control is stopped itself while its jobs
 //! are, and sees none of them stopped. A process that was stopped before is left alone, and so is one
 //! that is being traced, whose tracer would see the signals. The helpers of `sandboxd` go on: a bucket
 //! that one serves is read meanwhile. A command that is to be started waits.
@@ -99,21 +99,24 @@ impl Shared {
 
     fn stop(&self, spared: &[Pid]) {
         let mut seen: HashSet<Identity> = HashSet::new();
-        loop {
-            let new: Vec<_> = living(spared)
-                .into_iter()
-                .filter(|process| seen.insert(process.identity()))
-                .collect();
-            for process in &new {
-                if is_to_be_stopped(process.pid) && !self.stop_one(process) {
-                    return;
-                }
-            }
-            // A process stops on its way back from the kernel; until then it may fork.
-            if new.is_empty() && self.are_stopped() {
+        while self.stopped().is_some() {
+            let mut new = living(spared);
+            new.retain(|(_, process)| seen.insert(process.identity()));
+            if new.is_empty() {
                 return;
             }
-            sleep(POLL_INTERVAL);
+            // A process stops on its way back from the kernel. A shell that still ran would see its
+            // jobs stop, so its children come after that.
+            for generation in new.chunk_by(|(one, _), (other, _)| one == other) {
+                for (_, process) in generation {
+                    if is_to_be_stopped(process.pid) && !self.stop_one(process) {
+                        return;
+                    }
+                }
+                while !self.are_stopped() {
+                    sleep(POLL_INTERVAL);
+                }
+            }
         }
     }
 
@@ -164,10 +167,10 @@ impl Shared {
     }
 }
 
-/// The processes of the sandbox, parents before their children.
-fn living(spared: &[Pid]) -> Vec<Process> {
-    let own = getpid();
-    let mut processes = take_snapshot(None).descendants(own);
+/// The processes of the sandbox, parents before their children: each with the number of processes
+/// above it.
+fn living(spared: &[Pid]) -> Vec<(usize, Process)> {
+    let processes = take_snapshot(None).descendants(getpid());
     let parents: HashMap<Pid, Option<Pid>> = processes.iter().map(|p| (p.pid, p.parent)).collect();
     // From the process up to `sandboxd`; `None`: below one that is spared.
     let depth = |mut pid: Pid| {
@@ -184,9 +187,12 @@ fn living(spared: &[Pid]) -> Vec<Process> {
         }
         Some(depth)
     };
-    processes.retain(|process| !process.is_dead() && depth(process.pid).is_some());
-    processes.sort_by_key(|process| depth(process.pid));
-    processes
+    let living = processes.iter().filter(|process| !process.is_dead());
+    let mut living: Vec<_> = living
+        .filter_map(|process| Some((depth(process.pid)?, *process)))
+        .collect();
+    living.sort_by_key(|(depth, _)| *depth);
+    living
 }
 
 /// Whether a process runs and nobody traces it.
