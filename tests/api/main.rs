@@ -5,6 +5,7 @@ mod bad_input;
 mod binding;
 mod bucket;
 mod capacity;
+mod client_python;
 mod client_typescript;
 mod clients;
 mod code;
