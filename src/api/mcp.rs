@@ -201,6 +201,7 @@ impl Server {
             "create_sandbox" => self.create_sandbox(arguments).boxed_local(),
             "destroy_sandbox" => self.destroy_sandbox(arguments).boxed_local(),
             "expose_port" => self.expose_port(arguments).boxed_local(),
+            "snapshot" => self.snapshot(arguments).boxed_local(),
             "run" => self.run(arguments).boxed_local(),
             "process_output" => self.process_output(arguments).boxed_local(),
             "process_input" => self.process_input(arguments).boxed_local(),

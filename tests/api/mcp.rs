@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::{bridge, client, sandbox};
 
 /// Every tool of `/v1/mcp`, in the order of the list.
-const TOOLS: [&str; 12] = [
+const TOOLS: [&str; 13] = [
     "create_sandbox",
     "run",
     "process_output",
@@ -25,6 +25,7 @@ const TOOLS: [&str; 12] = [
     "search",
     "list",
     "expose_port",
+    "snapshot",
     "destroy_sandbox",
 ];
 

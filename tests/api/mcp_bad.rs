@@ -85,7 +85,7 @@ async fn every_schema_is_a_schema_and_every_tool_says_what_it_does() {
         let hints = tool["annotations"].as_object().unwrap();
         let reads = ["read", "search", "list", "process_output"].contains(&name);
         assert_eq!(hints["readOnlyHint"], reads, "{name}");
-        let adds = ["create_sandbox", "expose_port"].contains(&name);
+        let adds = ["create_sandbox", "expose_port", "snapshot"].contains(&name);
         assert_eq!(hints["destructiveHint"], !reads && !adds, "{name}");
     }
 }

@@ -77,6 +77,11 @@ const CREATE_SANDBOX: Tool = Tool {
             "The time after which it is destroyed, like 8h.",
         ),
         may(
+            "snapshot",
+            Kind::Text,
+            "The id of a snapshot that it begins with. Default: empty.",
+        ),
+        may(
             "internet",
             Kind::Flag,
             "Whether commands reach the internet. Default: true.",
@@ -114,6 +119,23 @@ const EXPOSE_PORT: Tool = Tool {
     ],
 };
 
+const SNAPSHOT: Tool = Tool {
+    name: "snapshot",
+    title: "Save a directory",
+    about: "Saves a directory outside of the sandbox, and returns the id of the snapshot, which create_sandbox takes.",
+    hints: Hints::Adds,
+    fields: &[
+        may("dir", Kind::Text, "The directory. Default: /workspace."),
+        may("name", Kind::Text, "A name."),
+        may("excludes", Kind::Texts, "Patterns of files that are left out."),
+        may(
+            "ttl",
+            Kind::Text,
+            "The time after which it is deleted, like 72h. Default: never.",
+        ),
+    ],
+};
+
 const DESTROY_SANDBOX: Tool = Tool {
     name: "destroy_sandbox",
     title: "Destroy a sandbox",
@@ -123,7 +145,7 @@ const DESTROY_SANDBOX: Tool = Tool {
 };
 
 /// Every tool, in the order of the list. The argument [`SANDBOX`] is not among their fields.
-pub const TOOLS: [Tool; 12] = [
+pub const TOOLS: [Tool; 13] = [
     CREATE_SANDBOX,
     RUN,
     PROCESS_OUTPUT,
@@ -135,6 +157,7 @@ pub const TOOLS: [Tool; 12] = [
     SEARCH,
     LIST,
     EXPOSE_PORT,
+    SNAPSHOT,
     DESTROY_SANDBOX,
 ];
 

@@ -1,4 +1,4 @@
-//! The tools `create_sandbox`, `destroy_sandbox` and `expose_port`.
+//! The tools `create_sandbox`, `destroy_sandbox`, `expose_port` and `snapshot`.
 
 use sandbox_protocol::mcp::Arguments;
 use sandbox_protocol::route::Operation;
@@ -11,7 +11,15 @@ use super::content::{Content, Failure};
 impl Server {
     /// `POST /v1/sandbox`
     pub(super) async fn create_sandbox(&self, arguments: &Arguments) -> Result<Content, Failure> {
-        let names = ["name", "env", "labels", "sleepAfter", "maxLifetime", "internet"];
+        let names = [
+            "name",
+            "env",
+            "labels",
+            "sleepAfter",
+            "maxLifetime",
+            "internet",
+            "snapshot",
+        ];
         let settings = arguments.body(&names);
         let mut call = Call::new(Operation::CreateSandbox);
         if !settings.is_empty() {
@@ -28,6 +36,15 @@ impl Server {
             .succeed(Call::of(&sandbox, Operation::DeleteSandbox))
             .await?;
         Ok(Content::text(format!("destroyed {sandbox}")))
+    }
+
+    /// `POST …/snapshot`
+    pub(super) async fn snapshot(&self, arguments: &Arguments) -> Result<Content, Failure> {
+        let sandbox = self.sandbox(arguments)?;
+        let call = Call::of(&sandbox, Operation::CreateSnapshot)
+            .json(arguments.body(&["dir", "name", "excludes", "ttl"]));
+        let saved = self.calls.value(call).await?;
+        Ok(Content::text(saved.to_string()))
     }
 
     /// `PUT …/port/{port}`
