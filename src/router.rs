@@ -1,5 +1,6 @@
 //! Routes one request, from start to end: resolve, authorize, call the handler, log.
 
+use futures_util::future::LocalBoxFuture;
 use sandbox_protocol::route::Operation;
 use sandbox_protocol::{ContextId, FilePath, Port, ProcessId, ServerPort, SessionId, SnapshotId, query};
 use web_sys::{Request, Response};
@@ -36,6 +37,14 @@ pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
         None => cors.allow(answer(request, &url, env, caller).await),
     };
     allowed.unwrap_or_else(|_| Response::error())
+}
+
+/// Answers a request that an operation makes in its turn, as any other of the same sender.
+pub fn call(request: Request, env: Env, caller: Caller) -> LocalBoxFuture<'static, Response> {
+    Box::pin(async move {
+        let url = request.url();
+        answer(request, &url, &env, caller).await
+    })
 }
 
 /// Answers a request of the API. Every failure becomes a JSON error.
@@ -107,11 +116,7 @@ async fn authorize_and_dispatch(
             authorization = key_in_query(&resolved.operation, url);
         }
         let config = config()?;
-        if config.api_keys.first().is_none()
-            && is_of_foreign_page(config, &resolved.operation, &request, url)?
-        {
-            return Err(ApiError::ForeignPage);
-        }
+        check_page(config, &resolved.operation, &request, url)?;
         let authority = auth::authorize(config, authorization.as_deref(), url).await?;
         authority.check(resolved.access, resolved.sandbox.as_ref())?;
     }
@@ -134,6 +139,8 @@ async fn authorize_and_dispatch(
         }
         Operation::GetOpenApiSchema => api::openapi::document(env, &request).await,
         Operation::OpenExplorer | Operation::OpenExplorerShort => api::openapi::explorer(env, &request).await,
+        Operation::CallMcp => api::mcp::serve(env, config()?, None, caller, &request).await,
+        Operation::CallSandboxMcp => api::mcp::serve(env, config()?, Some(id()?), caller, &request).await,
         Operation::CreateToken => api::token::create(config()?, &request).await,
         Operation::GetPoolStats => api::pool::stats(env).await,
         Operation::PrimePool => api::pool::prime(env, config()?).await,
@@ -227,6 +234,24 @@ async fn authorize_and_dispatch(
             api::s3::serve(env, config()?, id()?, caller, request).await
         }
     }
+}
+
+/// Refuses requests of web pages of other origins. Without a key, all of them: a page would need to know
+/// nothing. With a key, those of the Model Context Protocol, whose specification demands 403.
+fn check_page(
+    config: &Config,
+    operation: &Result<Operation, ApiError>,
+    request: &Request,
+    url: &str,
+) -> Result<(), ApiError> {
+    let is_mcp = matches!(operation, Ok(Operation::CallMcp | Operation::CallSandboxMcp));
+    if !is_mcp && config.api_keys.first().is_some() || !is_of_foreign_page(config, operation, request, url)? {
+        return Ok(());
+    }
+    Err(match is_mcp {
+        true => ApiError::Forbidden("pages of this origin may not call this: see ALLOWED_ORIGINS".into()),
+        false => ApiError::ForeignPage,
+    })
 }
 
 /// Whether a web page of an origin that is not allowed makes this request. Links to the document are allowed

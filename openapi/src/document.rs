@@ -30,7 +30,7 @@ one is 404 `invalid_token`.
 
 Any id of 1 to 128 characters of `a-z2-7` names a sandbox. The sandbox starts with the first operation that needs it.";
 
-const TAGS: [(&str, &str); 16] = [
+const TAGS: [(&str, &str); 17] = [
     ("Sandboxes", "Create, inspect and destroy sandboxes."),
     ("Commands", "Run commands and follow their output."),
     (
@@ -47,6 +47,7 @@ const TAGS: [(&str, &str); 16] = [
     ("Mounts", "Buckets as directories."),
     ("Ports", "Servers of a sandbox: HTTP, WebSockets, TCP."),
     ("Tunnels", "Ports of a sandbox under a public address."),
+    ("Agents", "Tools for models, by the Model Context Protocol."),
     ("Tokens", "Credentials for a part of what a key permits."),
     (
         "Warm pool",

@@ -36,6 +36,9 @@ const fn failure(status: u16, code: ErrorCode, text: &'static str) -> Failure {
 /// known.
 pub const LOST: &str = "the connection to the sandbox was lost: Network connection lost.";
 
+/// The text for an id of another form.
+pub const BAD_ID: &str = "Invalid sandbox ID format";
+
 /// Errors of every operation that takes a key.
 pub const GUARDED: &[Failure] = &[
     failure(401, ErrorCode::Unauthorized, "Unauthorized"),
@@ -49,7 +52,7 @@ pub const GUARDED: &[Failure] = &[
 
 /// Additional errors of every operation on a sandbox.
 pub const OF_SANDBOX: &[Failure] = &[
-    failure(400, ErrorCode::InvalidRequest, "Invalid sandbox ID format"),
+    failure(400, ErrorCode::InvalidRequest, BAD_ID),
     failure(
         502,
         ErrorCode::SandboxUnavailable,

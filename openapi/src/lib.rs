@@ -41,6 +41,7 @@ pub fn operations() -> Vec<Operation> {
         resource::mount::operations(),
         resource::port::operations(),
         resource::tunnel::operations(),
+        resource::mcp::operations(),
         resource::token::operations(),
         resource::pool::operations(),
         resource::service::operations(),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Content, Header};
-use crate::failure::{ASKING, Failure, GUARDED, OF_SANDBOX, STARTING, UPLOADING};
+use crate::failure::{ASKING, BAD_ID, Failure, GUARDED, OF_SANDBOX, STARTING, UPLOADING};
 use crate::schema;
 
 /// The methods of an operation that takes every one, besides `get`, and the ends of their ids.
@@ -104,6 +104,7 @@ impl Operation {
             Needs::Object => new.of_sandbox(),
             Needs::Running => new.of_sandbox().asking(),
             Needs::Started => new.of_sandbox().starting(),
+            Needs::Others => new.of_path().fails(400, ErrorCode::InvalidRequest, BAD_ID),
         }
     }
 
@@ -138,6 +139,11 @@ impl Operation {
     /// The operation belongs to the sandbox of its path and does not call it.
     fn of_sandbox(mut self) -> Self {
         self.failures.extend_from_slice(OF_SANDBOX);
+        self.of_path()
+    }
+
+    /// The path names a sandbox.
+    fn of_path(self) -> Self {
         self.parameter(
             "path",
             "id",

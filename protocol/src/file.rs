@@ -22,7 +22,8 @@ pub use entry::{Entry, EntryType};
 pub use mode::FileMode;
 pub use path::{FilePath, FileRoots};
 pub use search::{
-    DEFAULT_RESULTS, MAX_LINE, MAX_SEARCH_BODY, SearchEnd, SearchMatch, SearchRequest, SearchResult,
+    DEFAULT_RESULTS, MAX_CONTEXT, MAX_LINE, MAX_SEARCH_BODY, SearchEnd, SearchMatch, SearchRequest,
+    SearchResult,
 };
 pub use watch::{ChangeStatus, Changes, KEPT_EVENTS, WatchEvent, WatchEventType, WatchQuery, changes_since};
 pub use write::WriteOptions;

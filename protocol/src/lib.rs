@@ -25,6 +25,7 @@ pub mod index;
 pub mod json;
 pub mod limits;
 pub mod local;
+pub mod mcp;
 pub mod mount;
 pub mod object;
 pub mod path;

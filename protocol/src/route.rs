@@ -90,6 +90,8 @@ pub enum Needs {
     Running,
     /// The sandbox, which is started if it does not run.
     Started,
+    /// The needs of the operations that it calls in its turn.
+    Others,
 }
 
 /// One line of the table.
@@ -208,6 +210,8 @@ routes! {
     ExposePort        "exposePort"        Put    "/v1/sandbox/{id}/port/{port}"      Ports Object;
     UnexposePort      "unexposePort"      Delete "/v1/sandbox/{id}/port/{port}"      Ports Object;
     ConnectTcp        "connectTcp"        Get    "/v1/sandbox/{id}/tcp/{port}"       Ports Running;
+    CallMcp           "callMcp"           Post   "/v1/mcp"                           Token Nothing;
+    CallSandboxMcp    "callSandboxMcp"    Post   "/v1/sandbox/{id}/mcp"              Token Others;
     CreateToken       "createToken"       Post   "/v1/token"                         Key Nothing;
     ListSnapshots     "listSnapshots"     Get    "/v1/snapshot"                      Manage Nothing;
     GetSnapshot       "getSnapshot"       Get    "/v1/snapshot/{snapshot}"           Manage Nothing;

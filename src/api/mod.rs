@@ -7,6 +7,7 @@ pub mod exec;
 pub mod file;
 pub mod git;
 pub mod health;
+pub mod mcp;
 pub mod mount;
 pub mod openapi;
 pub mod pool;

@@ -11,6 +11,8 @@ fn an_operation_is_found_with_its_parameters() {
         ("DELETE", "/v1/sandbox/abc", Operation::DeleteSandbox, None),
         ("POST", "/v1/sandbox/abc/exec", Operation::ExecCommand, None),
         ("POST", "/v1/sandbox/abc/session/", Operation::CreateSession, None),
+        ("POST", "/v1/mcp", Operation::CallMcp, None),
+        ("POST", "/v1/sandbox/abc/mcp", Operation::CallSandboxMcp, None),
         ("POST", "/v1/sandbox/abc/process", Operation::StartProcess, None),
         ("DELETE", "/v1/sandbox/abc/process", Operation::EndProcesses, None),
         (
@@ -146,6 +148,8 @@ fn a_wrong_method_names_the_right_ones() {
         ("GET", "/v1/sandbox/abc/move", "POST"),
         ("POST", "/v1/sandbox/abc/pty", "GET"),
         ("POST", "/v1/sandbox/abc/running", "GET"),
+        ("GET", "/v1/mcp", "POST"),
+        ("DELETE", "/v1/sandbox/abc/mcp", "POST"),
         ("GET", "/v1/sandbox/abc/session", "POST"),
         ("GET", "/v1/sandbox/abc/session/s", "DELETE"),
         ("PUT", "/v1/sandbox/abc/process", "POST, GET, DELETE"),

@@ -11,13 +11,14 @@ use tokio::task::JoinSet;
 use crate::bridge;
 
 /// Pages whose shell examples run here.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "docs/api.md",
     "docs/archives.md",
     "docs/code.md",
     "docs/commands.md",
     "docs/files.md",
     "docs/git.md",
+    "docs/mcp.md",
     "docs/ports.md",
     "docs/processes.md",
     "docs/sandboxes.md",

@@ -71,6 +71,10 @@ async fn wrong_methods_are_json_405_with_allow() {
         (Method::POST, "/v1/sandbox/abc", "GET, PATCH, DELETE"),
         (Method::GET, "/v1/sandbox/abc/exec", "POST"),
         (Method::POST, "/v1/sandbox/abc/running", "GET"),
+        (Method::GET, "/v1/mcp", "POST"),
+        (Method::DELETE, "/v1/mcp", "POST"),
+        (Method::GET, "/v1/sandbox/abc/mcp", "POST"),
+        (Method::DELETE, "/v1/sandbox/abc/mcp", "POST"),
         (
             Method::POST,
             "/v1/sandbox/abc/file/workspace/a",

@@ -10,6 +10,9 @@ from schemathesis.core.parameters import ParameterLocation
 # How a client may write a segment that it then resolves.
 DOTS = {".", "..", "%2e", "%2e%2e", ".%2e", "%2e."}
 
+# The codes of JSON-RPC and of the Model Context Protocol.
+JSON_RPC_CODES = {-32700, -32600, -32601, -32602, -32603, -32020, -32022}
+
 
 @schemathesis.hook
 def filter_case(context, case):
@@ -43,6 +46,10 @@ def known_code(context, response, case):
         return
     # A method that the path does not take is no operation.
     if response.status_code == 405:
+        return
+    # Errors of JSON-RPC have codes of their own.
+    if response.json().get("jsonrpc") == "2.0":
+        assert response.json()["error"]["code"] in JSON_RPC_CODES
         return
     code = response.json()["code"]
     raw = case.operation.schema.raw_schema

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod exec;
 pub mod file;
 pub mod git;
+pub mod mcp;
 pub mod mount;
 pub mod pool;
 pub mod port;

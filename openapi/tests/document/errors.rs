@@ -46,7 +46,7 @@ table! {
     errors_of_the_worker of ApiError {
         ApiError::Invalid(_) => [
             Invalid::request("").into() => At::Sandbox,
-            Invalid::request("").into() => At::Ids(&["createToken", "createSandbox", "listSandboxes"]),
+            Invalid::request("").into() => At::Ids(&["createToken", "createSandbox", "listSandboxes", "callSandboxMcp"]),
             Invalid::request("").into() => SNAPSHOTS,
             Invalid::outside("").into() => FILES,
             Invalid::outside("").into() => DIRECTORIES

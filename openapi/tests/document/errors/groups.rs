@@ -187,6 +187,8 @@ pub const BODIES: At = At::Ids(&[
     "unmountBucket",
     "createTunnel",
     "createToken",
+    "callMcp",
+    "callSandboxMcp",
     "createSandbox",
     "updateSandbox",
     "setFileAttributes",
@@ -218,7 +220,8 @@ impl At {
     /// Whether it is one of these.
     pub fn includes(self, operation: &Operation) -> bool {
         let id = operation.id;
-        let is_on_sandbox = operation.path.contains("{id}");
+        // The errors of a tool are in its result.
+        let is_on_sandbox = operation.path.contains("{id}") && id != "callSandboxMcp";
         match self {
             Self::Nowhere => false,
             Self::Guarded => operation.guarded,

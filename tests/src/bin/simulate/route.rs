@@ -25,6 +25,8 @@ pub enum Group {
     List,
     /// The Sandbox object forwards the request to `sandboxd`, or has the answer in memory.
     Sandbox,
+    /// A tool calls other routes.
+    Tool,
     /// The Sandbox object asks the platform.
     Running,
     /// The settings are changed.
@@ -44,11 +46,12 @@ pub enum Group {
 }
 
 /// The groups in the order of the table.
-pub const GROUPS: [Group; 15] = [
+pub const GROUPS: [Group; 16] = [
     Group::Worker,
     Group::Create,
     Group::List,
     Group::Sandbox,
+    Group::Tool,
     Group::Running,
     Group::Update,
     Group::Stop,
@@ -89,6 +92,7 @@ pub fn group(operation: Operation) -> Group {
         O::ExposePort | O::UnexposePort => Group::Expose,
         O::MountS3 => Group::S3,
         O::CreateTunnel | O::DeleteTunnel => Group::Tunnel,
+        O::CallMcp | O::CallSandboxMcp => Group::Tool,
         O::GetSandbox
         | O::StartSandbox
         | O::ExecCommand
@@ -171,6 +175,17 @@ pub fn cases(group: Group) -> Vec<(&'static str, Usage)> {
             },
         )],
         Group::Sandbox => vec![("", Usage::SANDBOX)],
+        Group::Tool => vec![
+            ("the list of the tools", Usage::WORKER),
+            ("a tool that calls one route", Usage::SANDBOX),
+            (
+                "`run`, which calls three",
+                Usage {
+                    sandbox: 3.0,
+                    ..Usage::WORKER
+                },
+            ),
+        ],
         // The id and the port of the boot.
         Group::Running => vec![("", sandbox(2.0, 0.0))],
         Group::Update => vec![
@@ -232,6 +247,8 @@ mod tests {
         for route in ROUTES {
             let asked = usage(route.operation).sandbox;
             match route.needs {
+                // They use what the routes use that they call.
+                Needs::Others => assert_eq!(group(route.operation), Group::Tool),
                 Needs::Nothing if group(route.operation) == Group::PoolShutdown => {}
                 Needs::Nothing => assert_eq!(asked, 0.0, "{}", route.operation_id),
                 _ => {

@@ -1,0 +1,209 @@
+//! The tools `run`, `process_output` and `process_input`.
+
+use sandbox_protocol::event::Exit;
+use sandbox_protocol::mcp::{Arguments, DEFAULT_WAIT_MS, End, LogReader, Rest};
+use sandbox_protocol::process::ListQuery;
+use sandbox_protocol::route::Operation;
+use sandbox_protocol::{ProcessId, SandboxId, event};
+use serde_json::{Value, json};
+use web_sys::ReadableStreamDefaultReader;
+
+use super::Server;
+use super::calls::Call;
+use super::content::{Content, Failure, cut, limit};
+use crate::body;
+
+/// The processes of a list.
+const LISTED: usize = 50;
+
+impl Server {
+    /// `POST …/process`, and the output of the first `wait_ms`. The process belongs to no client: when
+    /// the client leaves, it continues.
+    pub(super) async fn run(&self, arguments: &Arguments) -> Result<Content, Failure> {
+        let sandbox = self.sandbox(arguments)?;
+        let names = ["command", "cwd", "env", "stdin", "stdin_open", "timeout_ms"];
+        let call = Call::of(&sandbox, Operation::StartProcess).json(arguments.body(&names));
+        let started = self.calls.value(call).await?;
+        let process = ProcessId::parse(started["id"].as_str().unwrap_or_default())?;
+        let wait_ms = arguments.number("wait_ms").unwrap_or(DEFAULT_WAIT_MS);
+        let shown = self.follow(&sandbox, &process, wait_ms, arguments).await;
+        shown.map_err(|failure| {
+            Failure(format!(
+                "the command was started as process {process}, but: {failure}"
+            ))
+        })
+    }
+
+    /// The output of a process, or the list of all.
+    pub(super) async fn process_output(&self, arguments: &Arguments) -> Result<Content, Failure> {
+        let sandbox = self.sandbox(arguments)?;
+        let Some(process) = arguments.text("process") else {
+            return self.list_processes(&sandbox, limit(arguments)).await;
+        };
+        let process = ProcessId::parse(process)?;
+        let wait_ms = arguments.number("wait_ms").unwrap_or_default();
+        self.follow(&sandbox, &process, wait_ms, arguments).await
+    }
+
+    /// `POST …/stdin` and `POST …/signal`
+    pub(super) async fn process_input(&self, arguments: &Arguments) -> Result<Content, Failure> {
+        let sandbox = self.sandbox(arguments)?;
+        let process = ProcessId::parse(arguments.text("process").unwrap_or_default())?;
+        let of_process = |operation| Call::of(&sandbox, operation).parameter("pid", process.as_str());
+        let mut done = Vec::new();
+        let (text, close) = (arguments.text("text"), arguments.flag("close"));
+        if text.is_some() || close {
+            let text = text.unwrap_or_default();
+            let call = of_process(Operation::WriteProcessStdin)
+                .query("close", &close.to_string())
+                .body(text.to_owned());
+            self.calls.value(call).await?;
+            done.push(format!("wrote {} bytes", text.len()));
+        }
+        if close {
+            done.push("closed the input".to_owned());
+        }
+        if let Some(signal) = arguments.text("signal") {
+            let call = of_process(Operation::SignalProcess).json(json!({ "signal": signal }));
+            self.calls.succeed(call).await?;
+            done.push(format!("sent {signal}"));
+        }
+        if done.is_empty() {
+            return Err(Failure("set text, close or signal".to_owned()));
+        }
+        Ok(Content::text(done.join(", ")))
+    }
+
+    /// Waits for the end of a process, at most `wait_ms`, and shows its output so far.
+    async fn follow(
+        &self,
+        sandbox: &SandboxId,
+        process: &ProcessId,
+        wait_ms: u64,
+        arguments: &Arguments,
+    ) -> Result<Content, Failure> {
+        let call = Call::of(sandbox, Operation::WaitForProcess)
+            .parameter("pid", process.as_str())
+            .json(json!({ "for": "exit", "timeout_ms": wait_ms.max(1) }));
+        let waited = self.calls.value(call).await?;
+        let log = self.log(sandbox, process, arguments).await?;
+        let since = log.last();
+        let ended = waited.get("exit").cloned();
+        let ended: Option<Exit> = ended.and_then(|exit| serde_json::from_value(exit).ok());
+        let state = match (log.end(), &ended) {
+            (Some(End::Exit(exit)), _) | (None, Some(exit)) => ended_as(exit),
+            (Some(End::Error(text)), _) => format!("[{text}]"),
+            (None, _) if waited["state"] == "exited" => {
+                format!(
+                    "[{}]",
+                    waited["error"]["error"].as_str().unwrap_or("it has ended")
+                )
+            }
+            (None, _) => {
+                let next = json!({ "process": process.as_str(), "since": since });
+                format!("[still running: process_output {next} has what follows]")
+            }
+        };
+        let text = finish(log, process, arguments);
+        let between = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        Ok(Content::text(format!("{text}{between}{state}")))
+    }
+
+    /// The text of the log of a process.
+    pub(super) async fn log_text(
+        &self,
+        sandbox: &SandboxId,
+        process: &ProcessId,
+        arguments: &Arguments,
+    ) -> Result<String, Failure> {
+        let log = self.log(sandbox, process, arguments).await?;
+        Ok(finish(log, process, arguments))
+    }
+
+    /// Reads the log of a process, as far as it goes now.
+    async fn log(
+        &self,
+        sandbox: &SandboxId,
+        process: &ProcessId,
+        arguments: &Arguments,
+    ) -> Result<LogReader, Failure> {
+        let since = arguments.number("since").unwrap_or_default();
+        let mut call = Call::of(sandbox, Operation::GetProcessLog)
+            .parameter("pid", process.as_str())
+            .query("since", &since.to_string())
+            .header("accept", event::CONTENT_TYPE);
+        if let Some(stream) = arguments.text("stream") {
+            call = call.query("stream", stream);
+        }
+        let response = self.calls.succeed(call).await?;
+        let skip = arguments.number("skip_bytes").unwrap_or_default();
+        let mut log = LogReader::new(since, skip, limit(arguments));
+        if let Some(stream) = response.body() {
+            let reader = ReadableStreamDefaultReader::new(&stream)?;
+            while let Some(bytes) = body::next(&reader).await? {
+                log.read(&bytes.to_vec());
+            }
+        }
+        Ok(log)
+    }
+
+    async fn list_processes(&self, sandbox: &SandboxId, limit: usize) -> Result<Content, Failure> {
+        let query = ListQuery {
+            running: false,
+            limit: LISTED,
+            cursor: None,
+        };
+        let call = Call::of(sandbox, Operation::ListProcesses).query("limit", &query.limit.to_string());
+        let list = self.calls.value(call).await?;
+        let processes = list["processes"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let lines: Vec<String> = processes.iter().map(line).collect();
+        if lines.is_empty() {
+            return Ok(Content::text("[no processes]"));
+        }
+        let advice = "ask for one process";
+        Ok(Content::text(cut(&lines.join("\n"), limit, advice)))
+    }
+}
+
+/// The output of a log, with the call that has the rest.
+fn finish(log: LogReader, process: &ProcessId, arguments: &Arguments) -> String {
+    log.finish(|left_out, Rest { since, skip }| {
+        let mut next = json!({ "process": process.as_str(), "since": since });
+        if skip > 0 {
+            next["skip_bytes"] = skip.into();
+        }
+        if let Some(stream) = arguments.text("stream") {
+            next["stream"] = stream.into();
+        }
+        format!("[{left_out} bytes left out: process_output {next} has them]")
+    })
+}
+
+fn ended_as(exit: &Exit) -> String {
+    match (&exit.signal, exit.timed_out) {
+        (_, true) => format!("[exit code {}: timeout_ms is over]", exit.exit_code),
+        (Some(signal), false) => format!("[exit code {}: {signal}]", exit.exit_code),
+        (None, false) => format!("[exit code {}]", exit.exit_code),
+    }
+}
+
+/// A process on one line: its id, its state, its command.
+fn line(process: &Value) -> String {
+    let text = |name: &str| process[name].as_str().unwrap_or_default().to_owned();
+    let state = match process["exit"]["exit_code"].as_i64() {
+        Some(code) => format!("exit code {code}"),
+        None => text("state"),
+    };
+    let words = process["argv"].as_array().into_iter().flatten();
+    let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+    let command = words.join(" ").replace('\n', " ");
+    let command: String = command.chars().take(200).collect();
+    format!("{}  {}  {state}  {command}", text("id"), text("startedAt"))
+}

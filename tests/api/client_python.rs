@@ -1,0 +1,92 @@
+//! The Python client: its own tests on this bridge, its types, and its package.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use sandbar_tests::bridge::project_root;
+use tokio::process::Command;
+
+use crate::bridge;
+
+/// Runs a module of Python in the directory of the client. Returns its output.
+async fn python(arguments: &[&str]) -> String {
+    let directory = project_root().join("clients/python");
+    let packages = project_root().join(".tools/python");
+    let path = std::env::join_paths([packages, directory.join("src")]).unwrap();
+    let output = Command::new("python3")
+        .args(["-B", "-m"])
+        .args(arguments)
+        .current_dir(directory)
+        .env("PYTHONPATH", path)
+        .env("SANDBOX_URL", &bridge().url)
+        .env("SANDBOX_API_KEY", &bridge().key)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {text}\n{errors}");
+    text
+}
+
+/// A directory for this test, which does not exist yet.
+fn scratch(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("sandbar-python-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+#[tokio::test]
+async fn the_python_client_passes_its_tests_on_this_bridge() {
+    let text = python(&["pytest", "-q", "-p", "no:cacheprovider", "tests"]).await;
+    assert!(text.contains(" passed") && !text.contains("skipped"), "{text}");
+}
+
+#[tokio::test]
+async fn the_types_of_the_python_client_hold_for_it_and_for_its_users() {
+    let cache = scratch("mypy");
+    let cache = cache.to_str().unwrap();
+    python(&["mypy", "--strict", "--cache-dir", cache, "src", "tests"]).await;
+    let program = "from sandbar import CommandError, ExecResult, get_async_sandbox, get_sandbox\n\
+                   result: ExecResult = get_sandbox('', '', 'a').exec('true', timeout=1)\n\
+                   async def main() -> str:\n    \
+                       return (await get_async_sandbox('', '', 'a').read_file('a')).content\n\
+                   get_sandbox('', '', 'a').exec(5)  # type: ignore[arg-type]\n";
+    python(&[
+        "mypy",
+        "--strict",
+        "--warn-unused-ignores",
+        "--cache-dir",
+        cache,
+        "-c",
+        program,
+    ])
+    .await;
+    let _ = std::fs::remove_dir_all(cache);
+}
+
+#[tokio::test]
+async fn the_python_package_is_built_and_accepted_by_the_registry_s_checks() {
+    let directory = scratch("dist");
+    let out = directory.to_str().unwrap();
+    python(&["build", "--no-isolation", "--outdir", out, "."]).await;
+    let built: Vec<String> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(built.len(), 2, "{built:?}");
+    let check: Vec<&str> = ["twine", "check", "--strict"]
+        .into_iter()
+        .chain(built.iter().map(String::as_str))
+        .collect();
+    python(&check).await;
+    let wheel = built.iter().find(|path| path.ends_with(".whl")).unwrap();
+    let listed = python(&["zipfile", "-l", wheel]).await;
+    assert!(
+        listed.contains("sandbar/py.typed") && !listed.contains("test"),
+        "{listed}"
+    );
+    let _ = std::fs::remove_dir_all(&directory);
+}
