@@ -32,6 +32,25 @@ pub(crate) fn optional_object(body: &[u8]) -> Result<Map<String, Value>, Invalid
     object(body)
 }
 
+/// Reading of a value whose form is not checked.
+pub trait Fields {
+    /// The field of this name; `null` where there is none.
+    fn at(&self, name: &str) -> &Value;
+}
+
+impl Fields for Value {
+    fn at(&self, name: &str) -> &Value {
+        self.get(name).unwrap_or(&Value::Null)
+    }
+}
+
+/// Sets a field of a value that is an object.
+pub fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = object {
+        fields.insert(name.to_owned(), value.into());
+    }
+}
+
 /// A field, unless it is absent or `null`.
 pub(crate) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())

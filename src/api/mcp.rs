@@ -14,6 +14,7 @@ mod sandbox;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use sandbox_protocol::json::set;
 use sandbox_protocol::mcp::{
     Arguments, CURRENT, Fault, Message, Request, RequestHeaders, Revision, SUPPORTED, Sent, tools,
 };
@@ -244,11 +245,15 @@ fn server_info() -> Value {
 /// Adds what the current revision has in every result, and in those that clients may keep.
 fn complete(mut result: Value, revision: Revision) -> Value {
     if revision == Revision::Current {
-        result["resultType"] = "complete".into();
-        result["_meta"] = json!({ "io.modelcontextprotocol/serverInfo": server_info() });
+        set(&mut result, "resultType", "complete");
+        set(
+            &mut result,
+            "_meta",
+            json!({ "io.modelcontextprotocol/serverInfo": server_info() }),
+        );
         if result.get("tools").is_some() || result.get("supportedVersions").is_some() {
-            result["ttlMs"] = TTL_MS.into();
-            result["cacheScope"] = "public".into();
+            set(&mut result, "ttlMs", TTL_MS);
+            set(&mut result, "cacheScope", "public");
         }
     }
     result

@@ -104,10 +104,14 @@ impl LogReader {
 /// The text of a value or an exception of code.
 fn shown(data: &str) -> String {
     let data: Value = serde_json::from_str(data).unwrap_or_default();
-    let lines = data["traceback"].as_array().into_iter().flatten();
+    let lines = data
+        .get("traceback")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let traceback: Vec<&str> = lines.filter_map(Value::as_str).collect();
     let mut bytes = Vec::new();
-    match data["text/plain"].as_str() {
+    match data.get("text/plain").and_then(Value::as_str) {
         Some(text) => crate::code::output_text(&mut bytes, text),
         None if !traceback.is_empty() => crate::code::output_text(&mut bytes, &traceback.join("\n")),
         None => {}

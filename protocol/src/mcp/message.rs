@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::json::without_byte_order_mark;
+use crate::json::{set, without_byte_order_mark};
 
 /// The most messages of a batch.
 pub const MAX_BATCH: usize = 100;
@@ -66,7 +66,7 @@ impl Fault {
     pub fn reply(&self, id: &Value) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(data) = &self.data {
-            error["data"] = data.clone();
+            set(&mut error, "data", data.clone());
         }
         json!({ "jsonrpc": "2.0", "id": id, "error": error })
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::json::set;
+
 /// A tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
@@ -131,7 +133,7 @@ impl Tool {
             .iter()
             .map(|field| {
                 let mut schema = field.kind.schema();
-                schema["description"] = field.about.into();
+                set(&mut schema, "description", field.about);
                 (field.name.to_owned(), schema)
             })
             .collect();
@@ -146,7 +148,7 @@ impl Tool {
             "additionalProperties": false,
         });
         if !required.is_empty() {
-            schema["required"] = required.into();
+            set(&mut schema, "required", required);
         }
         json!({
             "name": self.name,

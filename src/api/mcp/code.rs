@@ -1,6 +1,7 @@
 //! The tool `run_code`.
 
 use sandbox_protocol::ProcessId;
+use sandbox_protocol::json::Fields as _;
 use sandbox_protocol::mcp::{Arguments, CODE_TIMEOUT_MS};
 use sandbox_protocol::route::Operation;
 use serde_json::Value;
@@ -21,13 +22,13 @@ impl Server {
         body.entry("timeout_ms").or_insert(CODE_TIMEOUT_MS.into());
         let call = Call::of(&sandbox, Operation::RunCode).json(body);
         let execution = self.calls.value(call).await?;
-        let mut text = execution["output"].as_str().unwrap_or_default().to_owned();
+        let mut text = execution.at("output").as_str().unwrap_or_default().to_owned();
         if text.len() > limit(arguments) {
             // Its numbers say where to read on.
-            let process = ProcessId::parse(execution["processId"].as_str().unwrap_or_default())?;
+            let process = ProcessId::parse(execution.at("processId").as_str().unwrap_or_default())?;
             text = self.log_text(&sandbox, &process, arguments).await?;
         }
-        if execution["timedOut"] == true {
+        if execution.at("timedOut") == true {
             text.push_str("\n[interrupted: timeout_ms is over. The variables are kept]");
         }
         if text.is_empty() {
@@ -52,7 +53,7 @@ impl Server {
 
 /// The images of a run: one form of each result. Kernels break base64 into lines.
 fn displayed(execution: &Value) -> impl Iterator<Item = (&'static str, String)> {
-    let results = execution["results"].as_array().into_iter().flatten();
+    let results = execution.at("results").as_array().into_iter().flatten();
     results.filter_map(|result| {
         let forms = ["image/png", "image/jpeg"].into_iter();
         let mut forms = forms.filter_map(|form| Some((form, result[form].as_str()?)));

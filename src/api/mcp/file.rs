@@ -1,5 +1,6 @@
 //! The tools `read`, `write`, `edit`, `search` and `list`.
 
+use sandbox_protocol::json::Fields as _;
 use sandbox_protocol::mcp::{Arguments, Output, Rest};
 use sandbox_protocol::route::Operation;
 use sandbox_protocol::{FilePath, SandboxId};
@@ -89,11 +90,11 @@ impl Server {
         let file = arguments.body(&["path", "edits"]);
         let call = Call::of(&sandbox, Operation::EditFiles).json(json!({ "files": [file] }));
         let edited = self.calls.value(call).await?;
-        let edited = &edited["files"][0];
+        let edited = edited.at("files").get(0).unwrap_or(&Value::Null);
         Ok(Content::text(format!(
             "replaced {} in {}",
-            edited["replaced"],
-            edited["path"].as_str().unwrap_or_default()
+            edited.at("replaced"),
+            edited.at("path").as_str().unwrap_or_default()
         )))
     }
 
@@ -115,7 +116,7 @@ impl Server {
         let call = Call::of(&sandbox, Operation::SearchFiles).json(body);
         let found = self.calls.value(call).await?;
         let mut lines = Vec::new();
-        for found in found["matches"].as_array().into_iter().flatten() {
+        for found in found.at("matches").as_array().into_iter().flatten() {
             matched(found, &mut lines);
         }
         if lines.is_empty() {
@@ -126,7 +127,7 @@ impl Server {
             limit(arguments),
             "narrow the search by path or glob",
         );
-        if found["truncated"] == true {
+        if found.at("truncated") == true {
             text.push_str("\n[there are more matches: narrow the search, or set maxResults]");
         }
         Ok(Content::text(text))
@@ -148,7 +149,11 @@ impl Server {
             };
         }
         let page = self.calls.value(call).await?;
-        let entries = page["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let entries = page
+            .at("entries")
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let lines: Vec<String> = entries.iter().map(|entry| listed(entry, &path)).collect();
         let lines = if lines.is_empty() {
             "[no entries]".to_owned()
@@ -156,7 +161,7 @@ impl Server {
             lines.join("\n")
         };
         let mut text = cut(&lines, limit(arguments), "set limit, and list on from the cursor");
-        if let Some(cursor) = page["cursor"].as_str() {
+        if let Some(cursor) = page.at("cursor").as_str() {
             text.push_str(&format!(
                 "\n[there are more entries: list with {}]",
                 json!({ "cursor": cursor })
@@ -229,8 +234,8 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// A match as ripgrep prints it: `:` in its own line, `-` in the lines around it.
 fn matched(found: &Value, lines: &mut Vec<String>) {
-    let path = found["path"].as_str().unwrap_or_default();
-    let line = found["line"].as_u64().unwrap_or_default();
+    let path = found.at("path").as_str().unwrap_or_default();
+    let line = found.at("line").as_u64().unwrap_or_default();
     let around = |name: &str| {
         let texts = found[name].as_array().into_iter().flatten();
         texts
@@ -243,8 +248,8 @@ fn matched(found: &Value, lines: &mut Vec<String>) {
     for (at, text) in (first..).zip(&before) {
         lines.push(format!("{path}-{at}-{text}"));
     }
-    let text = found["text"].as_str().unwrap_or_default();
-    lines.push(format!("{path}:{line}:{}:{text}", found["column"]));
+    let text = found.at("text").as_str().unwrap_or_default();
+    lines.push(format!("{path}:{line}:{}:{text}", found.at("column")));
     for (at, text) in (line + 1..).zip(&after) {
         lines.push(format!("{path}-{at}-{text}"));
     }
@@ -252,15 +257,15 @@ fn matched(found: &Value, lines: &mut Vec<String>) {
 
 /// An entry on one line: the path below the directory, and its kind.
 fn listed(entry: &Value, directory: &FilePath) -> String {
-    let path = entry["path"].as_str().unwrap_or_default();
+    let path = entry.at("path").as_str().unwrap_or_default();
     let below = path
         .strip_prefix(directory.as_str())
         .unwrap_or(path)
         .trim_start_matches('/');
-    match entry["type"].as_str() {
+    match entry.at("type").as_str() {
         Some("directory") => format!("{below}/"),
-        Some("symlink") => format!("{below} -> {}", entry["target"].as_str().unwrap_or_default()),
-        Some("file") => format!("{below}  {} bytes", entry["size"]),
+        Some("symlink") => format!("{below} -> {}", entry.at("target").as_str().unwrap_or_default()),
+        Some("file") => format!("{below}  {} bytes", entry.at("size")),
         _ => format!("{below}  (no file)"),
     }
 }

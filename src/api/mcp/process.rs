@@ -1,6 +1,7 @@
 //! The tools `run`, `process_output` and `process_input`.
 
 use sandbox_protocol::event::Exit;
+use sandbox_protocol::json::{Fields as _, set};
 use sandbox_protocol::mcp::{Arguments, DEFAULT_WAIT_MS, End, LogReader, Rest};
 use sandbox_protocol::process::ListQuery;
 use sandbox_protocol::route::Operation;
@@ -24,7 +25,7 @@ impl Server {
         let names = ["command", "cwd", "env", "stdin", "stdin_open", "timeout_ms"];
         let call = Call::of(&sandbox, Operation::StartProcess).json(arguments.body(&names));
         let started = self.calls.value(call).await?;
-        let process = ProcessId::parse(started["id"].as_str().unwrap_or_default())?;
+        let process = ProcessId::parse(started.at("id").as_str().unwrap_or_default())?;
         let wait_ms = arguments.number("wait_ms").unwrap_or(DEFAULT_WAIT_MS);
         let shown = self.follow(&sandbox, &process, wait_ms, arguments).await;
         shown.map_err(|failure| {
@@ -93,10 +94,10 @@ impl Server {
         let state = match (log.end(), &ended) {
             (Some(End::Exit(exit)), _) | (None, Some(exit)) => ended_as(exit),
             (Some(End::Error(text)), _) => format!("[{text}]"),
-            (None, _) if waited["state"] == "exited" => {
+            (None, _) if waited.at("state") == "exited" => {
                 format!(
                     "[{}]",
-                    waited["error"]["error"].as_str().unwrap_or("it has ended")
+                    waited.at("error").at("error").as_str().unwrap_or("it has ended")
                 )
             }
             (None, _) => {
@@ -159,7 +160,8 @@ impl Server {
         };
         let call = Call::of(sandbox, Operation::ListProcesses).query("limit", &query.limit.to_string());
         let list = self.calls.value(call).await?;
-        let processes = list["processes"]
+        let processes = list
+            .at("processes")
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();
@@ -177,10 +179,10 @@ fn finish(log: LogReader, process: &ProcessId, arguments: &Arguments) -> String 
     log.finish(|left_out, Rest { since, skip }| {
         let mut next = json!({ "process": process.as_str(), "since": since });
         if skip > 0 {
-            next["skip_bytes"] = skip.into();
+            set(&mut next, "skip_bytes", skip);
         }
         if let Some(stream) = arguments.text("stream") {
-            next["stream"] = stream.into();
+            set(&mut next, "stream", stream);
         }
         format!("[{left_out} bytes left out: process_output {next} has them]")
     })
@@ -197,11 +199,11 @@ fn ended_as(exit: &Exit) -> String {
 /// A process on one line: its id, its state, its command.
 fn line(process: &Value) -> String {
     let text = |name: &str| process[name].as_str().unwrap_or_default().to_owned();
-    let state = match process["exit"]["exit_code"].as_i64() {
+    let state = match process.at("exit").at("exit_code").as_i64() {
         Some(code) => format!("exit code {code}"),
         None => text("state"),
     };
-    let words = process["argv"].as_array().into_iter().flatten();
+    let words = process.at("argv").as_array().into_iter().flatten();
     let words: Vec<&str> = words.filter_map(Value::as_str).collect();
     let command = words.join(" ").replace('\n', " ");
     let command: String = command.chars().take(200).collect();

@@ -1,5 +1,6 @@
 //! The tools `create_sandbox`, `destroy_sandbox`, `expose_port` and `snapshot`.
 
+use sandbox_protocol::json::Fields as _;
 use sandbox_protocol::mcp::Arguments;
 use sandbox_protocol::route::Operation;
 use serde_json::json;
@@ -26,7 +27,7 @@ impl Server {
             call = call.json(settings);
         }
         let created = self.calls.value(call).await?;
-        Ok(Content::text(json!({ "sandbox": created["id"] }).to_string()))
+        Ok(Content::text(json!({ "sandbox": created.at("id") }).to_string()))
     }
 
     /// `DELETE /v1/sandbox/{id}`
