@@ -31,8 +31,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 /// more.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The number of parts that `sandboxd` keeps for a save: so many can be on their way to the store
-/// at a time, and be sent again.
+/// The number of parts that `sandboxd` keeps for a save: the maximum that can be on their way to the
+/// store at a time, and be sent again.
 pub const PARTS_KEPT: u32 = 3;
 
 /// Response header of `sandboxd` on the last part of an archive: `true`.

@@ -1,5 +1,5 @@
-//! What ran in a sandbox when it was put to sleep, and runs again after a restore: buckets are mounted
-//! again, then processes with `restart` are started again. It is kept in the object's storage, as
+//! The mounts and processes of a sandbox that was put to sleep. After a restore, buckets are mounted
+//! again, then processes with `restart` are started again. The list is kept in the object's storage, as
 //! it has credentials and variables.
 
 use std::rc::Rc;

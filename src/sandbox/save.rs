@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 3;
 /// The backoff before another attempt.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// What is saved, and as what.
+/// A save: the directory, and the description of its snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Save {
     /// The directory.
@@ -72,7 +72,7 @@ impl Core {
         let id = new_snapshot_id()?;
         let key = archive_key(&id);
         let saved = self.upload(boot, &store, &key, &running).await;
-        // Also after a failure. One that is not told ends by itself.
+        // Also after a failure. Without this call, the save ends after its idle time.
         let _ = self
             .call::<()>(boot, "DELETE", &save_url(&running, ""), None)
             .await;
@@ -162,7 +162,7 @@ impl Core {
         while let Some(part) = next {
             let is_last = is_last(&part)?;
             under_way.push_back(self.upload_part(boot, store, upload, save, number, part));
-            // sandboxd forgets a part when one is asked for that is so many ahead.
+            // sandboxd drops a part when the one PARTS_KEPT ahead of it is asked for.
             if under_way.len() >= PARTS_KEPT as usize
                 && let Some(oldest) = under_way.pop_front()
             {

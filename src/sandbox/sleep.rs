@@ -251,7 +251,7 @@ impl Core {
         if !self.save_while_running(boot).await {
             return false;
         }
-        // What came and went meanwhile may have changed files.
+        // Requests that came and ended meanwhile may have changed files.
         self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((Finding::Idle, _)))
     }
 

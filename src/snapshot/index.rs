@@ -186,7 +186,8 @@ pub fn content(file: &IndexEntry, frames: &[u8]) -> Result<Vec<u8>, Damaged> {
     Ok(bytes)
 }
 
-/// Decompresses frames, at least `enough` bytes if there are so many. Checks their checksums.
+/// Decompresses frames until there are at least `enough` bytes, or none are left. Verifies their
+/// checksums.
 fn decompress(mut frames: &[u8], enough: usize) -> Result<Vec<u8>, Damaged> {
     let mut decoder = FrameDecoder::new();
     let mut bytes = Vec::new();

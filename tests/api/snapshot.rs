@@ -179,7 +179,7 @@ async fn a_fork_of_twenty_has_the_files_and_the_settings() {
             "a fork starts with its first request"
         );
     }
-    // As many at a time as this machine takes.
+    // Four at a time: this machine has two cores.
     for some in ids.chunks(4) {
         join_all(some.iter().map(async |id| {
             let fork = client.sandbox(id);
@@ -279,7 +279,7 @@ async fn a_list_has_pages() {
     assert_eq!(sandbox.destroy().await, 204);
 }
 
-/// What every store does.
+/// The test that every store passes.
 async fn check_store(bridge: &Bridge) {
     let client = Client::new(bridge);
     let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;

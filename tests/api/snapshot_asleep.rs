@@ -112,7 +112,7 @@ async fn they_are_read_without_waking_it() {
     );
     assert!(!sandbox.running().await);
 
-    // What needs the sandbox starts it.
+    // A request that needs the sandbox starts it.
     let part = sandbox
         .request(Method::GET, "/file/workspace/src/main.py")
         .header("range", "bytes=0-4");

@@ -89,7 +89,7 @@ async fn whatever_breaks_the_workspace_is_whole() {
     let mut saved = "v0".to_owned();
     let rounds = 200;
     for round in 1..=rounds {
-        // What can be lost since the last save, and what is in the boot that runs.
+        // The version of the last save, and that of the boot that runs.
         store.heal();
         let now = version(&sandbox).await;
         assert_eq!(now, saved, "round {round}");

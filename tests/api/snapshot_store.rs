@@ -13,7 +13,7 @@ use futures_util::stream;
 use sandbar_test_s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use tokio::net::TcpListener;
 
-/// What goes wrong.
+/// A fault of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The answer is an error.
@@ -76,7 +76,7 @@ impl FaultyStore {
         ]
     }
 
-    /// Fails from the request after so many on.
+    /// Fails all requests but the first `requests`.
     pub fn break_at(&self, requests: u32, fault: Fault) {
         *self.plan.lock().unwrap() = Some((requests, fault));
     }

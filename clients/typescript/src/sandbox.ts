@@ -124,7 +124,7 @@ export class Sandbox extends Session {
   override async setEnvVars(variables: Record<string, string | null | undefined>): Promise<void> {
     const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? null]));
     await this.update({ env });
-    // What a session has exported stays there.
+    // Variables that a session has exported stay there.
     if (this.session) await super.setEnvVars(variables);
   }
 

@@ -1,4 +1,4 @@
-// What the cases of the suite share. No imports: they run in every runtime.
+// Code that the cases of the suite share. No imports: they run in every runtime.
 
 /** Asserts that two values have the same JSON. */
 export function equal(actual, expected) {

@@ -11,7 +11,7 @@ function accept({ webSocket }) {
 
 const request = (path) => new Request(`http://worker${path}`, { headers: { Upgrade: "websocket" } });
 
-// What only a Worker can do: pass on a client's request for a WebSocket.
+// A case for Workers only: pass on a client's request for a WebSocket.
 cases["a request for a terminal, passed on"] = async ({ sandbox }) => {
   const terminal = accept(await sandbox.terminal(request("/"), { mode: "command" }));
   const end = await new Promise((resolve) => {

@@ -1,4 +1,4 @@
-//! What a request to the store asks for. Pure.
+//! Requests to the store: keys, operations, ranges. Pure.
 
 use std::{fmt, io};
 
@@ -81,7 +81,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// What is done to an object.
+/// An operation on an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
     Put,

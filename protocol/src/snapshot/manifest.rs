@@ -1,4 +1,4 @@
-//! What a snapshot is: as it is stored, and as clients see it.
+//! The description of a snapshot: as it is stored, and as clients see it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::{Contents, HookResult, SnapshotId};
 use crate::schema::Time;
 use crate::time;
 
-/// What a snapshot is made of.
+/// The content of a snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -41,13 +41,13 @@ pub struct Manifest {
     /// Whether `autoSave` made it.
     #[serde(default)]
     pub is_auto_save: bool,
-    /// What it is made of.
+    /// Its content.
     #[serde(default)]
     pub kind: Kind,
     /// The handle that the platform gave for the container's file system, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<serde_json::Value>,
-    /// What the archive contains.
+    /// The content of the archive.
     pub contents: Contents,
 }
 
@@ -82,7 +82,7 @@ pub struct Snapshot {
     #[cfg_attr(feature = "schema", schemars(with = "Option<Time>"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// What it is made of.
+    /// Its content.
     pub kind: Kind,
     /// Whether `autoSave` made it: then the next one replaces it.
     pub auto_save: bool,

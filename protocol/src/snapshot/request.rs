@@ -131,7 +131,7 @@ pub enum ForkItem {
     Error(ErrorBody),
 }
 
-/// What the new sandboxes of a fork begin with.
+/// The snapshot and the settings of the new sandboxes of a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForkSource {
     /// The snapshot.

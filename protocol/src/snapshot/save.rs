@@ -42,7 +42,7 @@ pub struct HookResult {
     pub output: String,
 }
 
-/// What an archive contains: the answer of `GET` on `/save/{id}/contents`, once the last part was
+/// The content of an archive: the answer of `GET` on `/save/{id}/contents`, once the last part was
 /// sent, and the last frame of the archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +115,7 @@ pub struct Restored {
     pub version: String,
 }
 
-/// What runs in a sandbox and is to run again after it slept: the answer of `GET` on
+/// The mounts and processes that are to run again after a sleep: the answer of `GET` on
 /// [`crate::sandboxd::RESUME`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Resume {

@@ -119,7 +119,7 @@ fn requests_wait_for_a_restore_and_not_for_a_save() {
     assert_eq!(life.begin_save("b"), None);
 }
 
-/// What ends a save or a restore, and the next step of a request then.
+/// Events that end a save or a restore, and the next step of a request then.
 #[test]
 fn a_save_and_a_restore_end_with_their_boot() {
     type Event = fn(&mut Lifecycle);
