@@ -1,6 +1,5 @@
 //! Python in contexts: what a client gets of it.
 
-use futures_util::future::join_all;
 use reqwest::Method;
 use sandbar_tests::Sandbox;
 use sandbar_tests::process::ok;
@@ -287,40 +286,5 @@ async fn a_context_has_a_directory_and_variables_and_so_has_a_run() {
     assert_eq!(run(more).await, "/workspace/other 3 2 4\n");
     assert_eq!(run(json!({})).await, "/workspace/own 1 2 None\n");
     assert_eq!(sandbox.contexts().await[0]["cwd"], "/workspace/own");
-    sandbox.destroy().await;
-}
-
-#[tokio::test]
-async fn the_runs_of_a_context_queue_and_contexts_run_at_once() {
-    let sandbox = sandbox().await;
-    let ids = join_all((0..8).map(|_| async { sandbox.context(&json!({})).await })).await;
-    // Each context waits for a file of the next one, so that they end only when all run.
-    let ring = ids.iter().enumerate().map(|(i, id)| {
-        let next = (i + 1) % ids.len();
-        let code = format!(
-            "import os, time\nopen('/tmp/ring{i}', 'w').close()\nwhile not os.path.exists('/tmp/ring{next}'): time.sleep(0.01)\n{i}"
-        );
-        let sandbox = sandbox.clone();
-        let body = json!({ "code": code, "context": id });
-        async move { sandbox.run_code(&body).await["results"][0]["text"].clone() }
-    });
-    let expected: Vec<Value> = (0..ids.len()).map(|i| i.to_string().into()).collect();
-    assert_eq!(join_all(ring).await, expected);
-    let context = &ids[0];
-    let body = json!({ "code": "log = []", "context": context });
-    sandbox.run_code(&body).await;
-    join_all((0..10).map(|i| {
-        let code = format!("log.append(('begin', {i})); time.sleep(0.02); log.append(('end', {i}))");
-        let body = json!({ "code": code, "context": context });
-        let sandbox = sandbox.clone();
-        async move { sandbox.run_code(&body).await }
-    }))
-    .await;
-    let code =
-        "all(a[0] == 'begin' and b == ('end', a[1]) for a, b in zip(log[::2], log[1::2])) and len(log)";
-    let run = sandbox
-        .run_code(&json!({ "code": code, "context": context }))
-        .await;
-    assert_eq!(run["results"][0]["text"], "20", "{run}");
     sandbox.destroy().await;
 }

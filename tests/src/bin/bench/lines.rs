@@ -130,6 +130,24 @@ pub static CODE_ABOVE: Line = Line::new("code: `1+1` above the kernel's own answ
 pub static CODE_CONTEXT: Line = Line::new("code: a new Python context to its first result", Ms).local(1200.0);
 pub static CODE_OUTPUT: Line = Line::new("code: 100 MB of output", MbPerS).limit(100.0);
 
+// Snapshots.
+pub static SNAPSHOT_SAVE: Line = Line::new("snapshot: save 1 GiB", MbPerS)
+    .local(150.0)
+    .containers(100.0);
+pub static SNAPSHOT_RESTORE: Line = Line::new("snapshot: restore 1 GiB", MbPerS)
+    .local(150.0)
+    .containers(100.0);
+pub static SNAPSHOT_TREE: Line = Line::new(
+    "snapshot: restore of 20,000 files, of their hydrate's time",
+    Times,
+)
+.limit(1.3);
+pub static START_RESTORED: Line = Line::new("start with a restore of 50 MiB", Ms);
+pub static START_STOPPED: Line = Line::new("start of a stopped sandbox", Ms);
+pub static SNAPSHOT_START: Line =
+    Line::new("start with a restore of 50 MiB above one without", Ms).limit(1000.0);
+pub static SNAPSHOT_ASLEEP: Line = Line::new("GET of a small file of a sandbox that sleeps", Ms).local(30.0);
+
 // ComputeSDK's definition of an exec.
 pub static COMPUTE_25: Line = Line::new("ComputeSDK: `echo bench`, 25 one after another", Ms);
 pub static COMPUTE_5: Line = Line::new("ComputeSDK: `echo bench`, 5 at once", Ms);

@@ -21,6 +21,7 @@ mod pty;
 mod sandboxd;
 mod sandboxes;
 mod size;
+mod snapshots;
 mod stdout;
 mod tar_stream;
 mod trees;
@@ -38,7 +39,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     if std::env::var_os("BASE_URL").is_none() {
         sandboxd::measure(bench, fork_exec).await;
     }
-    let of_bridges: [&[&Line]; 18] = [
+    let of_bridges: [&[&Line]; 19] = [
         &latency::LINES,
         &breakdown::LINES,
         &memory::LINES,
@@ -53,6 +54,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
         &port_sockets::LINES,
         &git::LINES,
         &code::LINES,
+        &snapshots::LINES,
         &clients::LINES,
         &sandboxes::LINES,
         &life::LINES,
@@ -78,6 +80,7 @@ pub async fn everything(bench: &mut Bench) -> Result<(), Miss> {
     port_sockets::measure(bench).await;
     git::measure(bench).await;
     code::measure(bench).await;
+    snapshots::measure(bench).await;
     // Behind what is about throughput: the runtime keeps the 512 connections for a while, and
     // Docker's proxies a share of the pipes that the kernel has for one user in each, so that
     // commands get small ones.

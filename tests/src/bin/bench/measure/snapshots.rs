@@ -1,0 +1,206 @@
+//! Snapshots: saves and restores, a start with a restore beside one without, and a file of a sandbox
+//! that sleeps.
+
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::tar_stream::Shape;
+use crate::bench::Bench;
+use crate::line::{Line, Unit};
+use crate::lines::{
+    SNAPSHOT_ASLEEP, SNAPSHOT_RESTORE, SNAPSHOT_SAVE, SNAPSHOT_START, SNAPSHOT_TREE, START_RESTORED,
+    START_STOPPED,
+};
+use crate::series::{Miss, Sample, Series};
+use crate::side::{Side, accepted, count, offered, send, with_body};
+use crate::time::{mb_per_s, ms_since};
+use crate::turns::in_turns;
+
+/// The lines of this module.
+pub const LINES: [&Line; 7] = [
+    &SNAPSHOT_SAVE,
+    &SNAPSHOT_RESTORE,
+    &SNAPSHOT_TREE,
+    &START_RESTORED,
+    &START_STOPPED,
+    &SNAPSHOT_START,
+    &SNAPSHOT_ASLEEP,
+];
+
+const MIB: usize = 1 << 20;
+
+/// Measures snapshots.
+pub async fn measure(bench: &mut Bench) {
+    if bench.wants(&[&SNAPSHOT_SAVE, &SNAPSHOT_RESTORE]) {
+        let large = Shape {
+            files: 200,
+            size: 1024 * MIB / 200,
+        };
+        let [save, restore] = in_turns(&bench.sides, bench.rounds(3), async |side: &Side| {
+            rates(side, large).await
+        })
+        .await;
+        bench.add(&SNAPSHOT_SAVE, save);
+        bench.add(&SNAPSHOT_RESTORE, restore);
+    }
+    if bench.wants(&[&SNAPSHOT_TREE]) {
+        let [tree] = in_turns(&bench.sides, bench.rounds(5), async |side: &Side| {
+            [tree(side).await]
+        })
+        .await;
+        bench.add(&SNAPSHOT_TREE, tree);
+    }
+    if bench.wants(&[&START_RESTORED, &START_STOPPED, &SNAPSHOT_START, &SNAPSHOT_ASLEEP]) {
+        let [restored, stopped, asleep] = in_turns(&bench.sides, bench.rounds(10), async |side: &Side| {
+            starts(side).await
+        })
+        .await;
+        bench.add(&START_RESTORED, restored.clone());
+        bench.add(&START_STOPPED, stopped.clone());
+        bench.add_beside(&SNAPSHOT_START, (&restored, &stopped), Series::above);
+        bench.add(&SNAPSHOT_ASLEEP, asleep);
+    }
+}
+
+async fn create(side: &Side, body: Value) -> Result<String, Miss> {
+    let request = side.client.request(Method::POST, "/v1/sandbox").json(&body);
+    let created: Value = accepted(send(request).await?)
+        .await?
+        .json()
+        .await
+        .map_err(Miss::failed)?;
+    Ok(created["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Saves the workspace: the id of the snapshot, and the time in milliseconds.
+async fn save(side: &Side, sandbox: &str) -> Result<(String, f64), Miss> {
+    let started = Instant::now();
+    let request = side.request(sandbox, Method::POST, "/snapshot").json(&json!({}));
+    let made: Value = offered(send(request).await?)
+        .await?
+        .json()
+        .await
+        .map_err(Miss::failed)?;
+    let took = ms_since(started);
+    match made["id"].as_str() {
+        Some(id) => Ok((id.to_owned(), took)),
+        None => Err(Miss::Failed(made.to_string())),
+    }
+}
+
+/// Restores a snapshot: the time in milliseconds.
+async fn restore(side: &Side, sandbox: &str, id: &str) -> Sample {
+    let started = Instant::now();
+    let request = side
+        .request(sandbox, Method::POST, "/restore")
+        .json(&json!({ "snapshot": id }));
+    let restored: Value = accepted(send(request).await?)
+        .await?
+        .json()
+        .await
+        .map_err(Miss::failed)?;
+    match restored["id"] == id {
+        true => Ok(ms_since(started)),
+        false => Err(Miss::Failed(restored.to_string())),
+    }
+}
+
+async fn forget(side: &Side, id: &str) -> Result<(), Miss> {
+    let request = side.client.request(Method::DELETE, &format!("/v1/snapshot/{id}"));
+    send(request).await.map(drop)
+}
+
+/// MB/s of a save and of a restore.
+async fn rates(side: &Side, shape: Shape) -> [Sample; 2] {
+    let measured = async {
+        let sandbox = side.create().await?;
+        side.exec(&sandbox).run(&["sh", "-c", &shape.script()]).await?;
+        let (id, saved) = save(side, &sandbox).await?;
+        let restored = restore(side, &sandbox, &id).await?;
+        forget(side, &id).await?;
+        side.destroy(&sandbox).await?;
+        let rate = |ms: f64| mb_per_s(shape.bytes(), std::time::Duration::from_secs_f64(ms / 1e3));
+        Ok((rate(saved), rate(restored)))
+    };
+    match measured.await {
+        Ok((save, restore)) => [Ok(save), Ok(restore)],
+        Err(miss) => [Err(Miss::clone(&miss)), Err(miss)],
+    }
+}
+
+/// How many times the time of a hydrate a restore of 20,000 files takes.
+async fn tree(side: &Side) -> Sample {
+    let shape = Shape {
+        files: 20_000,
+        size: 1024,
+    };
+    let sandbox = side.create().await?;
+    let request = side.request(&sandbox, Method::POST, "/hydrate");
+    let request = with_body(request, shape.archive_bytes(), shape.archive()?);
+    side.exec(&sandbox).run(&["true"]).await?;
+    let started = Instant::now();
+    count(offered(send(request).await?).await?).await?;
+    let hydrated = ms_since(started);
+    let (id, _) = save(side, &sandbox).await?;
+    side.exec(&sandbox)
+        .run(&["sh", "-c", "cd /workspace && find . -mindepth 1 -delete"])
+        .await?;
+    let restored = restore(side, &sandbox, &id).await?;
+    forget(side, &id).await?;
+    side.destroy(&sandbox).await?;
+    Ok(restored / hydrated)
+}
+
+/// Milliseconds of a start that restores 50 MiB, of one that restores nothing, and of a small file of
+/// the sandbox while it sleeps.
+async fn starts(side: &Side) -> [Sample; 3] {
+    let measured = async {
+        let saving = create(side, json!({ "autoSave": { "on": "sleep" } })).await?;
+        let shape = Shape { files: 50, size: MIB };
+        let fill = format!("{} && echo small > small", shape.script());
+        side.exec(&saving).run(&["sh", "-c", &fill]).await?;
+        let plain = create(side, json!({ "labels": { "bench": "plain" } })).await?;
+        side.exec(&plain).run(&["true"]).await?;
+        let mut times = Vec::new();
+        for sandbox in [&saving, &plain] {
+            let stop = side.request(sandbox, Method::POST, "/stop");
+            send(stop).await?;
+        }
+        // The first one reads the index.
+        side.get(&format!("/v1/sandbox/{saving}/file/workspace/small"))
+            .await?;
+        let asleep = side
+            .get(&format!("/v1/sandbox/{saving}/file/workspace/small"))
+            .await?;
+        for sandbox in [&saving, &plain] {
+            times.push(side.exec(sandbox).time(&["true"]).await?);
+            side.destroy(sandbox).await?;
+        }
+        Ok::<_, Miss>((times, asleep))
+    };
+    match measured.await {
+        Ok((times, asleep)) => match times.as_slice() {
+            [restored, plain] => [Ok(*restored), Ok(*plain), Ok(asleep)],
+            _ => [(); 3].map(|()| Err(Miss::NotOffered)),
+        },
+        Err(miss) => [(); 3].map(|()| Err(miss.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_has_a_unit_of_time_or_rate() {
+        for line in LINES {
+            assert!(
+                matches!(line.unit, Unit::Ms | Unit::MbPerS | Unit::Times),
+                "{}",
+                line.name
+            );
+        }
+    }
+}
