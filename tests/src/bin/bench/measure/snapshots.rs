@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::tar_stream::Shape;
 use crate::bench::Bench;
-use crate::line::{Line, Unit};
+use crate::line::Line;
 use crate::lines::{
     SNAPSHOT_ASLEEP, SNAPSHOT_RESTORE, SNAPSHOT_SAVE, SNAPSHOT_START, SNAPSHOT_TREE, START_RESTORED,
     START_STOPPED,
@@ -186,21 +186,5 @@ async fn starts(side: &Side) -> [Sample; 3] {
             _ => [(); 3].map(|()| Err(Miss::NotOffered)),
         },
         Err(miss) => [(); 3].map(|()| Err(miss.clone())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_has_a_unit_of_time_or_rate() {
-        for line in LINES {
-            assert!(
-                matches!(line.unit, Unit::Ms | Unit::MbPerS | Unit::Times),
-                "{}",
-                line.name
-            );
-        }
     }
 }
