@@ -51,10 +51,10 @@ pub struct Contents {
     pub files: u64,
     /// The bytes of all files. Those of a file with several names (hard links) count once.
     pub bytes: u64,
-    /// The owner and the group of the directory.
+    /// The owner of restored files, by number.
     #[serde(default)]
     pub uid: u32,
-    /// See `uid`.
+    /// Their group.
     #[serde(default)]
     pub gid: u32,
     /// The SHA-256 of the tar, decompressed, in hex.

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{Mode, openat};
+use rustix::process::{getegid, geteuid};
 use sandbox_protocol::FilePath;
 use sandbox_protocol::snapshot::{Contents, HookResult, SaveRequest};
 use tokio::runtime::Handle;
@@ -130,7 +131,10 @@ impl Begun {
         });
         let parts = Arc::clone(&save.parts);
         let sink = PartSink::new(Arc::clone(&parts), Handle::current());
+        let owner = archives.owner.unwrap_or_else(|| (geteuid(), getegid()));
         let contents = Contents {
+            uid: owner.0.as_raw(),
+            gid: owner.1.as_raw(),
             version: self.version,
             hook: self.hook,
             ..Contents::default()
