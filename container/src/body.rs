@@ -1,9 +1,14 @@
-//! Bodies of requests: read into memory, or received in batches.
+//! Bodies of requests: read into memory, or received in batches. And bodies of responses that hold
+//! something.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, HeaderName, header};
 use bytes::BytesMut;
 use futures_util::{FutureExt as _, StreamExt as _};
+use http_body::{Frame, SizeHint};
 use sandbox_protocol::{Invalid, sandboxd};
 
 use crate::Error;
@@ -24,6 +29,36 @@ const PARSED_SMALL: usize = 64 * 1024;
 /// The memory that a body takes while it is parsed, as a multiple of its size: itself, its strings,
 /// and their decoded form.
 const PARSE_FACTOR: u64 = 3;
+
+/// A body of a response that holds `value` until it is sent or dropped.
+pub fn holding<T: Send + Unpin + 'static>(body: Body, value: T) -> Body {
+    Body::new(Holding { body, _value: value })
+}
+
+struct Holding<T> {
+    body: Body,
+    _value: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// The whole `body`, of at most `limit` bytes, and its permit of `buffers`. Errors: 413 when it is
 /// longer, 503 when the buffers are full, 400 when it breaks off.

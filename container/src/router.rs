@@ -1,22 +1,19 @@
 //! The routes.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body::{Frame, SizeHint};
 use sandbox_protocol::Activity;
 use sandbox_protocol::sandboxd::{self, Health};
 
-use crate::activity::{ActivityGuard, ActivityKind, Tracker};
+use crate::activity::{ActivityKind, Tracker};
+use crate::body;
 use crate::code::{self, Contexts};
 use crate::exec::{self, Commands};
 use crate::files::{self, Workspace};
@@ -152,36 +149,5 @@ async fn wrong_method(method: Method, uri: Uri) -> Error {
 
 async fn count_request(State(tracker): State<Arc<Tracker>>, request: Request, next: Next) -> Response {
     let activity = tracker.begin(ActivityKind::Request);
-    next.run(request).await.map(|body| {
-        Body::new(CountedBody {
-            body,
-            _activity: activity,
-        })
-    })
-}
-
-/// A response body that counts as a request until it is sent or dropped.
-struct CountedBody {
-    body: Body,
-    _activity: ActivityGuard,
-}
-
-impl http_body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    next.run(request).await.map(|body| body::holding(body, activity))
 }

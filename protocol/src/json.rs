@@ -32,6 +32,11 @@ pub(crate) fn optional_object(body: &[u8]) -> Result<Map<String, Value>, Invalid
     object(body)
 }
 
+/// Whether a number is zero, and so left out of an answer.
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Reading of a value whose form is not checked.
 pub trait Fields {
     /// The field of this name; `null` where there is none.

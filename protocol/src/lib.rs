@@ -20,6 +20,7 @@ pub mod event;
 pub mod exec;
 pub mod file;
 pub mod git;
+pub mod hex;
 pub mod id;
 pub mod index;
 pub mod json;
@@ -47,6 +48,7 @@ pub mod tail;
 pub mod time;
 pub mod token;
 pub mod tunnel;
+pub mod utf8;
 
 pub use activity::Activity;
 pub use archive::{ArchiveFormat, PersistOptions};

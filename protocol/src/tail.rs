@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::utf8::is_continuation;
+
 /// The last bytes of an output.
 #[derive(Debug)]
 pub struct Tail {
@@ -32,10 +34,16 @@ impl Tail {
             .extend(bytes.get(excess - dropped..).unwrap_or_default());
     }
 
+    /// Drops what was kept, in front of bytes that are left out without being read.
+    pub fn leave_out(&mut self) {
+        self.bytes.clear();
+        self.is_cut = true;
+    }
+
     /// The bytes that are kept. If the output is text, they begin with a whole character.
     pub fn bytes(&self) -> Vec<u8> {
         // A character of UTF-8 has 3 such bytes at most.
-        let is_middle = |byte: &&u8| self.is_cut && **byte & 0xc0 == 0x80;
+        let is_middle = |byte: &&u8| self.is_cut && is_continuation(**byte);
         let middle = self.bytes.iter().take(3).take_while(is_middle).count();
         let (front, back) = self.bytes.as_slices();
         let mut all = [front, back].concat();

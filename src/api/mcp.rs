@@ -32,8 +32,8 @@ use crate::error::ApiError;
 use crate::{heartbeat, response};
 
 /// The text for models about all tools together.
-const INSTRUCTIONS: &str = "Linux sandboxes. Files are in /workspace, and are lost when the sandbox sleeps or ends. Long \
-                            output loses its middle: the result says how to read the rest.";
+const INSTRUCTIONS: &str = "Linux sandboxes. Files are in /workspace, and are lost when the sandbox sleeps or ends, unless it \
+                            saves them: see the tool snapshot. Long output loses its middle: the result says how to read the rest.";
 
 /// The milliseconds for which a client may keep the lists: they change with a deploy only.
 const TTL_MS: u64 = 300_000;

@@ -46,14 +46,8 @@ pub async fn fork(env: &Env, id: &SandboxId, request: &Request) -> Result<Respon
     let (wanted, _) = body::read_checked(request, MAX_BODY, ForkRequest::parse).await?;
     let (env, id) = (env.clone(), id.clone());
     heartbeat::json(async move {
-        let source = object::call(&env, &id, ObjectCall::Fork).await?;
-        let status = source.status();
-        let text = stub::text(source.text()).await?;
-        // A source that took long begins with spaces, and may be an error all the same.
-        let source = match serde_json::from_str::<ForkSource>(&text) {
-            Ok(source) => source,
-            Err(_) => return Err(object_error(status, &text)),
-        };
+        let answer = object::call(&env, &id, ObjectCall::Fork).await?;
+        let source: ForkSource = serde_json::from_str(&text_of(answer).await?)?;
         let mut settings = source.settings.to_patch();
         settings.insert("snapshot".to_owned(), source.snapshot.to_string().into());
         let settings = Value::Object(settings).to_string();
@@ -74,14 +68,8 @@ async fn create_fork(env: &Env, settings: &str) -> ForkItem {
     let created = async {
         let id = new_id::new_id()?;
         let body = JsValue::from(settings);
-        let configured = object::call_with(env, &id, ObjectCall::Configure, &body).await?;
-        match configured.ok() {
-            true => Ok(id),
-            false => {
-                let status = configured.status();
-                Err(object_error(status, &stub::text(configured.text()).await?))
-            }
-        }
+        let answer = object::call_with(env, &id, ObjectCall::Configure, &body).await?;
+        text_of(answer).await.map(|_| id)
     };
     match created.await {
         Ok(id) => ForkItem::Sandbox { id: id.to_string() },
@@ -89,12 +77,17 @@ async fn create_fork(env: &Env, settings: &str) -> ForkItem {
     }
 }
 
-/// The error that an object answered with.
-fn object_error(status: u16, text: &str) -> ApiError {
-    match serde_json::from_str::<ErrorBody>(text) {
+/// The body of an answer of an object. Error: that which it answered with.
+async fn text_of(answer: Response) -> Result<String, ApiError> {
+    let status = answer.status();
+    let text = stub::text(answer.text()).await?;
+    if answer.ok() {
+        return Ok(text);
+    }
+    Err(match serde_json::from_str::<ErrorBody>(&text) {
         Ok(body) => ApiError::Answered(status, body),
         Err(_) => ApiError::Internal(format!("the object answered with {status}")),
-    }
+    })
 }
 
 /// 200 with a page of the snapshots, the newest first.

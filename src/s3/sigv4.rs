@@ -2,7 +2,6 @@
 //! The platform hashes.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -128,18 +127,9 @@ pub fn encode_path(path: &str) -> String {
     utf8_percent_encode(path, PATH).to_string()
 }
 
-/// Bytes in hex.
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use sandbox_protocol::hex::hex;
     use sha2::{Digest as _, Sha256};
 
     use super::*;
@@ -264,6 +254,5 @@ mod tests {
             "a%20b/%C3%A9~-._%2B%25%F4%8F%BF%BF"
         );
         assert_eq!(utf8_percent_encode("/", VALUE).to_string(), "%2F");
-        assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
     }
 }

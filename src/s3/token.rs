@@ -7,8 +7,8 @@
 //! anyway.
 
 use sandbox_protocol::SandboxId;
+use sandbox_protocol::hex::hex;
 
-use super::sigv4::hex;
 use crate::auth::{constant_time_eq, sha256};
 use crate::config::Config;
 use crate::error::ApiError;

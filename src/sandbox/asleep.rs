@@ -11,6 +11,7 @@ use serde::Serialize;
 use web_sys::{Headers, Request, Response};
 
 use super::Core;
+use super::lifecycle::Need;
 use crate::body;
 use crate::clock::now_ms;
 use crate::error::ApiError;
@@ -58,14 +59,14 @@ impl Asleep {
 impl Core {
     /// Answers a request for a file, its status or a directory from the store; `None`: the sandbox
     /// runs, or has no snapshot, or the request needs it to run.
-    pub async fn asleep(self: &Rc<Self>, request: &Request) -> Result<Option<Response>, ApiError> {
-        let url = request.url();
-        let at = url::path(&url);
-        let method = request.method();
+    pub async fn asleep(self: &Rc<Self>, request: &Request, url: &str) -> Result<Option<Response>, ApiError> {
+        let at = url::path(url);
         let prefixes = [sandboxd::FILE, sandboxd::STAT, sandboxd::DIRECTORY];
-        let Some(prefix) = prefixes.into_iter().find(|prefix| at.starts_with(prefix)) else {
+        let prefix = prefixes.into_iter().find(|prefix| at.starts_with(prefix));
+        let Some(prefix) = prefix else {
             return Ok(None);
         };
+        let method = request.method();
         let is_read = method == "GET" || (method == "HEAD" && prefix == sandboxd::FILE);
         if !is_read || !self.may_be_asleep().await? {
             return Ok(None);
@@ -92,7 +93,7 @@ impl Core {
         if asleep.below(&path).is_none() {
             return Ok(None);
         }
-        let query = url::query(&url);
+        let query = url::query(url);
         let response = match prefix {
             sandboxd::FILE => {
                 let is_directory_name = encoded.ends_with('/');
@@ -114,6 +115,9 @@ impl Core {
 
     /// Whether no boot runs and the record has a snapshot. Asks the runtime only if it has.
     async fn may_be_asleep(&self) -> Result<bool, ApiError> {
+        if matches!(self.lifecycle.borrow().need(), Need::Use(_)) {
+            return Ok(false);
+        }
         let record = self.record().await?;
         if record.is_none_or(|record| record.snapshot_to_restore().is_none()) {
             return Ok(false);
@@ -131,7 +135,7 @@ impl Core {
         if let Some(cached) = self.asleep.borrow().as_ref().filter(|cached| cached.id == id) {
             return Ok(Some(cached.clone()));
         }
-        let store = Store::from_env(&self.env, &self.config)?;
+        let store = self.store()?;
         let manifest = snapshot::manifest(&store, &id, now_ms()).await?;
         let (offset, length) = (manifest.contents.index_offset, manifest.contents.index_length);
         if length == 0 || length > MAX_INDEX {
@@ -180,7 +184,7 @@ impl Core {
         let mut content = match range {
             None => Vec::new(),
             Some(range) => {
-                let store = Store::from_env(&self.env, &self.config)?;
+                let store = self.store()?;
                 let frames = self.range(&store, &asleep.id, range).await?;
                 index::content(file, &frames).map_err(refused)?
             }

@@ -5,12 +5,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use sandbox_protocol::path::WORKSPACE;
 use sandbox_protocol::sandbox::Saved;
-use sandbox_protocol::snapshot::{AutoSave, ForkSource, Manifest, Snapshot, SnapshotRequest};
-use sandbox_protocol::{Invalid, SnapshotId, time};
+use sandbox_protocol::snapshot::Manifest;
+use sandbox_protocol::{SnapshotId, time};
 use serde::{Deserialize, Serialize};
-use web_sys::{Request, Response};
 
 use super::Core;
 use super::lifecycle::Boot;
@@ -18,11 +16,7 @@ use super::record::Record;
 use super::save::Save;
 use crate::clock::{millis, now_ms};
 use crate::error::ApiError;
-use crate::snapshot::{self, Store};
-use crate::{heartbeat, stub};
-
-/// The time for which the snapshot of a fork is kept: each new sandbox restores it at its starts.
-const FORK_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+use crate::snapshot;
 
 /// The last save of a workspace, in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +74,12 @@ impl Core {
         let Some(settings) = record.settings.auto_save.clone() else {
             return Ok(());
         };
-        let saved = self.save(boot, workspace(settings, &record)).await;
-        match saved {
+        let save = Save {
+            is_auto_save: true,
+            unless: record.last_save.and_then(|last| last.version),
+            ..Save::of_workspace(settings)
+        };
+        match self.save(boot, save).await {
             Ok(saved) => {
                 self.note_resume(boot).await;
                 self.note_save(saved).await.map(drop)
@@ -131,7 +129,7 @@ impl Core {
     /// Deletes a save that is not needed any more. A failure leaves a snapshot, which clients can
     /// delete.
     pub async fn delete_save(&self, id: &SnapshotId) {
-        let deleted = async { snapshot::delete(&Store::from_env(&self.env, &self.config)?, id).await };
+        let deleted = async { snapshot::delete(&*self.store()?, id).await };
         match deleted.await {
             Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
             Err(e) => self.log("save not deleted", None, &format!("{id}: {}", e.body().error)),
@@ -140,7 +138,7 @@ impl Core {
 
     /// Makes a save of `autoSave` a snapshot that stays until a client deletes it.
     pub async fn keep_save(&self, id: &SnapshotId) -> Result<(), ApiError> {
-        let store = Store::from_env(&self.env, &self.config)?;
+        let store = self.store()?;
         let mut manifest = snapshot::manifest(&store, id, now_ms()).await?;
         manifest.is_auto_save = false;
         snapshot::put_manifest(&store, &manifest).await
@@ -157,6 +155,10 @@ impl Core {
             // It is only shown as one of `autoSave`.
             Err(e) => self.log("save not kept", None, &format!("{}: {}", last.id, e.body().error)),
         }
+        self.forget_save().await
+    }
+
+    async fn forget_save(&self) -> Result<(), ApiError> {
         self.change_record(|record| {
             record.last_save = None;
             Ok(true)
@@ -166,7 +168,7 @@ impl Core {
     }
 
     /// Saves the workspace before a DELETE: of the boot that runs, or else the last save. Returns the
-    /// snapshot that stays. Error: 409 when there is nothing to save.
+    /// snapshot that stays. Error: 502 when there is nothing to save.
     pub async fn save_before_destroy(self: &Rc<Self>) -> Result<SnapshotId, ApiError> {
         let record = self.record().await?;
         let settings = record
@@ -175,114 +177,15 @@ impl Core {
         if self.running_boot().await?.is_some() {
             // Of a boot that answers.
             let boot = self.boot().await?;
-            let save = Save {
-                dir: WORKSPACE.to_owned(),
-                excludes: settings.unwrap_or_default().excludes,
-                ..Save::default()
-            };
-            let saved = self.save(&boot, save).await?;
-            return saved
-                .map(|saved| saved.id)
-                .ok_or_else(|| ApiError::Internal("a save without a version was left out".into()));
+            let save = Save::of_workspace(settings.unwrap_or_default());
+            return Ok(self.save_always(&boot, save).await?.id);
         }
         let last = record.and_then(|record| record.last_save);
         let last = last.ok_or_else(|| {
             ApiError::Snapshot("the sandbox does not run and was not saved: there is nothing to save".into())
         })?;
         self.keep_save(&last.id).await?;
-        self.change_record(|record| {
-            record.last_save = None;
-            Ok(true)
-        })
-        .await?;
+        self.forget_save().await?;
         Ok(last.id)
-    }
-
-    /// `POST …/snapshot`: saves a directory. The sandbox is started if necessary.
-    pub async fn snapshot(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
-        let text = stub::text(request.text()).await?;
-        let wanted = SnapshotRequest::parse(text.as_bytes(), &self.config.file_roots)?;
-        // Before anything is started.
-        Store::from_env(&self.env, &self.config)?;
-        let core = self.clone();
-        heartbeat::json(async move {
-            let boot = core.boot().await?;
-            core.count_use();
-            let save = Save {
-                dir: wanted.dir.to_string(),
-                excludes: wanted.excludes,
-                name: wanted.name,
-                ttl: wanted.ttl,
-                ..Save::default()
-            };
-            let saved = core.save(&boot, save).await?;
-            let saved =
-                saved.ok_or_else(|| ApiError::Internal("a save without a version was left out".into()))?;
-            Ok(Snapshot::from(saved))
-        })
-        .await
-    }
-
-    /// Prepares a fork: the snapshot that the new sandboxes begin with, and their settings. One that
-    /// runs is saved; of one that does not, it is the last save.
-    pub async fn fork_source(self: &Rc<Self>) -> Result<ForkSource, ApiError> {
-        let record = self.record().await?;
-        let record = record.ok_or_else(|| ApiError::SandboxNotFound(self.id.clone()))?;
-        Store::from_env(&self.env, &self.config)?;
-        let running = self.running_boot().await?.is_some();
-        let snapshot = if running {
-            let boot = self.boot().await?;
-            self.count_use();
-            let settings = record.settings.auto_save.clone().unwrap_or_default();
-            let save = Save {
-                ttl: Some(FORK_TTL),
-                is_auto_save: false,
-                unless: None,
-                ..workspace(settings, &record)
-            };
-            self.save(&boot, save).await?.map(|saved| saved.id)
-        } else {
-            let last = record.last_save.as_ref().map(|last| last.id.clone());
-            if let Some(last) = &last {
-                // The next save of this sandbox would delete it.
-                self.keep_for_forks(last).await?;
-            }
-            last.or_else(|| record.settings.snapshot.clone())
-        };
-        let snapshot = snapshot.ok_or_else(|| {
-            Invalid::request("the sandbox does not run and was not saved: there is nothing to fork")
-        })?;
-        Ok(ForkSource {
-            snapshot,
-            settings: record.settings,
-        })
-    }
-
-    /// Makes the last save one that the next save does not delete.
-    async fn keep_for_forks(self: &Rc<Self>, id: &SnapshotId) -> Result<(), ApiError> {
-        self.keep_save(id).await?;
-        self.change_record(|record| {
-            let last = record.last_save.as_mut().filter(|last| last.id == *id);
-            Ok(last.map(|last| last.is_kept = true).is_some())
-        })
-        .await
-        .map(drop)
-    }
-
-    /// Notes a request of a client that is not forwarded, so that the sandbox is not put to sleep
-    /// meanwhile.
-    pub fn count_use(&self) {
-        self.uses.set(self.uses.get().wrapping_add(1));
-    }
-}
-
-/// The save of a workspace by `autoSave`.
-fn workspace(settings: AutoSave, record: &Record) -> Save {
-    Save {
-        dir: WORKSPACE.to_owned(),
-        excludes: settings.excludes,
-        is_auto_save: true,
-        unless: record.last_save.as_ref().and_then(|last| last.version.clone()),
-        ..Save::default()
     }
 }

@@ -12,6 +12,7 @@
 use std::rc::Rc;
 
 use sandbox_protocol::MountRequest;
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::limits::{Limit, Limits};
 use sandbox_protocol::mount::MountPath;
 use serde_json::{Value, json};
@@ -21,7 +22,6 @@ use super::Core;
 use super::lifecycle::Need;
 use crate::auth::{constant_time_eq, sha256};
 use crate::error::ApiError;
-use crate::s3::sigv4::hex;
 
 /// The storage key of the object's grants, as JSON.
 pub const KEY: &str = "grants";

@@ -16,7 +16,7 @@ use super::{Core, sleep};
 use crate::auth::sha256;
 use crate::clock::now_ms;
 use crate::error::ApiError;
-use crate::snapshot::{self, Store};
+use crate::snapshot;
 use crate::{body, stub};
 
 /// The timeout of a request for the status, and of one that sets the environment.
@@ -96,7 +96,7 @@ impl Core {
     pub async fn configure(self: &Rc<Self>, request: &Request) -> Result<SandboxInfo, ApiError> {
         let patch = SettingsPatch::parse(&body::read(request, MAX_BODY).await?)?;
         if patch.needs_store() {
-            let store = Store::from_env(&self.env, &self.config)?;
+            let store = self.store()?;
             if let Some(id) = patch.snapshot() {
                 snapshot::manifest(&store, &id, now_ms()).await?;
             }

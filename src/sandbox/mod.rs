@@ -37,12 +37,13 @@ pub mod s3;
 mod save;
 mod secret;
 mod sleep;
+mod snapshot;
 mod start;
 mod stored_list;
 mod transition;
 mod tunnel;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -58,10 +59,10 @@ use worker::{Env, Storage};
 
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::heartbeat;
 use crate::log;
 use crate::pool;
 use crate::response;
+use crate::snapshot::Store;
 use crate::url;
 use asleep::Asleep;
 use exit::Exit;
@@ -101,16 +102,18 @@ struct Core {
     permit_lock: Mutex<()>,
     /// Whether its lifetime has ended since it was last started.
     has_expired: Cell<bool>,
+    /// The store of snapshots, once it was used: it caches the key of a day.
+    store: OnceCell<Rc<Store>>,
     /// Locked by a save, and by a restore that a client asks for.
     save_lock: Mutex<()>,
     /// Whether the next start is to begin without the last snapshot.
     skips_restore: Cell<bool>,
     /// The number of starts that restored a snapshot.
     restores: Cell<u64>,
-    /// The workspace in the store, once it was read.
-    asleep: RefCell<Option<Rc<Asleep>>>,
     /// The snapshot of the last of them.
     last_restored: RefCell<Option<SnapshotId>>,
+    /// The workspace in the store, once it was read.
+    asleep: RefCell<Option<Rc<Asleep>>>,
 }
 
 impl Core {
@@ -146,20 +149,17 @@ impl Core {
             }
             Some(ObjectCall::Snapshot) => self.snapshot(request).await,
             Some(ObjectCall::Restore) => self.restore(request).await,
-            Some(ObjectCall::Fork) => {
-                let core = self.clone();
-                heartbeat::json(async move { core.fork_source().await }).await
-            }
+            Some(ObjectCall::Fork) => response::json(200, &self.fork_source().await?),
             None => match url::path(&url) {
                 sandboxd::UNMOUNT => self.unmount(request).await,
                 path if path.starts_with(OBJECT) => self.s3(request).await,
                 path if sandboxd::is_of_existing_files(&request.method(), path) => {
-                    match self.asleep(request).await? {
+                    match self.asleep(request, &url).await? {
                         Some(response) => Ok(response),
                         None => self.existing_files(request).await,
                     }
                 }
-                path if path.starts_with(sandboxd::FILE) => match self.asleep(request).await? {
+                path if path.starts_with(sandboxd::FILE) => match self.asleep(request, &url).await? {
                     Some(response) => Ok(response),
                     None => self.forward(url::path_and_query(&url), request).await,
                 },
@@ -176,6 +176,15 @@ impl Core {
                 },
             },
         }
+    }
+
+    /// The store of snapshots. Error: 501.
+    fn store(&self) -> Result<Rc<Store>, ApiError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let store = Rc::new(Store::from_env(&self.env, &self.config)?);
+        Ok(self.store.get_or_init(|| store).clone())
     }
 
     /// Sends a request of the object's own to `sandboxd`, which is started if necessary.

@@ -1,7 +1,7 @@
 //! The Durable Object class of a sandbox. It only holds the [`Core`].
 #![allow(missing_docs, reason = "the durable_object macro makes methods without docs")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -87,6 +87,7 @@ impl Sandbox {
             records: Records::default(),
             permit_lock: Mutex::default(),
             has_expired: Cell::default(),
+            store: OnceCell::default(),
             save_lock: Mutex::default(),
             skips_restore: Cell::default(),
             restores: Cell::default(),

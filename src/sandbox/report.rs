@@ -9,7 +9,7 @@ use sandbox_protocol::sandbox::{SandboxState, Settings};
 use serde_json::value::RawValue;
 use wasm_bindgen_futures::spawn_local;
 
-use super::lifecycle::Boot;
+use super::lifecycle::{Boot, Ticket};
 use super::record::Record;
 use super::{Core, sleep};
 use crate::clock::{millis, now_ms};
@@ -156,8 +156,9 @@ impl Core {
         })
     }
 
-    /// Compares the record with a boot that this object has found running.
-    pub async fn resume_record(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
+    /// Compares the record with a boot that this object has found running, and finishes what an object
+    /// before it may have begun.
+    pub async fn resume_boot(self: &Rc<Self>, ticket: Ticket, boot: &Boot) -> Result<(), ApiError> {
         let record = match self.record().await? {
             Some(record) if record.state == SandboxState::Running => record,
             _ => self.mark_started().await?,
@@ -165,7 +166,7 @@ impl Core {
         if record.is_env_pending {
             self.set_environment(boot).await?;
         }
-        Ok(())
+        self.finish_restore(ticket, boot).await
     }
 
     /// Destroys a sandbox whose lifetime has ended. Returns whether it has.

@@ -20,7 +20,7 @@ impl Core {
     /// started if necessary.
     pub async fn restore(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         let wanted = RestoreRequest::parse(stub::text(request.text()).await?.as_bytes())?;
-        let store = Store::from_env(&self.env, &self.config)?;
+        let store = self.store()?;
         // Before anything is started.
         let manifest = snapshot::manifest(&store, &wanted.snapshot, now_ms()).await?;
         let core = self.clone();
@@ -37,10 +37,10 @@ impl Core {
     /// Notes, before a boot is started, whether its workspace is to be restored: an object that is
     /// evicted meanwhile must not take it for one that was.
     pub async fn plan_restore(self: &Rc<Self>, boot_id: &str) -> Result<(), ApiError> {
-        if self.skips_restore.get() {
+        let skips = self.skips_restore.get();
+        if skips {
             self.release_save().await?;
         }
-        let skips = self.skips_restore.get();
         let Some(record) = self.record().await? else {
             return Ok(());
         };
@@ -83,6 +83,8 @@ impl Core {
             Ok(true)
         })
         .await?;
+        // It is read no more: the sandbox has its files.
+        *self.asleep.borrow_mut() = None;
         self.restores.set(self.restores.get() + 1);
         *self.last_restored.borrow_mut() = Some(id);
         Ok(())
@@ -90,7 +92,7 @@ impl Core {
 
     async fn restore_workspace(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) -> Result<Restored, ApiError> {
         let restored = async {
-            let store = Store::from_env(&self.env, &self.config)?;
+            let store = self.store()?;
             let manifest = snapshot::manifest(&store, id, now_ms()).await?;
             self.unpack(boot, &store, &manifest).await
         };

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
+use sandbox_protocol::path::WORKSPACE;
 use sandbox_protocol::snapshot::{
-    Contents, Kind, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url, save_url,
+    AutoSave, Contents, Kind, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url,
+    save_url,
 };
 use sandbox_protocol::{ErrorBody, ErrorCode, SnapshotId, sandboxd};
 use serde::de::DeserializeOwned;
@@ -50,6 +52,17 @@ pub struct Save {
     pub unless: Option<String>,
 }
 
+impl Save {
+    /// That of the workspace, with what `autoSave` leaves out.
+    pub fn of_workspace(settings: AutoSave) -> Self {
+        Self {
+            dir: WORKSPACE.to_owned(),
+            excludes: settings.excludes,
+            ..Self::default()
+        }
+    }
+}
+
 /// The upload of one part: its result is its entity tag.
 type PartUpload = Shared<LocalBoxFuture<'static, Result<String, ApiError>>>;
 
@@ -57,7 +70,7 @@ impl Core {
     /// Saves a directory of the boot. `None`: it still has the version that need not be saved. One
     /// save at a time: another one waits.
     pub async fn save(self: &Rc<Self>, boot: &Boot, save: Save) -> Result<Option<Manifest>, ApiError> {
-        let store = Rc::new(Store::from_env(&self.env, &self.config)?);
+        let store = self.store()?;
         let _guard = self.save_lock.lock().await;
         let request = SaveRequest {
             dir: save.dir.clone(),
@@ -96,6 +109,12 @@ impl Core {
         let size = manifest.contents.archive_bytes;
         self.log("saved", Some(&boot.id), &format!("{} {size} bytes", manifest.id));
         Ok(Some(manifest))
+    }
+
+    /// As [`save`](Self::save), of any version.
+    pub async fn save_always(self: &Rc<Self>, boot: &Boot, save: Save) -> Result<Manifest, ApiError> {
+        let saved = self.save(boot, Save { unless: None, ..save }).await?;
+        saved.ok_or_else(|| ApiError::Internal("a save without a version was left out".into()))
     }
 
     /// Stores the whole archive of a save.

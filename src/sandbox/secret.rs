@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::sandboxd::SECRET_HEADER;
 use wasm_bindgen::JsValue;
 use web_sys::Request;
@@ -16,7 +17,6 @@ use worker::Storage;
 use crate::auth::sha256;
 use crate::error::ApiError;
 use crate::new_id::new_id;
-use crate::s3::sigv4::hex;
 
 /// The storage key of that key.
 pub const KEY: &str = "secret_key";

@@ -118,8 +118,7 @@ async fn bring_up(
         match wait_until_ready(core, ticket, &boot, Origin::Found, &exit).await {
             Ok(boot) => {
                 core.resume_mounts(&boot.id).await;
-                core.finish_restore(ticket, &boot).await?;
-                core.resume_record(&boot).await?;
+                core.resume_boot(ticket, &boot).await?;
                 return Ok(boot);
             }
             // It has ended since the inspection: a new one can start.
@@ -152,17 +151,15 @@ async fn bring_up(
     match origin {
         Origin::Started => {
             core.has_expired.set(false);
-            core.finish_restore(ticket, &boot).await?;
             let env = core.record().await?.map(|record| record.settings.env);
             if env.is_some_and(|env| !env.is_empty()) {
                 core.set_environment(&boot).await?;
             }
+            // Processes that it starts again have the environment.
+            core.finish_restore(ticket, &boot).await?;
             core.mark_started().await?;
         }
-        Origin::Found => {
-            core.finish_restore(ticket, &boot).await?;
-            core.resume_record(&boot).await?;
-        }
+        Origin::Found => core.resume_boot(ticket, &boot).await?,
     }
     Ok(boot)
 }

@@ -1,9 +1,9 @@
 //! The Python client: its own tests on this bridge, its types, and its package.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use sandbar_tests::bridge::project_root;
+use sandbar_tests::program::run_client;
 use tokio::process::Command;
 
 use crate::bridge;
@@ -13,22 +13,13 @@ async fn python(arguments: &[&str]) -> String {
     let directory = project_root().join("clients/python");
     let packages = project_root().join(".tools/python");
     let path = std::env::join_paths([packages, directory.join("src")]).unwrap();
-    let output = Command::new("python3")
+    let mut python = Command::new("python3");
+    python
         .args(["-B", "-m"])
         .args(arguments)
         .current_dir(directory)
-        .env("PYTHONPATH", path)
-        .env("SANDBOX_URL", &bridge().url)
-        .env("SANDBOX_API_KEY", &bridge().key)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {text}\n{errors}");
-    text
+        .env("PYTHONPATH", path);
+    run_client(&mut python, bridge()).await
 }
 
 /// A directory for this test, which does not exist yet.

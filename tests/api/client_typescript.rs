@@ -2,10 +2,10 @@
 //! `clients/typescript/test`.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use sandbar_tests::Bridge;
 use sandbar_tests::bridge::{free_port, project_root};
+use sandbar_tests::program::{run, run_client};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -13,20 +13,6 @@ use crate::bridge;
 
 fn client() -> PathBuf {
     project_root().join("clients/typescript")
-}
-
-/// Runs a program to its end, and returns what it has printed. Panics if it fails.
-async fn run(command: &mut Command) -> String {
-    let output = command
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
-    text.into_owned()
 }
 
 /// Builds the client, once.
@@ -45,12 +31,8 @@ async fn run_by(runtime: PathBuf, file: &str, bridge: &Bridge, env: &[(&str, Str
     command
         .arg(client().join("test").join(file))
         .current_dir(client())
-        .env("SANDBOX_URL", &bridge.url)
-        .env("SANDBOX_API_KEY", &bridge.key)
-        // It would send traces to its vendor.
-        .env("OPENAI_AGENTS_DISABLE_TRACING", "1")
         .envs(env.iter().map(|(name, value)| (name, value)));
-    let text = run(&mut command).await;
+    let text = run_client(&mut command, bridge).await;
     for promised in promised {
         assert!(text.contains(promised), "{promised:?} is not in\n{text}");
     }

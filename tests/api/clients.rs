@@ -1,9 +1,8 @@
 //! The clients of docs/clients.md, run as they are written there.
 
-use std::process::Stdio;
-
 use sandbar_tests::Client;
 use sandbar_tests::bridge::project_root;
+use sandbar_tests::program::run_client;
 use sandbox_protocol::SandboxId;
 use tokio::process::Command;
 
@@ -18,19 +17,7 @@ fn block(language: &str) -> String {
 
 /// Runs a client. All of them make the same calls and print the results. Returns its output.
 async fn run(command: &mut Command) -> String {
-    let output = command
-        .env("SANDBOX_URL", &bridge().url)
-        .env("SANDBOX_API_KEY", &bridge().key)
-        // It would send traces to its vendor.
-        .env("OPENAI_AGENTS_DISABLE_TRACING", "1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
+    let text = run_client(command, bridge()).await.to_lowercase();
     for promised in [
         "hello from linux",
         "3",
@@ -38,10 +25,7 @@ async fn run(command: &mut Command) -> String {
         "running: true",
         "destroyed",
     ] {
-        assert!(
-            text.contains(promised),
-            "{promised:?} is not in\n{text}\n{errors}"
-        );
+        assert!(text.contains(promised), "{promised:?} is not in\n{text}");
     }
     text
 }

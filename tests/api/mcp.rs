@@ -1,11 +1,10 @@
 //! The Model Context Protocol: the official clients, and every tool.
 
-use std::process::Stdio;
-
 use reqwest::{Method, Response};
 use sandbar_tests::bridge::project_root;
 use sandbar_tests::client::assert_error;
 use sandbar_tests::process::ok;
+use sandbar_tests::program::run_client;
 use sandbar_tests::{Client, Sandbox};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -53,17 +52,8 @@ pub async fn result(sandbox: &Sandbox, name: &str, arguments: Value) -> Value {
 
 /// Runs a client, and returns what it prints.
 async fn run(command: &mut Command) -> Value {
-    let output = command
-        .env("SANDBOX_URL", &bridge().url)
-        .env("SANDBOX_API_KEY", &bridge().key)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = run_client(command, bridge()).await;
+    serde_json::from_str(&text).unwrap()
 }
 
 async fn run_javascript(version: &str) -> Value {

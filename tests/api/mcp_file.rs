@@ -17,9 +17,9 @@ async fn files_are_read_in_parts_and_images_as_images() {
     let mut offset = json!(0);
     loop {
         let arguments = json!({ "path": "long.txt", "offset": offset, "max_bytes": 10_001 });
-        let shown = text(&sandbox, "read", arguments).await;
-        let Some((head, rest)) = shown.split_once("\n[") else {
-            read.push_str(&shown);
+        let printed = text(&sandbox, "read", arguments).await;
+        let Some((head, rest)) = printed.split_once("\n[") else {
+            read.push_str(&printed);
             break;
         };
         let next = rest.split_once("left out: read ").unwrap().1;

@@ -99,20 +99,20 @@ async fn processes_get_input_and_signals() {
 async fn the_middle_of_long_output_is_left_out_and_can_be_read_on() {
     let sandbox = sandbox().await;
     let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
-    let shown = text(&sandbox, "run", json!({ "command": "seq 20000" })).await;
-    assert!(shown.len() < 16 * 1024 + 300, "{}", shown.len());
-    let (mut read, mut shown, mut limit) = (String::new(), shown, 16 * 1024);
-    while let Some((_, rest)) = shown.split_once("left out: process_output ") {
+    let printed = text(&sandbox, "run", json!({ "command": "seq 20000" })).await;
+    assert!(printed.len() < 16 * 1024 + 300, "{}", printed.len());
+    let (mut read, mut printed, mut limit) = (String::new(), printed, 16 * 1024);
+    while let Some((_, rest)) = printed.split_once("left out: process_output ") {
         // Digits and line breaks have one byte each.
-        read.push_str(&shown[..limit / 2]);
+        read.push_str(&printed[..limit / 2]);
         let (next, tail) = rest.split_once(" has them]").unwrap();
         assert!(tail.ends_with("20000\n[exit code 0]"), "{tail}");
         let mut next: Value = serde_json::from_str(next).unwrap();
         limit = 64 * 1024;
         next["max_bytes"] = limit.into();
-        shown = text(&sandbox, "process_output", next).await;
+        printed = text(&sandbox, "process_output", next).await;
     }
-    read.push_str(shown.strip_suffix("[exit code 0]").unwrap());
+    read.push_str(printed.strip_suffix("[exit code 0]").unwrap());
     assert!(read == numbers, "{} of {} bytes", read.len(), numbers.len());
     sandbox.destroy().await;
 }

@@ -60,8 +60,8 @@ async fn a_snapshot_is_made_restored_listed_and_deleted() {
     assert_eq!(made["sha256"].as_str().map(str::len), Some(64));
 
     let path = format!("/v1/snapshot/{id}");
-    let shown = ok(client.request(Method::GET, &path).send().await.unwrap()).await;
-    assert_eq!(shown, made);
+    let answer = ok(client.request(Method::GET, &path).send().await.unwrap()).await;
+    assert_eq!(answer, made);
     assert_eq!(client.snapshots_of(&sandbox.id).await, [id]);
 
     write(&sandbox, "a/b.txt", "second").await;

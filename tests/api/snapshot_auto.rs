@@ -144,9 +144,10 @@ async fn delete_can_save_first() {
 #[tokio::test]
 async fn processes_with_restart_are_started_again() {
     let client = client();
-    let sandbox = saving(&client).await;
+    let settings = json!({ "autoSave": { "on": "sleep" }, "env": { "WORD": "started" } });
+    let sandbox = create(&client, &settings).await;
     let body = json!({
-        "argv": ["sh", "-c", "echo started >> count; sleep 1000"], "id": "service", "restart": true, "keep_awake": false,
+        "argv": ["sh", "-c", "echo $WORD >> count; sleep 1000"], "id": "service", "restart": true, "keep_awake": false,
         "env": { "A": "b" }
     });
     sandbox.start(&body).await;

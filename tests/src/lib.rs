@@ -19,6 +19,7 @@ pub mod kill;
 pub mod machine;
 pub mod preview;
 pub mod process;
+pub mod program;
 pub mod raw;
 pub mod shared;
 pub mod snapshot;

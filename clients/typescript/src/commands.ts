@@ -180,7 +180,7 @@ export class Commands extends Target {
       if (hasCode(error, "process_not_found")) {
         throw makeError("operation_interrupted", "the sandbox was replaced, and its processes are gone");
       }
-      // What the bridge has refused does not run.
+      // A command that the bridge has refused does not run.
       hasEnded ||= error instanceof SandboxError && error.status !== undefined;
       throw error;
     } finally {

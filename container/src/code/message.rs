@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sandbox_protocol::event::OutputStream;
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::time::to_text;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -135,10 +136,6 @@ impl Key {
 
 fn invalid(why: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The messages that arrive on a connection.

@@ -2,8 +2,7 @@
 
 use sandbox_protocol::Tail;
 use sandbox_protocol::exec::RESULT_BYTES;
-
-use crate::process::utf8;
+use sandbox_protocol::utf8;
 
 /// The first and the last [`RESULT_BYTES`] bytes of an output.
 pub struct Excerpt {

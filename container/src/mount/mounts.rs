@@ -228,8 +228,8 @@ impl Mounts {
     }
 
     /// The directories at which buckets are mounted, or are being mounted or unmounted.
-    pub fn busy_paths(&self) -> Vec<String> {
-        self.registry.busy_paths()
+    pub fn used_paths(&self) -> Vec<String> {
+        self.registry.used_paths()
     }
 
     /// The processes that must not end before commands.

@@ -110,7 +110,7 @@ impl Registry {
     }
 
     /// The paths that have a mount, or are being mounted or unmounted.
-    pub fn busy_paths(&self) -> Vec<String> {
+    pub fn used_paths(&self) -> Vec<String> {
         lock(&self.slots)
             .by_path
             .keys()

@@ -10,12 +10,13 @@ use rustix::buffer::spare_capacity;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::{SpliceFlags, splice};
 use sandbox_protocol::event::OutputStream;
+use sandbox_protocol::utf8::incomplete_tail;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
+use super::spawn;
 use super::watched::watch;
-use super::{spawn, utf8};
 
 /// The time that the beginning of a character waits for its end.
 const CARRY_TIMEOUT: Duration = Duration::from_millis(50);
@@ -107,7 +108,7 @@ impl Output {
         let is_fresh = self.is_open() && self.read_pipe(buffer);
         let is_due = self.send_carried.is_some_and(|at| at <= Instant::now());
         if self.is_open() && (is_fresh || !is_due) {
-            let whole = buffer.len() - utf8::incomplete_tail(buffer);
+            let whole = buffer.len() - incomplete_tail(buffer);
             self.carried
                 .extend_from_slice(buffer.get(whole..).unwrap_or_default());
             buffer.truncate(whole);

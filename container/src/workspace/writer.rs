@@ -284,6 +284,6 @@ fn gone(_: io::Error) -> Stop {
 }
 
 /// The zeros that fill the last block of `size` bytes.
-fn padding(size: u64) -> u64 {
+pub(super) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }

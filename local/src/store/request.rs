@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use sandbox_protocol::query;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +96,15 @@ pub(super) enum Operation {
 
 impl Operation {
     pub(super) fn parse(method: &Method, query: &str) -> Result<Self, StoreError> {
-        let upload = || value(query, "uploadId").map(|id| Key::parse(&id));
+        let upload = || {
+            parameter(query, "uploadId")?
+                .map(|id| Key::parse(&id))
+                .transpose()
+        };
         let is_uploads = query
             .split('&')
             .any(|part| part == "uploads" || part == "uploads=");
-        match (method.as_str(), upload().transpose()?) {
+        match (method.as_str(), upload()?) {
             ("PUT", None) => Ok(Self::Put),
             ("GET" | "HEAD", None) => Ok(Self::Get),
             ("DELETE", None) => Ok(Self::Delete),
@@ -107,7 +112,7 @@ impl Operation {
             ("POST", Some(upload)) => Ok(Self::CompleteUpload(upload)),
             ("DELETE", Some(upload)) => Ok(Self::AbortUpload(upload)),
             ("PUT", Some(upload)) => {
-                let number = value(query, "partNumber").and_then(|number| number.parse().ok());
+                let number = parameter(query, "partNumber")?.and_then(|number| number.parse().ok());
                 let number = number.filter(|number| (1..=10_000).contains(number));
                 let number = number.ok_or(StoreError::Invalid("partNumber must be 1 to 10000"))?;
                 Ok(Self::UploadPart(upload, number))
@@ -127,10 +132,10 @@ pub(super) struct ListQuery {
 
 impl ListQuery {
     pub(super) fn parse(query: &str) -> Result<Self, StoreError> {
-        let max_keys = value(query, "max-keys").map_or(Ok(1000), |text| text.parse());
+        let max_keys = parameter(query, "max-keys")?.map_or(Ok(1000), |text| text.parse());
         Ok(Self {
-            prefix: value(query, "prefix").unwrap_or_default(),
-            start_after: value(query, "start-after").unwrap_or_default(),
+            prefix: parameter(query, "prefix")?.unwrap_or_default(),
+            start_after: parameter(query, "start-after")?.unwrap_or_default(),
             max_keys: max_keys
                 .map_err(|_| StoreError::Invalid("max-keys must be a number"))?
                 .min(1000),
@@ -138,15 +143,8 @@ impl ListQuery {
     }
 }
 
-/// The value of a parameter, decoded.
-fn value(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|part| part.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    Some(
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8_lossy()
-            .into_owned(),
-    )
+fn parameter(query: &str, name: &str) -> Result<Option<String>, StoreError> {
+    query::value(query, name).map_err(|_| StoreError::Invalid("the query must be UTF-8"))
 }
 
 /// The XML of a list. Keys have no character that XML escapes.

@@ -86,7 +86,7 @@ pub struct DirectoryPage {
     pub cursor: Option<String>,
     /// The number of entries that are left out because their paths are not UTF-8, if there are any.
     /// Entries of such a directory are not counted.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::json::is_zero")]
     pub unnamed: u64,
 }
 
@@ -122,10 +122,6 @@ pub struct DirectoryCreated {
     pub ok: True,
     /// Whether the directory was created. If not, it existed.
     pub created: bool,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 #[cfg(test)]

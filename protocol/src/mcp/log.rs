@@ -72,7 +72,7 @@ impl LogReader {
                         .into_bytes();
                 }
             }
-            Some((_, data)) => bytes = shown(data).into_bytes(),
+            Some((_, data)) => bytes = value_text(data).into_bytes(),
             None => {}
         }
         let skipped = self.skip.min(bytes.len() as u64);
@@ -102,7 +102,7 @@ impl LogReader {
 }
 
 /// The text of a value or an exception of code.
-fn shown(data: &str) -> String {
+fn value_text(data: &str) -> String {
     let data: Value = serde_json::from_str(data).unwrap_or_default();
     let lines = data
         .get("traceback")

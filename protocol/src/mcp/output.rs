@@ -1,6 +1,7 @@
 //! Output of which the middle is left out when it is long.
 
-use std::collections::VecDeque;
+use crate::Tail;
+use crate::utf8::incomplete_tail;
 
 /// The place of the first byte that was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +13,13 @@ pub struct Rest {
 }
 
 /// Output in bounded memory: the first and the last part of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Output {
     head: Vec<u8>,
-    tail: VecDeque<u8>,
+    tail: Tail,
     limit: usize,
-    dropped: u64,
+    /// The bytes behind the head.
+    behind: u64,
     rest: Option<Rest>,
 }
 
@@ -26,23 +28,21 @@ impl Output {
     pub fn new(limit: usize) -> Self {
         Self {
             head: Vec::new(),
-            tail: VecDeque::new(),
+            tail: Tail::new(limit / 2),
             limit,
-            dropped: 0,
+            behind: 0,
             rest: None,
         }
     }
 
     /// Appends bytes that begin at this place.
     pub fn push(&mut self, at: Rest, bytes: &[u8]) {
-        let room = self.limit.div_ceil(2).saturating_sub(self.head.len());
-        let (first, others) = bytes.split_at(room.min(bytes.len()));
-        if self.tail.is_empty() && self.dropped == 0 {
-            self.head.extend_from_slice(first);
-        } else {
-            // The head is full, or ended at a character that did not fit.
-            self.tail.extend(first);
-        }
+        let free = match self.behind {
+            0 => self.limit.div_ceil(2).saturating_sub(self.head.len()),
+            _ => 0,
+        };
+        let (first, others) = bytes.split_at(free.min(bytes.len()));
+        self.head.extend_from_slice(first);
         if others.is_empty() {
             return;
         }
@@ -50,65 +50,36 @@ impl Output {
             since: at.since,
             skip: at.skip + first.len() as u64,
         });
-        self.tail.extend(others);
-        let most = self.limit / 2;
-        let over = self.tail.len().saturating_sub(most);
-        self.tail.drain(..over);
-        self.dropped += over as u64;
+        self.behind += others.len() as u64;
+        self.tail.push(others);
     }
 
     /// Counts bytes behind the head that are left out without being read; the first of them is at this
     /// place.
     pub fn leave_out(&mut self, at: Rest, bytes: u64) {
         self.rest.get_or_insert(at);
-        self.dropped += bytes;
+        self.behind += bytes;
+        self.tail.leave_out();
     }
 
     /// The output: all of it, or head and tail, with the text of `notice` between. `notice` gets the
     /// number of bytes that are left out and the place of the first of them. Bytes that are not UTF-8
     /// become U+FFFD; no character is divided.
     pub fn finish(mut self, notice: impl FnOnce(u64, Rest) -> String) -> String {
-        let tail = self.tail.make_contiguous();
-        let (Some(mut rest), true) = (self.rest, self.dropped > 0) else {
-            self.head.extend_from_slice(tail);
+        let tail = self.tail.bytes();
+        let left_out = self.behind - tail.len() as u64;
+        let (Some(mut rest), true) = (self.rest, left_out > 0) else {
+            self.head.extend_from_slice(&tail);
             return String::from_utf8_lossy(&self.head).into_owned();
         };
-        let begun = incomplete(&self.head);
+        let begun = incomplete_tail(&self.head);
         self.head.truncate(self.head.len() - begun);
         rest.skip = rest.skip.saturating_sub(begun as u64);
-        let continued = tail
-            .iter()
-            .take(3)
-            .take_while(|byte| is_continuation(**byte))
-            .count();
-        let left_out = self.dropped + (begun + continued) as u64;
         let head = String::from_utf8_lossy(&self.head);
-        let tail = String::from_utf8_lossy(tail.get(continued..).unwrap_or_default());
         let before = if head.ends_with('\n') { "" } else { "\n" };
-        format!("{head}{before}{}\n{tail}", notice(left_out, rest))
+        let notice = notice(left_out + begun as u64, rest);
+        format!("{head}{before}{notice}\n{}", String::from_utf8_lossy(&tail))
     }
-}
-
-fn is_continuation(byte: u8) -> bool {
-    byte & 0xc0 == 0x80
-}
-
-/// The bytes of a character that is begun at the end of `bytes` and not complete.
-fn incomplete(bytes: &[u8]) -> usize {
-    let continued = bytes
-        .iter()
-        .rev()
-        .take(3)
-        .take_while(|byte| is_continuation(**byte))
-        .count();
-    let first = bytes.iter().rev().nth(continued).copied().unwrap_or_default();
-    let length = match first {
-        0xc2..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf4 => 4,
-        _ => 1,
-    };
-    if continued + 1 < length { continued + 1 } else { 0 }
 }
 
 #[cfg(test)]
@@ -153,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_can_be_read_on_from_its_place() {
+    fn reading_goes_on_where_the_rest_begins() {
         let text: String = ('a'..='z').collect();
         let mut read = String::new();
         let mut skip = 0;
@@ -167,11 +138,11 @@ mod tests {
                 &text.as_bytes()[skip..],
             );
             let mut rest = None;
-            let shown = output.finish(|_, at| {
+            let text_of_part = output.finish(|_, at| {
                 rest = Some(at.skip as usize);
                 "|".to_owned()
             });
-            let head = shown.split("\n|\n").next().unwrap();
+            let head = text_of_part.split("\n|\n").next().unwrap();
             read.push_str(head);
             skip = rest.unwrap_or(text.len());
         }

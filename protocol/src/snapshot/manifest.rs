@@ -88,7 +88,7 @@ pub struct Snapshot {
     pub auto_save: bool,
     /// The number of files that were changed while they were read, if there are any. Such a file
     /// may be neither the old nor the new one.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::json::is_zero")]
     pub changed: u64,
     /// The paths of the first of them, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -130,8 +130,4 @@ pub struct SnapshotPage {
     /// The cursor of the next page. Absent: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

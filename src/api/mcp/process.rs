@@ -27,8 +27,8 @@ impl Server {
         let started = self.calls.value(call).await?;
         let process = ProcessId::parse(started.at("id").as_str().unwrap_or_default())?;
         let wait_ms = arguments.number("wait_ms").unwrap_or(DEFAULT_WAIT_MS);
-        let shown = self.follow(&sandbox, &process, wait_ms, arguments).await;
-        shown.map_err(|failure| {
+        let output = self.follow(&sandbox, &process, wait_ms, arguments).await;
+        output.map_err(|failure| {
             Failure(format!(
                 "the command was started as process {process}, but: {failure}"
             ))
@@ -198,14 +198,14 @@ fn ended_as(exit: &Exit) -> String {
 
 /// A process on one line: its id, its state, its command.
 fn line(process: &Value) -> String {
-    let text = |name: &str| process[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| process.at(name).as_str().unwrap_or_default().to_owned();
     let state = match process.at("exit").at("exit_code").as_i64() {
         Some(code) => format!("exit code {code}"),
         None => text("state"),
     };
-    let words = process.at("argv").as_array().into_iter().flatten();
-    let words: Vec<&str> = words.filter_map(Value::as_str).collect();
-    let command = words.join(" ").replace('\n', " ");
+    let argv = process.at("argv").as_array().into_iter().flatten();
+    let argv: Vec<&str> = argv.filter_map(Value::as_str).collect();
+    let command = argv.join(" ").replace('\n', " ");
     let command: String = command.chars().take(200).collect();
     format!("{}  {}  {state}  {command}", text("id"), text("startedAt"))
 }

@@ -4,12 +4,13 @@
 use std::cell::RefCell;
 
 use js_sys::Date;
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::mount::Credentials;
 
 use crate::auth::sha256;
 use crate::error::ApiError;
 use crate::hmac::hmac;
-use crate::s3::sigv4::{Request, Validity, hex};
+use crate::s3::sigv4::{Request, Validity};
 
 /// Makes signatures, and caches the key of the day.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{Mode, Statx, openat};
 use rustix::io::Errno;
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::snapshot::{Contents, IndexKind};
 use sha2::Digest as _;
 use tar::EntryType;
@@ -19,13 +20,12 @@ use tar::EntryType;
 use super::super::BLOCK;
 use super::super::error::printable;
 use super::super::header::Member;
-use super::super::writer::Stop;
+use super::super::writer::{Stop, padding};
 use super::frames::Frames;
 use super::hot::Copies;
 use super::index::{Index, contents_frame};
 use super::list::{List, Record, Status};
 use super::parts::PartSink;
-use super::walk::hex;
 use crate::paths::{Descent, FILE, components, next_data, pin_directory, status};
 
 /// The most paths of changed files that are told.
@@ -42,8 +42,8 @@ pub(super) struct Source {
     pub list: List,
     /// Copies of some of its files.
     pub copies: Copies,
-    /// The moment of the list: seconds since 1970, and nanoseconds.
-    pub moment: (i64, u32),
+    /// The time of the list: seconds since 1970, and nanoseconds.
+    pub listed_at: (i64, u32),
 }
 
 /// Writes the archive of a tree into `sink`. `contents` has what is known of it before.
@@ -51,7 +51,7 @@ pub(super) fn write(source: Source, contents: Contents, sink: PartSink) -> Resul
     let mut writer = Writer {
         tree: Descent::new(source.root),
         copies: &source.copies,
-        moment: source.moment,
+        listed_at: source.listed_at,
         frames: Frames::new(sink).map_err(Stop::Failed)?,
         index: Index::new().map_err(Stop::Failed)?,
         contents,
@@ -71,11 +71,11 @@ pub(super) fn write(source: Source, contents: Contents, sink: PartSink) -> Resul
 struct Writer<'s> {
     tree: Descent,
     copies: &'s Copies,
-    moment: (i64, u32),
+    listed_at: (i64, u32),
     frames: Frames,
     index: Index,
     contents: Contents,
-    /// By inode: the first name of a file that has several, and its place in the archive.
+    /// By inode: the first name of a file that has several, and its location in the archive.
     linked: HashMap<u64, (Vec<u8>, (u64, u64))>,
     /// The name of the current member, `./…`.
     name: Vec<u8>,
@@ -128,7 +128,7 @@ impl Writer<'_> {
         self.member(record, &file, 0, has_holes)?;
         let after = status(file.as_fd(), c"").map_err(|errno| self.failed(errno))?;
         let is_as_listed = |status: &Statx| Status::new(status) == *recorded;
-        if !is_as_listed(&before) || !is_as_listed(&after) || recorded.ctime > self.moment {
+        if !is_as_listed(&before) || !is_as_listed(&after) || recorded.ctime > self.listed_at {
             self.changed(record);
         }
         Ok(())
@@ -143,13 +143,13 @@ impl Writer<'_> {
             ..
         } = record.status;
         self.header(record, EntryType::Regular, b"", size)?;
-        let place = self.indexed(record, IndexKind::File)?;
+        let location = self.indexed(record, IndexKind::File)?;
         if is_linked {
-            self.linked.insert(inode, (self.name.clone(), place));
+            self.linked.insert(inode, (self.name.clone(), location));
         }
         self.contents.bytes = self.contents.bytes.saturating_add(size);
         let read = self.content(file, offset, size, has_holes)?;
-        self.zeros(size - read + (size.next_multiple_of(BLOCK as u64) - size))
+        self.zeros(size - read + padding(size))
     }
 
     /// Opens a file, and its status; `None` when there is no such file any more.

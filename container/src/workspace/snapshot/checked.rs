@@ -2,12 +2,12 @@
 
 use std::io::{self, BufRead, Read};
 
+use sandbox_protocol::hex::hex;
 use sandbox_protocol::snapshot::RestoreQuery;
 use sha2::{Digest as _, Sha256};
 
 use super::super::input::{BUFFER, ZSTD_WINDOW};
 use super::index::contents_at_end;
-use super::walk::hex;
 
 /// The bytes at the end of an archive that are kept until it is checked: more than the contents have.
 const TAIL: usize = 256 * 1024;

@@ -137,7 +137,7 @@ impl Snapshots {
             path.strip_prefix(other)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let mounts = self.mounts.busy_paths();
+        let mounts = self.mounts.used_paths();
         match mounts.iter().find(|mount| below(mount, dir) || below(dir, mount)) {
             Some(mount) => Err(Error::RestoreConflict(format!(
                 "{dir} cannot be restored while a bucket is mounted at {mount}"

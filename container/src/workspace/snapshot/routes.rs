@@ -1,23 +1,20 @@
 //! The routes of saves.
 
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body::{Frame, SizeHint};
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::snapshot::{Contents, LAST_PART_HEADER, MAX_BODY, SaveRequest, SaveStarted};
 use sandbox_protocol::{FilePath, Invalid, path};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Snapshots;
-use super::save::{Asked, Begun, Save};
+use super::save::{Begun, Save};
 use crate::error::Error;
 use crate::random::random_id;
 use crate::{body, malloc};
@@ -70,11 +67,7 @@ pub(super) async fn part(
     let asked = snapshots.find(&id)?.asked();
     let (part, is_last) = asked.save().parts.get(number).await?;
     let length = HeaderValue::from(part.len());
-    let body = Body::new(PartBody {
-        body: part.into(),
-        _asked: asked,
-    });
-    let mut response = body.into_response();
+    let mut response = body::holding(part.into(), asked).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, length);
     if is_last {
@@ -142,31 +135,5 @@ impl Snapshots {
             save.parts.abandon(why);
             malloc::release_later();
         }
-    }
-}
-
-/// A part that is being sent.
-struct PartBody {
-    body: Body,
-    _asked: Asked,
-}
-
-impl http_body::Body for PartBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -75,7 +75,7 @@ impl Begun {
         // Hydrates come before or after.
         let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let stop = snapshots.stop();
-        let moment = now();
+        let listed_at = now();
         let mut hot = Hot::new(snapshots.written(&stop));
         let listed = list_tree(open()?, &excludes, |record| hot.visit(record)).map_err(failed)?;
         if request.unless.as_ref() == Some(&listed.version) {
@@ -99,7 +99,7 @@ impl Begun {
                 root: open()?,
                 list: listed.list,
                 copies,
-                moment,
+                listed_at,
             },
             version: listed.version,
             hook,

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{AtFlags, FileType, Mode, Statx, StatxFlags, openat, readlinkat, statx};
 use rustix::io::Errno;
+use sandbox_protocol::hex::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::super::error::printable;
@@ -82,11 +83,6 @@ pub(super) fn list_tree(
         version: hex(&digest),
         newest: walk.newest,
     })
-}
-
-/// The digits of a hash.
-pub(super) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Walk<'w> {
