@@ -20,7 +20,7 @@ pub enum Fault {
     Error,
     /// The body of the answer breaks off.
     Cut,
-    /// The answer takes 300 ms.
+    /// The answer takes 60 ms.
     Slow,
 }
 
@@ -113,7 +113,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
             let text = "<Error><Code>InternalError</Code></Error>";
             return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
         }
-        Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(300)).await,
+        Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(60)).await,
         _ => {}
     }
     let url = format!("http://127.0.0.1:{}{}", proxy.upstream, parts.uri);
