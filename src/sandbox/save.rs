@@ -53,7 +53,7 @@ pub struct Save {
 }
 
 impl Save {
-    /// That of the workspace, with what `autoSave` leaves out.
+    /// A save of the workspace without the files that `autoSave` excludes.
     pub fn of_workspace(settings: AutoSave) -> Self {
         Self {
             dir: WORKSPACE.to_owned(),

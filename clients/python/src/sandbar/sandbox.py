@@ -7,8 +7,9 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import httpx
 
+from ._base import Env
 from ._http import Http
-from ._operations import Env, Operations
+from ._operations import Operations
 from ._transport import Client, Transport
 from .errors import make_error
 

@@ -210,13 +210,13 @@ impl Writer<'_> {
         self.frames.header(&self.header).map_err(gone)
     }
 
-    /// Adds the member whose header was written to the index; returns its place.
+    /// Adds the member whose header was written to the index; returns its location.
     fn indexed(&mut self, record: &Record, kind: IndexKind) -> Result<(u64, u64), Stop> {
-        let place = self.frames.position().map_err(gone)?;
-        let pushed = self.index.push(record, kind, place);
+        let location = self.frames.position().map_err(gone)?;
+        let pushed = self.index.push(record, kind, location);
         pushed.map_err(Stop::Failed)?;
         self.contents.files += u64::from(!record.path.is_empty());
-        Ok(place)
+        Ok(location)
     }
 
     fn changed(&mut self, record: &Record) {
