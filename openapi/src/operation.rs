@@ -159,6 +159,11 @@ impl Operation {
             "Sandbox-Restored",
             "The id of the snapshot that a start restored, if the response waited for one.",
         ));
+        self.headers.push(Header::text(
+            "Sandbox-Restored-Kind",
+            "What was restored: `archive`, the directory, or `container`, the whole file system. Beside \
+             `Sandbox-Restored`.",
+        ));
         self.asking()
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::RestoreQuery;
 use crate::{ContextId, FilePath, PersistOptions, Port, ProcessId, ServerPort, SessionId, preview};
 
 /// The port that `sandboxd` listens on inside its container. High, so that no user's program
@@ -160,17 +161,23 @@ pub const HYDRATE: &str = "/hydrate";
 /// 502 `snapshot_error`: a file could not be read, or the save has ended.
 pub const SAVE: &str = "/save";
 /// `POST` the archive of a snapshot, with the query of [`restore_url`]: the directory is replaced by
-/// the archive's, or left as it is. 200 with a [`crate::snapshot::Restored`]; 409
+/// the archive's, or left as it is, unless its content is to be discarded. 200 with a [`crate::snapshot::Restored`]; 409
 /// `restore_incomplete` when the archive is not the one that was saved, 409 `restore_conflict` when
 /// something is mounted in the directory, 507 `no_space` when the disk is full.
 pub const RESTORE: &str = "/restore";
 /// `GET`: the [`crate::snapshot::Resume`].
 pub const RESUME: &str = "/resume";
 
-/// The path and query that restore `dir` to an archive with these contents.
-pub fn restore_url(dir: &FilePath, sha256: &str, files: u64) -> String {
+/// The path and query of a restore.
+pub fn restore_url(query: &RestoreQuery) -> String {
+    let RestoreQuery {
+        dir,
+        sha256,
+        files,
+        discard,
+    } = query;
     let dir = crate::archive::path_parameter(dir);
-    format!("{RESTORE}?{dir}&sha256={sha256}&files={files}")
+    format!("{RESTORE}?{dir}&sha256={sha256}&files={files}&discard={discard}")
 }
 
 /// The path and query that ask `sandboxd` for the workspace.

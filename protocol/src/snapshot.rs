@@ -15,7 +15,7 @@ pub(crate) mod schema;
 
 pub use id::SnapshotId;
 pub use index::{CONTENTS_MAGIC, FRAME_BYTES, INDEX_MAGIC, IndexEntry, IndexKind};
-pub use manifest::{Kind, Manifest, Snapshot, SnapshotPage};
+pub use manifest::{ContainerSnapshot, Kind, Manifest, Restoration, Snapshot, SnapshotPage};
 pub use request::{
     AutoSave, DEFAULT_COUNT, ForkItem, ForkRequest, ForkResult, ForkSource, ListQuery, MAX_COUNT,
     RestoreRequest, SnapshotRequest,
@@ -40,6 +40,9 @@ pub const LAST_PART_HEADER: &str = "sandbox-last-part";
 
 /// Response header of a request that waited for a start: the id of the snapshot that it restored.
 pub const RESTORED_HEADER: &str = "sandbox-restored";
+
+/// Response header beside it: the [`Kind`] of what was restored.
+pub const RESTORED_KIND_HEADER: &str = "sandbox-restored-kind";
 
 /// Response header of a request for files that was answered without its sandbox: `true`.
 pub const ASLEEP_HEADER: &str = "sandbox-asleep";

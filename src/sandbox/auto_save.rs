@@ -66,8 +66,9 @@ impl Record {
 }
 
 impl Core {
-    /// Saves the workspace of the boot if `autoSave` is on and something has changed.
-    pub async fn auto_save(self: &Rc<Self>, boot: &Boot) -> Result<(), ApiError> {
+    /// Saves the workspace of the boot if `autoSave` is on and something has changed; with
+    /// `and_container`, also the file system of the container, changed or not.
+    pub async fn auto_save(self: &Rc<Self>, boot: &Boot, and_container: bool) -> Result<(), ApiError> {
         let Some(record) = self.record().await? else {
             return Ok(());
         };
@@ -76,11 +77,14 @@ impl Core {
         };
         let save = Save {
             is_auto_save: true,
-            unless: record.last_save.and_then(|last| last.version),
+            unless: record.last_save.as_ref().and_then(|last| last.version.clone()),
             ..Save::of_workspace(settings)
         };
+        let last = record.last_save.map(|last| last.id);
         match self.save(boot, save).await {
-            Ok(saved) => {
+            Ok(mut saved) => {
+                self.save_container(boot, and_container, saved.as_mut(), last)
+                    .await;
                 self.note_resume(boot).await;
                 self.note_save(saved).await.map(drop)
             }
@@ -95,6 +99,29 @@ impl Core {
                 .await?;
                 Err(e)
             }
+        }
+    }
+
+    /// Adds the file system of the container to a save; `None`: to the last one, as nothing has
+    /// changed in the workspace. One that is not saved now is the one of the last save.
+    async fn save_container(
+        self: &Rc<Self>,
+        boot: &Boot,
+        is_saved: bool,
+        saved: Option<&mut Manifest>,
+        last: Option<SnapshotId>,
+    ) {
+        match (saved, last) {
+            (Some(saved), _) if is_saved => self.add_container(boot, saved).await,
+            (Some(saved), Some(last)) => self.add_container_of(&last, saved).await,
+            (None, Some(last)) if is_saved => {
+                let manifest = async { snapshot::manifest(&*self.store()?, &last, now_ms()).await };
+                // The next start reports one that is gone.
+                if let Ok(mut manifest) = manifest.await {
+                    self.add_container(boot, &mut manifest).await;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -178,7 +205,9 @@ impl Core {
             // Of a boot that answers.
             let boot = self.boot().await?;
             let save = Save::of_workspace(settings.unwrap_or_default());
-            return Ok(self.save_always(&boot, save).await?.id);
+            let mut saved = self.save_always(&boot, save).await?;
+            self.add_container(&boot, &mut saved).await;
+            return Ok(saved.id);
         }
         let last = record.and_then(|record| record.last_save);
         let last = last.ok_or_else(|| {

@@ -1,9 +1,8 @@
 //! The container that the platform attaches to a Sandbox object: `ctx.container`.
-//!
-//! The bindings are here and not the `worker` crate's, whose start options pass the environment as
-//! a JavaScript `Map`, which the runtime ignores. These are plain objects.
 
+mod handle;
 mod image;
+mod snapshot;
 
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::caller::SANDBOX_PROP;
 use crate::config::Config;
 use crate::deadline::within;
 use crate::error::ApiError;
+use handle::Handle;
 
 /// The origin of requests to `sandboxd`, up to the port. The handle connects to the container,
 /// whatever the name.
@@ -40,43 +40,6 @@ const MAX_LABEL_LENGTH: usize = 64;
 
 /// The number of SIGTERM.
 const SIGTERM: i32 = 15;
-
-#[wasm_bindgen]
-extern "C" {
-    /// `ctx.container`.
-    #[derive(Debug, Clone)]
-    pub type Handle;
-
-    #[wasm_bindgen(method, getter)]
-    fn running(this: &Handle) -> bool;
-
-    #[wasm_bindgen(method, catch)]
-    fn start(this: &Handle, options: &Object) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn monitor(this: &Handle) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn destroy(this: &Handle) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn signal(this: &Handle, signo: i32) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = getTcpPort)]
-    fn get_tcp_port(this: &Handle, port: u16) -> Result<Port, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = setInactivityTimeout)]
-    fn set_inactivity_timeout(this: &Handle, ms: f64) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = interceptOutboundHttp)]
-    fn intercept_outbound_http(this: &Handle, address: &str, fetcher: &JsValue) -> Result<Promise, JsValue>;
-
-    /// A TCP port of the container.
-    type Port;
-
-    #[wasm_bindgen(method, catch)]
-    fn fetch(this: &Port, request: &Request) -> Result<Promise, JsValue>;
-}
 
 /// One container.
 #[derive(Debug)]
@@ -116,7 +79,11 @@ impl ContainerRuntime {
     /// Starts the container with the environment of `sandboxd`, and with labels by which an
     /// operator finds it in the platform's own logs and metrics. It must not be running.
     pub fn start(&self, boot: &Boot, options: &StartOptions) -> Result<(), ApiError> {
-        let StartOptions { env, settings } = options;
+        let StartOptions {
+            env,
+            settings,
+            container,
+        } = options;
         let own = [
             (sandboxd::BOOT_ID_ENV, boot.id.as_str()),
             (sandboxd::SECRET_ENV, boot.secret.text()),
@@ -129,7 +96,7 @@ impl ContainerRuntime {
         Reflect::set(&options, &"env".into(), &object(env.chain(own))?)?;
         Reflect::set(&options, &"labels".into(), &object(labels)?)?;
         Reflect::set(&options, &"enableInternet".into(), &(!settings.offline).into())?;
-        self.set_image(&options, settings)?;
+        self.set_image(&options, settings, container.as_ref())?;
         self.handle
             .start(&options)
             .map_err(|e| Failure::from_thrown(&e).into_api_error())

@@ -12,6 +12,7 @@ mod asleep;
 mod auto_save;
 mod code;
 mod container;
+mod container_snapshot;
 mod destroy;
 mod exit;
 mod exposure;
@@ -51,7 +52,8 @@ use sandbox_protocol::answer::Running;
 use sandbox_protocol::pool::SandboxEvent;
 use sandbox_protocol::preview::{self, Exposure};
 use sandbox_protocol::s3::OBJECT;
-use sandbox_protocol::{ObjectCall, SandboxId, SessionId, SnapshotId, query, sandboxd};
+use sandbox_protocol::snapshot::Restoration;
+use sandbox_protocol::{ObjectCall, SandboxId, SessionId, query, sandboxd};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request, RequestInit, Response};
@@ -110,8 +112,8 @@ struct Core {
     skips_restore: Cell<bool>,
     /// The number of starts that restored a snapshot.
     restores: Cell<u64>,
-    /// The snapshot of the last of them.
-    last_restored: RefCell<Option<SnapshotId>>,
+    /// The last of them.
+    last_restored: RefCell<Option<Restoration>>,
     /// The workspace in the store, once it was read.
     asleep: RefCell<Option<Rc<Asleep>>>,
 }

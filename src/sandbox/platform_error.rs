@@ -18,6 +18,8 @@ pub enum Kind {
     NotReady,
     /// A retry may work.
     Transient,
+    /// The container did not start: no program ran in it.
+    NotStarted,
     /// The container exited.
     Exited,
     /// A retry will not work either.
@@ -38,6 +40,7 @@ const NOT_READY: &[&str] = &[
     "connection refused: container port",
     "failed to verify port",
 ];
+const NOT_STARTED: &[&str] = &["container failed to start"];
 const EXITED: &[&str] = &[
     "runtime signalled the container to exit:",
     "container exited with unexpected exit code:",
@@ -63,9 +66,10 @@ const TRANSIENT: &[&str] = &[
 ];
 
 /// The order matters: more specific phrases come first.
-const KINDS: [(Kind, &[&str]); 6] = [
+const KINDS: [(Kind, &[&str]); 7] = [
     (Kind::Capacity, CAPACITY),
     (Kind::Rate, RATE),
+    (Kind::NotStarted, NOT_STARTED),
     (Kind::Exited, EXITED),
     (Kind::Permanent, PERMANENT),
     (Kind::NotReady, NOT_READY),
@@ -88,7 +92,7 @@ pub fn to_api_error(kind: Kind, text: String) -> ApiError {
         Kind::Capacity => ApiError::Capacity(text),
         Kind::Rate => ApiError::Rate(text),
         Kind::NotReady | Kind::Transient => ApiError::Unavailable(text),
-        Kind::Exited | Kind::Permanent | Kind::Unknown => ApiError::StartFailed(text),
+        Kind::NotStarted | Kind::Exited | Kind::Permanent | Kind::Unknown => ApiError::StartFailed(text),
     }
 }
 
@@ -154,6 +158,7 @@ mod tests {
             (Kind::Rate, 429),
             (Kind::NotReady, 503),
             (Kind::Transient, 503),
+            (Kind::NotStarted, 502),
             (Kind::Exited, 502),
             (Kind::Permanent, 502),
             (Kind::Unknown, 502),

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 
 use sandbox_protocol::sandbox::{Instance, SandboxState, Setting, Settings};
+use sandbox_protocol::snapshot::Restoration;
 use serde::{Deserialize, Serialize};
 
 use super::Core;
@@ -53,6 +54,13 @@ pub struct Record {
     /// The id of a boot whose workspace was not restored yet: it serves no request before.
     #[serde(default)]
     pub restoring_boot: Option<String>,
+    /// The restore of the last start, if it restores a snapshot.
+    #[serde(default)]
+    pub restored: Option<Restoration>,
+    /// The platform's name of the image of the last start, if file systems of its containers can be
+    /// kept.
+    #[serde(default)]
+    pub started_image: Option<String>,
     /// Whether the sandbox was destroyed. The record is kept until the index knows.
     #[serde(default)]
     pub is_destroyed: bool,
@@ -96,6 +104,8 @@ impl Record {
             save_error: None,
             save_failed_ms: None,
             restoring_boot: None,
+            restored: None,
+            started_image: None,
             is_destroyed: false,
         }
     }

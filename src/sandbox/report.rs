@@ -23,6 +23,11 @@ impl Core {
             record.state = SandboxState::Running;
             record.started_ms = Some(now_ms());
             record.started_with = (&record.settings).into();
+            record.started_image = self
+                .runtime
+                .kept_image(record.settings.image.as_deref())
+                .ok()
+                .flatten();
             Ok(true)
         });
         let record = record.await?;

@@ -3,8 +3,11 @@
 
 use std::rc::Rc;
 
-use sandbox_protocol::snapshot::{Manifest, RESTORED_HEADER, RestoreRequest, Restored, Snapshot};
-use sandbox_protocol::{FilePath, SnapshotId, sandboxd};
+use sandbox_protocol::snapshot::{
+    ContainerSnapshot, Kind, Manifest, RESTORED_HEADER, RESTORED_KIND_HEADER, Restoration, RestoreQuery,
+    RestoreRequest, Restored, Snapshot,
+};
+use sandbox_protocol::{FilePath, sandboxd};
 use web_sys::{Headers, Request, RequestInit, Response};
 
 use super::Core;
@@ -28,33 +31,50 @@ impl Core {
             let boot = core.boot().await?;
             core.count_use();
             let _guard = core.save_lock.lock().await;
-            core.unpack(&boot, &store, &manifest).await?;
+            core.unpack(&boot, &store, &manifest, false).await?;
             Ok(Snapshot::from(manifest))
         })
         .await
     }
 
     /// Notes, before a boot is started, whether its workspace is to be restored: an object that is
-    /// evicted meanwhile must not take it for one that was.
-    pub async fn plan_restore(self: &Rc<Self>, boot_id: &str) -> Result<(), ApiError> {
+    /// evicted meanwhile must not take it for one that was. Returns the file system to start from, if
+    /// there is one; `failure` is the reason why that failed before.
+    pub async fn plan_restore(
+        self: &Rc<Self>,
+        boot_id: &str,
+        failure: Option<String>,
+    ) -> Result<Option<ContainerSnapshot>, ApiError> {
         let skips = self.skips_restore.get();
         if skips {
             self.release_save().await?;
         }
         let Some(record) = self.record().await? else {
-            return Ok(());
+            return Ok(None);
         };
-        let restores = !skips && record.snapshot_to_restore().is_some();
-        let restoring = restores.then(|| boot_id.to_owned());
-        if record.restoring_boot == restoring {
-            return Ok(());
+        let snapshot = record.snapshot_to_restore().filter(|_| !skips).cloned();
+        let (container, error) = match &snapshot {
+            Some(id) => self.container_to_restore(id, &record, failure).await,
+            None => (None, None),
+        };
+        let restoring = snapshot.as_ref().map(|_| boot_id.to_owned());
+        let restored = snapshot.map(|snapshot| Restoration {
+            snapshot,
+            kind: match container {
+                Some(_) => Kind::Container,
+                None => Kind::Archive,
+            },
+            error,
+        });
+        if (&record.restoring_boot, &record.restored) != (&restoring, &restored) {
+            self.change_record(|record| {
+                record.restoring_boot = restoring;
+                record.restored = restored;
+                Ok(true)
+            })
+            .await?;
         }
-        self.change_record(|record| {
-            record.restoring_boot = restoring;
-            Ok(true)
-        })
-        .await
-        .map(drop)
+        Ok(container)
     }
 
     /// Restores the workspace of a boot that answers, if it was not restored yet, and what ran in it.
@@ -62,13 +82,13 @@ impl Core {
     pub async fn finish_restore(self: &Rc<Self>, ticket: Ticket, boot: &Boot) -> Result<(), ApiError> {
         let record = self.record().await?;
         let record = record.filter(|record| record.restoring_boot.as_ref() == Some(&boot.id));
-        let id = record.and_then(|record| record.snapshot_to_restore().cloned());
-        let Some(id) = id else {
+        let Some(restored) = record.and_then(|record| record.restored) else {
             return Ok(());
         };
+        let id = &restored.snapshot;
         self.lifecycle.borrow_mut().begin_restore(ticket);
-        let restored = match self.restore_workspace(boot, &id).await {
-            Ok(restored) => restored,
+        let version = match self.restore_workspace(boot, &restored).await {
+            Ok(restored) => restored.version,
             Err(e) => {
                 self.runtime.destroy().await?;
                 return Err(e);
@@ -77,8 +97,8 @@ impl Core {
         self.resume(boot).await;
         self.change_record(|record| {
             record.restoring_boot = None;
-            if let Some(last) = record.last_save.as_mut().filter(|last| last.id == id) {
-                last.version = Some(restored.version);
+            if let Some(last) = record.last_save.as_mut().filter(|last| last.id == *id) {
+                last.version = Some(version);
             }
             Ok(true)
         })
@@ -86,15 +106,23 @@ impl Core {
         // It is read no more: the sandbox has its files.
         *self.asleep.borrow_mut() = None;
         self.restores.set(self.restores.get() + 1);
-        *self.last_restored.borrow_mut() = Some(id);
+        *self.last_restored.borrow_mut() = Some(restored);
         Ok(())
     }
 
-    async fn restore_workspace(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) -> Result<Restored, ApiError> {
+    async fn restore_workspace(
+        self: &Rc<Self>,
+        boot: &Boot,
+        restoration: &Restoration,
+    ) -> Result<Restored, ApiError> {
+        let id = &restoration.snapshot;
+        // A container that starts from a snapshot has the files already: but for a boot that is
+        // destroyed after a failure, they would be there twice.
+        let discard = restoration.kind == Kind::Container;
         let restored = async {
             let store = self.store()?;
             let manifest = snapshot::manifest(&store, id, now_ms()).await?;
-            self.unpack(boot, &store, &manifest).await
+            self.unpack(boot, &store, &manifest, discard).await
         };
         restored.await.map_err(|e: ApiError| {
             ApiError::RestoreIncomplete(format!(
@@ -105,8 +133,14 @@ impl Core {
         })
     }
 
-    /// Sends the archive to `sandboxd`.
-    async fn unpack(&self, boot: &Boot, store: &Store, manifest: &Manifest) -> Result<Restored, ApiError> {
+    /// Sends the archive to `sandboxd`. With `discard`, the old content is deleted first.
+    async fn unpack(
+        &self,
+        boot: &Boot,
+        store: &Store,
+        manifest: &Manifest,
+        discard: bool,
+    ) -> Result<Restored, ApiError> {
         let archive = store.get(&archive_key(&manifest.id), None).await?;
         let archive = archive.and_then(|archive| archive.body());
         let archive = archive.ok_or_else(|| {
@@ -117,7 +151,12 @@ impl Core {
         let init = RequestInit::new();
         init.set_method("POST");
         init.set_body(&archive);
-        let path = sandboxd::restore_url(&dir, &contents.sha256, contents.files);
+        let path = sandboxd::restore_url(&RestoreQuery {
+            dir,
+            sha256: contents.sha256.clone(),
+            files: contents.files,
+            discard,
+        });
         let response = self.runtime.fetch(boot, &path, &init).await;
         // A body that breaks off here is refused there: the connection itself is lost.
         let response = response.map_err(|thrown| lost(&thrown))?;
@@ -131,7 +170,7 @@ impl Core {
     /// Adds the header that tells a client of a restore that its request waited for.
     pub fn tell_restore(&self, restores_before: u64, response: Response) -> Result<Response, ApiError> {
         let restored = self.last_restored.borrow().clone();
-        let Some(id) = restored.filter(|_| self.restores.get() != restores_before) else {
+        let Some(restored) = restored.filter(|_| self.restores.get() != restores_before) else {
             return Ok(response);
         };
         // The response of an upgrade cannot be copied.
@@ -140,7 +179,8 @@ impl Core {
         }
         // The headers of a response that was fetched cannot be changed.
         let headers = Headers::new_with_headers(&response.headers())?;
-        headers.set(RESTORED_HEADER, id.as_str())?;
+        headers.set(RESTORED_HEADER, restored.snapshot.as_str())?;
+        headers.set(RESTORED_KIND_HEADER, restored.kind.name())?;
         let body = response.body();
         Ok(response::streamed(response.status(), &headers, body.as_ref())?)
     }

@@ -8,6 +8,7 @@ use sandbox_protocol::SandboxId;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
 use sandbox_protocol::sandbox::Settings;
 use sandbox_protocol::sandboxd::{FORMER_PORT, PORT};
+use sandbox_protocol::snapshot::ContainerSnapshot;
 use wasm_bindgen::JsValue;
 use web_sys::{RequestInit, RequestRedirect, Response};
 use worker::{State, Storage};
@@ -38,6 +39,8 @@ pub struct StartOptions {
     pub env: BTreeMap<String, String>,
     /// The settings of the sandbox that apply to a start.
     pub settings: StartSettings,
+    /// The file system to start from, in the place of the image's.
+    pub container: Option<ContainerSnapshot>,
 }
 
 /// The runtime of one sandbox.
@@ -117,6 +120,28 @@ impl Runtime {
                 Ok(boot)
             }
             Self::Local(local) => local.start(boot_id, options).await,
+        }
+    }
+
+    /// The platform's name of an image of the deployment, if file systems of its containers can be
+    /// kept. `None`: they cannot.
+    pub fn kept_image(&self, image: Option<&str>) -> Result<Option<String>, ApiError> {
+        match self {
+            Self::Container(container, _) => container.kept_image(image),
+            Self::Local(_) => Ok(None),
+        }
+    }
+
+    /// Keeps the file system of the container, which was started with this image: the platform's
+    /// name of it. `None`: not supported here.
+    pub async fn keep_container(
+        &self,
+        image: String,
+        name: &str,
+    ) -> Result<Option<ContainerSnapshot>, ApiError> {
+        match self {
+            Self::Container(container, _) => container.keep(image, name).await.map(Some),
+            Self::Local(_) => Ok(None),
         }
     }
 

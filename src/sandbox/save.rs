@@ -12,8 +12,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
 use sandbox_protocol::path::WORKSPACE;
 use sandbox_protocol::snapshot::{
-    AutoSave, Contents, Kind, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url,
-    save_url,
+    AutoSave, Contents, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url, save_url,
 };
 use sandbox_protocol::{ErrorBody, ErrorCode, SnapshotId, sandboxd};
 use serde::de::DeserializeOwned;
@@ -98,7 +97,6 @@ impl Core {
             created_ms: now_ms,
             expires_ms: save.ttl.map(|ttl| now_ms.saturating_add(millis(ttl))),
             is_auto_save: save.is_auto_save,
-            kind: Kind::Archive,
             container: None,
             contents: saved?,
         };

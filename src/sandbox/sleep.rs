@@ -247,7 +247,7 @@ impl Core {
         let id = boot.id.clone();
         let transition = async move {
             if let Some(boot) = saves
-                && let Err(e) = core.auto_save(&boot).await
+                && let Err(e) = core.auto_save(&boot, true).await
             {
                 core.lifecycle.borrow_mut().finish_end(ticket, false);
                 return Err(unsaved(&e));

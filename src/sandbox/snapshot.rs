@@ -51,7 +51,9 @@ impl Core {
                 ttl: Some(FORK_TTL),
                 ..Save::of_workspace(record.settings.auto_save.clone().unwrap_or_default())
             };
-            self.save_always(&boot, save).await?.id
+            let mut saved = self.save_always(&boot, save).await?;
+            self.add_container(&boot, &mut saved).await;
+            saved.id
         } else {
             if let Some(last) = &record.last_save {
                 // The next save of this sandbox would delete it.

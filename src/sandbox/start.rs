@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sandbox_protocol::pool::SandboxEvent;
 use sandbox_protocol::sandboxd::{BOOT_ID_HEADER, HEALTH};
+use sandbox_protocol::snapshot::ContainerSnapshot;
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 use worker::Delay;
@@ -17,9 +18,15 @@ use super::platform_error::Kind;
 use super::runtime::StartOptions;
 use super::{Core, sleep};
 use crate::error::ApiError;
+use crate::new_id::new_uuid;
 use crate::stub;
 
-/// The first backoff between two attempts; each is half as long again as the one before.
+/// The number of attempts to start a boot that the platform does not start.
+const START_ATTEMPTS: u32 = 3;
+/// The backoff after the first of them; it grows by as much with each.
+const START_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The first backoff between two attempts to reach a boot; each is half as long again as the one before.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(10);
 /// The maximum backoff.
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
@@ -131,23 +138,20 @@ async fn bring_up(
         return Err(destroyed());
     }
     core.acquire_permit().await?;
-    core.plan_restore(boot_id).await?;
-    let settings = core.record().await?.map(|record| record.settings);
-    let options = StartOptions {
-        env: core.config.sandboxd_env(),
-        settings: (&settings.unwrap_or_default()).into(),
+    let container = core.plan_restore(boot_id, None).await?;
+    let is_from_snapshot = container.is_some();
+    let started = start_with_retries(core, ticket, boot_id, container).await;
+    let (boot, origin) = match started {
+        Err(e) if is_from_snapshot && can_start_from_image(core, ticket, &e) => {
+            // The platform does not have it any more. The archive has the workspace.
+            core.log("container not restored", Some(boot_id), &e.body().error);
+            core.runtime.destroy().await?;
+            let boot_id = new_uuid()?;
+            core.plan_restore(&boot_id, Some(e.body().error)).await?;
+            start_with_retries(core, ticket, &boot_id, None).await?
+        }
+        started => started?,
     };
-    let boot = core.runtime.start(boot_id.to_owned(), options).await?;
-    let origin = match boot.id == boot_id {
-        true => Origin::Started,
-        false => Origin::Found,
-    };
-    if origin == Origin::Started {
-        core.log("start", Some(&boot.id), "");
-    }
-    let exit = core.watch(&boot);
-    let ready = wait_until_ready(core, ticket, &boot, origin, &exit).await;
-    let boot = ready.map_err(WaitError::into_api_error)?;
     match origin {
         Origin::Started => {
             core.has_expired.set(false);
@@ -162,6 +166,62 @@ async fn bring_up(
         Origin::Found => core.resume_boot(ticket, &boot).await?,
     }
     Ok(boot)
+}
+
+/// As [`start_boot`]. A start that the platform failed before any program ran is repeated.
+async fn start_with_retries(
+    core: &Rc<Core>,
+    ticket: Ticket,
+    boot_id: &str,
+    container: Option<ContainerSnapshot>,
+) -> Result<(Boot, Origin), ApiError> {
+    let mut attempt = 1;
+    loop {
+        match start_boot(core, ticket, boot_id, container.clone()).await {
+            Err(WaitError::Ended(ended))
+                if ended.kind == Kind::NotStarted
+                    && attempt < START_ATTEMPTS
+                    && core.lifecycle.borrow().is_current(ticket) =>
+            {
+                core.log("start repeated", Some(boot_id), &ended.reason);
+            }
+            started => return started.map_err(WaitError::into_api_error),
+        }
+        Delay::from(START_BACKOFF * attempt).await;
+        attempt += 1;
+    }
+}
+
+/// Starts a boot, unless one runs, and waits until it answers.
+async fn start_boot(
+    core: &Rc<Core>,
+    ticket: Ticket,
+    boot_id: &str,
+    container: Option<ContainerSnapshot>,
+) -> Result<(Boot, Origin), WaitError> {
+    let settings = core.record().await?.map(|record| record.settings);
+    let options = StartOptions {
+        env: core.config.sandboxd_env(),
+        settings: (&settings.unwrap_or_default()).into(),
+        container,
+    };
+    let boot = core.runtime.start(boot_id.to_owned(), options).await?;
+    let origin = match boot.id == boot_id {
+        true => Origin::Started,
+        false => Origin::Found,
+    };
+    if origin == Origin::Started {
+        core.log("start", Some(&boot.id), "");
+    }
+    let exit = core.watch(&boot);
+    let ready = wait_until_ready(core, ticket, &boot, origin, &exit).await;
+    Ok((ready?, origin))
+}
+
+/// Whether a start from the file system of a snapshot, which failed, is to be repeated from the image.
+fn can_start_from_image(core: &Core, ticket: Ticket, error: &ApiError) -> bool {
+    let is_about_capacity = matches!(error, ApiError::Capacity(_));
+    !is_about_capacity && core.lifecycle.borrow().is_current(ticket)
 }
 
 /// Probes `sandboxd` until it answers, it ends, the platform reports a permanent error, a DELETE
@@ -231,6 +291,8 @@ fn retryable_message(thrown: &JsValue) -> Result<String, ApiError> {
     match failure.kind {
         Kind::Capacity | Kind::Rate | Kind::Permanent => Err(failure.into_api_error()),
         // The watch of the boot reports an exit, with its code.
-        Kind::NotReady | Kind::Transient | Kind::Exited | Kind::Unknown => Ok(failure.text),
+        Kind::NotReady | Kind::Transient | Kind::NotStarted | Kind::Exited | Kind::Unknown => {
+            Ok(failure.text)
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::container::on_containers;
 use crate::sandbox_settings::{create, info, patch};
 
 /// The image of the shared bridge's sandboxes, with one more file.
-fn other_image() -> String {
+pub fn other_image() -> String {
     let base = sandbar_tests::docker::image_of_the_project();
     format!("FROM {base}\nUSER root\nRUN echo other > /etc/image-name\n")
 }

@@ -9,6 +9,7 @@ use sandbar_tests::client::assert_error;
 use sandbar_tests::kill::kill_sandboxd;
 use sandbar_tests::process::ok;
 use sandbar_tests::shared::eventually;
+use sandbar_tests::snapshot::object;
 use sandbar_tests::{Bridge, Client, Sandbox};
 use serde_json::{Value, json};
 
@@ -40,8 +41,7 @@ async fn version(sandbox: &Sandbox) -> String {
 }
 
 fn archive(id: &str) -> PathBuf {
-    let below = format!("sandbar-snapshots/objects/snapshots/archive/{id}.tar.zst");
-    std::env::temp_dir().join(below)
+    object(&format!("archive/{id}.tar.zst"))
 }
 
 #[tokio::test]
@@ -246,4 +246,38 @@ async fn saves_restores_and_a_delete_at_the_same_time() {
     }
     assert_eq!(sandbox.destroy().await, 204);
     assert!(bridge().log.count(&["panicked"]) == 0);
+}
+
+#[tokio::test]
+async fn an_evicted_object_loses_nothing_at_any_step() {
+    let store = FaultyStore::start();
+    let bridge = Bridge::start_evictable(&store.vars());
+    let client = Client::new(&bridge);
+    let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
+    // Each step takes long enough to be hit.
+    store.break_at(0, Fault::Slow);
+    let rounds = if bridge.is_local { 30 } else { 8 };
+    for round in 1..=rounds {
+        let present = format!("v{round}");
+        fill(&sandbox, &present).await;
+        let wait = Duration::from_millis(rand::rng().random_range(0..900));
+        let evict = async {
+            tokio::time::sleep(wait).await;
+            bridge.evict().await;
+        };
+        if round % 2 == 0 {
+            // During the restore.
+            sandbox.stop().await;
+            let started = sandbox.request(Method::POST, "/start").send();
+            drop(tokio::join!(started, evict));
+        } else {
+            // During the save, the stop, or after it.
+            let stopped = sandbox.request(Method::POST, "/stop").send();
+            drop(tokio::join!(stopped, evict));
+        }
+        assert_eq!(version(&sandbox).await, present, "{wait:?}");
+    }
+    store.heal();
+    assert_eq!(sandbox.destroy().await, 204);
+    assert_eq!(client.snapshots_of(&sandbox.id).await, [""; 0]);
 }

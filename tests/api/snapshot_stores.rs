@@ -7,6 +7,7 @@ use sandbar_test_s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use sandbar_tests::client::assert_error;
 use sandbar_tests::process::ok;
 use sandbar_tests::shared::eventually;
+use sandbar_tests::snapshot::object;
 use sandbar_tests::{Bridge, Client};
 use serde_json::json;
 
@@ -97,10 +98,7 @@ async fn a_snapshot_ends_with_its_ttl() {
     let path = format!("/v1/snapshot/{}", id_of(&short));
     let gone = client.request(Method::GET, &path).send().await.unwrap();
     assert_error(gone, 404, "snapshot_not_found").await;
-    let archive = std::env::temp_dir().join(format!(
-        "sandbar-snapshots/objects/snapshots/archive/{}.tar.zst",
-        id_of(&short)
-    ));
+    let archive = object(&format!("archive/{}.tar.zst", id_of(&short)));
     assert!(archive.exists());
     eventually("the cron deletes it", async || {
         let cron = reqwest::get(format!("{}/cdn-cgi/handler/scheduled", bridge.url));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use serde_json::{Value, json};
 
 use crate::bridge_process::{Log, launch};
-use crate::build;
+use crate::{build, snapshot};
 
 /// Where a bridge answers, and its key.
 #[derive(Debug, Clone)]
@@ -208,7 +208,7 @@ impl Bridge {
         command
             .env("PORT", port.to_string())
             .env("SANDBOX_API_KEY", key)
-            .env("SNAPSHOT_DIR", env::temp_dir().join("sandbar-snapshots"))
+            .env("SNAPSHOT_DIR", snapshot::directory())
             .envs(env.iter().copied())
             .args(arguments);
         if runtime == Runtime::Container && !vars.iter().any(|(name, _)| *name == "MAX_SANDBOXES") {

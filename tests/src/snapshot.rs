@@ -1,10 +1,23 @@
 //! Snapshots, as clients use them.
 
+use std::env;
+use std::path::PathBuf;
+
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::process::ok;
 use crate::{Client, Sandbox};
+
+/// The directory that the bridges of tests keep snapshots in.
+pub fn directory() -> PathBuf {
+    env::temp_dir().join("sandbar-snapshots")
+}
+
+/// The path of an object of their store.
+pub fn object(key: &str) -> PathBuf {
+    directory().join("objects/snapshots").join(key)
+}
 
 impl Sandbox {
     /// `POST …/snapshot`, which succeeds.

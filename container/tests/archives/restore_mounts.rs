@@ -7,7 +7,7 @@ use sandbox_protocol::ErrorCode;
 
 use super::mounts::{run, start};
 use super::save::noise;
-use super::saved::{Saved, request};
+use super::saved::{Saved, request, restore_url};
 use super::support::{Sandboxd, error_of, program};
 
 /// The archive of a workspace with a large file.
@@ -52,6 +52,47 @@ async fn a_full_disk_changes_nothing() {
         ..request()
     };
     assert_eq!(sandboxd.begin(&unless).await, None);
+}
+
+/// Puts the workspace on top of a read-only layer, as a container has it on top of its image.
+const OVERLAY: &str = "mkdir -p $1/.l $1/.u && mount -t tmpfs none $1/.u && mkdir -p $1/.l/d/e $1/.u/u $1/.u/w \
+    && echo old >$1/.l/d/e/f && echo old >$1/.l/d/g && chmod 0751 $1/.l/d && echo old >$1/.l/top \
+    && mount -t overlay none -o lowerdir=$1/.l,upperdir=$1/.u/u,workdir=$1/.u/w $1";
+
+const LIST: &str = "cd $1; find . -printf '%P %m\n' | sort; cat d/e/f d/g top 2>&1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_of_the_image_are_replaced() {
+    let large = large().await;
+    for discard in [false, true] {
+        let Some(sandboxd) = start(OVERLAY) else {
+            return;
+        };
+        let before = run(&sandboxd, LIST);
+        assert!(
+            before.contains("d/e/f 644") && before.contains("d 751"),
+            "{before}"
+        );
+        let old = sandboxd.save(&request()).await;
+        // Nothing is lost when one of the entries cannot be moved.
+        run(&sandboxd, "mkdir -p $1/d/z && mount -t tmpfs none $1/d/z");
+        let (archive, contents) = (large.archive.clone(), &large.contents);
+        let refused = sandboxd
+            .send_restore("/workspace", archive.clone(), contents)
+            .await;
+        let (status, code, text) = error_of(refused).await;
+        assert_eq!((status, code), (409, ErrorCode::RestoreConflict), "{text}");
+        run(&sandboxd, "umount $1/d/z && rmdir $1/d/z");
+        assert_eq!(run(&sandboxd, LIST), before);
+
+        let restored = sandboxd
+            .send_restore_with("/workspace", archive, contents, discard)
+            .await;
+        assert_eq!(restored.status(), 200, "{}", restored.text().await.unwrap());
+        assert_eq!(run(&sandboxd, "cd $1; ls -A"), "large\n");
+        sandboxd.restore("/workspace", &old).await;
+        assert_eq!(run(&sandboxd, LIST), before);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,8 +141,7 @@ async fn another_root_is_restored_too() {
             &sandbox_protocol::FileRoots::parse(&roots).unwrap(),
         )
         .unwrap();
-        let contents = &saved.contents;
-        let url = sandbox_protocol::sandboxd::restore_url(&dir, &contents.sha256, contents.files);
+        let url = restore_url(dir.clone(), &saved.contents, false);
         let response = sandboxd.post(&url, saved.archive.clone()).await;
         assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
         let restored = std::fs::read_to_string(format!("{dir}/f")).unwrap();

@@ -4,8 +4,8 @@ use std::io::{BufRead as _, Read as _};
 
 use reqwest::{Response, StatusCode};
 use sandbox_protocol::snapshot::{
-    Contents, IndexEntry, LAST_PART_HEADER, PART_BYTES, RESTORED_HEADER, Restored, SaveRequest, SaveStarted,
-    part_url, save_url,
+    Contents, IndexEntry, LAST_PART_HEADER, PART_BYTES, RESTORED_HEADER, RestoreQuery, Restored, SaveRequest,
+    SaveStarted, part_url, save_url,
 };
 use sandbox_protocol::{FilePath, FileRoots, sandboxd};
 
@@ -52,6 +52,16 @@ pub fn request() -> SaveRequest {
         dir: "/workspace".into(),
         ..SaveRequest::default()
     }
+}
+
+/// The path and query of a restore of `dir`.
+pub fn restore_url(dir: FilePath, contents: &Contents, discard: bool) -> String {
+    sandboxd::restore_url(&RestoreQuery {
+        dir,
+        sha256: contents.sha256.clone(),
+        files: contents.files,
+        discard,
+    })
 }
 
 pub fn directory(path: &str) -> FilePath {
@@ -120,7 +130,17 @@ impl Sandboxd {
         archive: impl Into<reqwest::Body>,
         contents: &Contents,
     ) -> Response {
-        let url = sandboxd::restore_url(&directory(dir), &contents.sha256, contents.files);
+        self.send_restore_with(dir, archive, contents, false).await
+    }
+
+    pub async fn send_restore_with(
+        &self,
+        dir: &str,
+        archive: impl Into<reqwest::Body>,
+        contents: &Contents,
+        discard: bool,
+    ) -> Response {
+        let url = restore_url(directory(dir), contents, discard);
         let response = self.post(&url, archive).await;
         assert!(!response.headers().contains_key(RESTORED_HEADER));
         response

@@ -10,7 +10,7 @@ use sandbox_protocol::sandboxd;
 use sandbox_protocol::snapshot::{PART_BYTES, part_url, save_url};
 
 use super::save::noise;
-use super::saved::{directory, request};
+use super::saved::{directory, request, restore_url};
 use super::support::{Sandboxd, error_of, is_root, program};
 use super::unreadable::start_unprivileged;
 
@@ -119,11 +119,7 @@ async fn a_client_that_leaves_a_restore_changes_nothing() {
     let saved = sandboxd.save(&request()).await;
     fs::write(sandboxd.inside("f"), "new").unwrap();
     let half = saved.archive[..saved.archive.len() / 2].to_vec();
-    let url = sandboxd::restore_url(
-        &directory("/workspace"),
-        &saved.contents.sha256,
-        saved.contents.files,
-    );
+    let url = restore_url(directory("/workspace"), &saved.contents, false);
     let head = format!("POST {url} HTTP/1.1\r\nContent-Length: {}", saved.archive.len());
     drop(sandboxd.raw(&head, &half));
     sandboxd.wait_until_clean();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Instance, Settings};
 #[cfg(feature = "schema")]
 use crate::schema::Time;
-use crate::snapshot::{AutoSave, SnapshotId};
+use crate::snapshot::{AutoSave, Restoration, SnapshotId};
 use crate::tunnel::Tunnel;
 
 /// The state of a sandbox.
@@ -87,6 +87,9 @@ pub struct SandboxInfo {
     /// The last time at which its workspace was saved by `autoSave`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Saved>,
+    /// The snapshot that its last start restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restoration>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its other settings.

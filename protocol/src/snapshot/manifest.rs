@@ -8,16 +8,41 @@ use crate::schema::Time;
 use crate::time;
 
 /// The content of a snapshot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An archive of the directory.
-    #[default]
     Archive,
     /// An archive of the directory, and the whole file system of the container, as long as the
     /// platform keeps it.
     Container,
+}
+
+/// The file system of a container, kept by the platform. A container that starts from it has
+/// everything outside of the directory, too, like installed packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSnapshot {
+    /// The platform's own handle: an object.
+    pub handle: serde_json::Value,
+    /// The platform's name of the image that the container was started with. Only changes of the
+    /// image are kept, so it is of no use with another one.
+    pub image: String,
+}
+
+/// A restore of a workspace by a start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Restoration {
+    /// The id of the snapshot.
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::Id"))]
+    pub snapshot: SnapshotId,
+    /// The content that was restored: with `archive`, the directory alone.
+    pub kind: Kind,
+    /// The reason why the file system of the container could not be restored, though the snapshot
+    /// has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The stored description of a snapshot. A snapshot without it does not exist.
@@ -41,12 +66,9 @@ pub struct Manifest {
     /// Whether `autoSave` made it.
     #[serde(default)]
     pub is_auto_save: bool,
-    /// Its content.
-    #[serde(default)]
-    pub kind: Kind,
-    /// The handle that the platform gave for the container's file system, as JSON.
+    /// The file system of the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container: Option<serde_json::Value>,
+    pub container: Option<ContainerSnapshot>,
     /// The content of the archive.
     pub contents: Contents,
 }
@@ -98,6 +120,16 @@ pub struct Snapshot {
     pub hook: Option<HookResult>,
 }
 
+impl Kind {
+    /// The name in headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Container => "container",
+        }
+    }
+}
+
 impl From<Manifest> for Snapshot {
     fn from(manifest: Manifest) -> Self {
         let contents = manifest.contents;
@@ -112,7 +144,10 @@ impl From<Manifest> for Snapshot {
             sha256: contents.sha256,
             created_at: time::from_ms(manifest.created_ms),
             expires_at: manifest.expires_ms.map(time::from_ms),
-            kind: manifest.kind,
+            kind: match manifest.container {
+                Some(_) => Kind::Container,
+                None => Kind::Archive,
+            },
             auto_save: manifest.is_auto_save,
             changed: contents.changed,
             changed_paths: contents.changed_paths,

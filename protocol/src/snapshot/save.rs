@@ -87,6 +87,8 @@ pub struct RestoreQuery {
     pub sha256: String,
     /// The number of files, directories and links in it.
     pub files: u64,
+    /// Whether the old content is deleted first. A failure leaves an empty directory then.
+    pub discard: bool,
 }
 
 impl RestoreQuery {
@@ -104,6 +106,7 @@ impl RestoreQuery {
             files: files
                 .parse()
                 .map_err(|_| Invalid::request("files must be a whole number"))?,
+            discard: query::flag(text, "discard")?,
         })
     }
 }
@@ -149,8 +152,9 @@ mod tests {
             dir: FilePath::parse("dir", "/workspace/a b&c", &roots).unwrap(),
             sha256: "ab12".into(),
             files: u64::MAX,
+            discard: true,
         };
-        let url = restore_url(&query.dir, &query.sha256, query.files);
+        let url = restore_url(&query);
         let (_, text) = url.split_once('?').unwrap();
         assert_eq!(RestoreQuery::parse(text, &roots), Ok(query));
         for (text, status) in [

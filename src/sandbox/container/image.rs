@@ -1,9 +1,10 @@
 //! The image and the size of a container. Under the scheduling policy `durable_object`, each start
 //! chooses them; under `default`, the deployment has one of each.
 
-use js_sys::{Object, Reflect};
+use js_sys::{JSON, Object, Reflect};
 use sandbox_protocol::Invalid;
 use sandbox_protocol::sandbox::Settings;
+use sandbox_protocol::snapshot::ContainerSnapshot;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::super::record::StartSettings;
@@ -48,21 +49,44 @@ impl ContainerRuntime {
         }
     }
 
-    /// Sets the image and the size in the options of a start.
-    pub(super) fn set_image(&self, options: &Object, settings: &StartSettings) -> Result<(), ApiError> {
+    /// The platform's name of an image; `None`: each start has the image of the deployment. Error:
+    /// the deployment has none of this name.
+    pub fn image(&self, name: Option<&str>) -> Result<Option<String>, ApiError> {
         let Some(images) = self.images()? else {
+            return Ok(None);
+        };
+        let name = name.unwrap_or(DEFAULT_IMAGE);
+        let image = Reflect::get(&images, &name.into())?;
+        let image = image.as_string().ok_or_else(|| {
+            ApiError::NotConfigured(format!(
+                "the deployment has no image {name}: see `images` in wrangler.jsonc"
+            ))
+        })?;
+        Ok(Some(image))
+    }
+
+    /// Sets the image and the size in the options of a start; or, with a file system that was kept,
+    /// that one and the size.
+    pub(super) fn set_image(
+        &self,
+        options: &Object,
+        settings: &StartSettings,
+        container: Option<&ContainerSnapshot>,
+    ) -> Result<(), ApiError> {
+        let Some(image) = self.image(settings.image.as_deref())? else {
             return Ok(());
         };
-        let name = settings.image.as_deref().unwrap_or(DEFAULT_IMAGE);
-        let image = Reflect::get(&images, &name.into())?;
-        if image.is_undefined() {
-            return Err(ApiError::NotConfigured(format!(
-                "the deployment has no image {name}: see `images` in wrangler.jsonc"
-            )));
+        match container {
+            Some(kept) => {
+                let handle = JSON::parse(&kept.handle.to_string())?;
+                Reflect::set(options, &"containerSnapshot".into(), &handle)?;
+            }
+            None => {
+                Reflect::set(options, &"image".into(), &image.into())?;
+            }
         }
-        Reflect::set(options, &"image".into(), &image)?;
         let instance = settings.instance.as_ref().unwrap_or(&self.instance);
-        let instance = js_sys::JSON::parse(&serde_json::to_string(instance)?)?;
+        let instance = JSON::parse(&serde_json::to_string(instance)?)?;
         Reflect::set(options, &"instance".into(), &instance)?;
         Ok(())
     }

@@ -20,20 +20,21 @@ impl Core {
             return true;
         }
         let uses = self.uses.get();
-        if !self.save_while_running(boot).await {
+        if !self.save_while_running(boot, true).await {
             return false;
         }
         // Requests that came and ended meanwhile may have changed files.
         self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((Finding::Idle, _)))
     }
 
-    /// Saves the workspace while clients can use it. Returns whether it is saved.
-    async fn save_while_running(self: &Rc<Self>, boot: &Boot) -> bool {
+    /// Saves the workspace, and the container if wanted, while clients can use it. Returns whether
+    /// the workspace is saved.
+    async fn save_while_running(self: &Rc<Self>, boot: &Boot, and_container: bool) -> bool {
         let ticket = self.lifecycle.borrow_mut().begin_save(&boot.id);
         let Some(ticket) = ticket else {
             return false;
         };
-        let saved = self.auto_save(boot).await;
+        let saved = self.auto_save(boot, and_container).await;
         self.lifecycle.borrow_mut().finish_save(ticket);
         // The reason is in the log and in the record.
         saved.is_ok()
@@ -49,7 +50,7 @@ impl Core {
         }
         let need = self.lifecycle.borrow().need();
         if let Need::Use(boot) = need {
-            self.save_while_running(&boot).await;
+            self.save_while_running(&boot, false).await;
         }
         let record = self.record().await.ok()??;
         record.next_save(now_ms())

@@ -1,12 +1,13 @@
 //! `POST /restore`: a directory is replaced by the content of an archive.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
+use remove_tree::remove_tree;
 use rustix::io::Errno;
 use sandbox_protocol::snapshot::{RestoreQuery, Restored};
 use sandbox_protocol::{FilePath, path};
@@ -20,7 +21,7 @@ use super::super::staging::{Staging, StagingParent};
 use super::super::unpack::Unpacker;
 use super::Snapshots;
 use super::checked::Checked;
-use super::swap::Swap;
+use super::swap::{Swap, entries};
 use super::walk::list_tree;
 use crate::body::Upload;
 use crate::error::Error;
@@ -87,6 +88,9 @@ impl Snapshots {
                 &other
             }
         };
+        if wanted.discard {
+            self.discard(wanted)?;
+        }
         let staging = Staging::create(parent).map_err(write)?;
         let tree = staging.tree("tree").map_err(write)?;
         let directories = Directories::new(staging.file().map_err(write)?, Modes::ALL);
@@ -107,10 +111,7 @@ impl Snapshots {
         // Hydrates come before or after.
         let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
         self.free_of_mounts(wanted)?;
-        let target = archives.target(Some(&wanted.dir)).map_err(|e| match e {
-            Error::Invalid(_) | Error::FileExists(_) => Error::RestoreConflict(e.to_string()),
-            e => e,
-        })?;
+        let target = self.target(wanted)?;
         let trash = staging.tree("trash").map_err(write)?;
         let stop = self.stop();
         Swap::new(tree.as_fd(), trash.as_fd(), target.as_fd()).run()?;
@@ -128,6 +129,24 @@ impl Snapshots {
         std::thread::spawn(move || drop(staging));
         let version = version.map_err(|e| Error::Snapshot(e.to_string()))?;
         Ok(Restored { version })
+    }
+
+    /// The directory to restore, opened; it is made if it does not exist. Error: 409 when a file is
+    /// in its place.
+    fn target(&self, wanted: &RestoreQuery) -> Result<OwnedFd, Error> {
+        self.archives.target(Some(&wanted.dir)).map_err(|e| match e {
+            Error::Invalid(_) | Error::FileExists(_) => Error::RestoreConflict(e.to_string()),
+            e => e,
+        })
+    }
+
+    /// Deletes everything in the directory.
+    fn discard(&self, wanted: &RestoreQuery) -> Result<(), Error> {
+        let target = self.target(wanted)?;
+        for name in entries(target.as_fd()).map_err(|errno| Error::Write(errno.into()))? {
+            remove_tree(&target, &name).map_err(Error::Write)?;
+        }
+        Ok(())
     }
 
     /// Error: 409 when something is mounted in the directory, or the directory is in a mount.

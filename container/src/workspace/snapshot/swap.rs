@@ -5,15 +5,18 @@
 //! ends as if it had ended before.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
-use rustix::fs::{Mode, fchmod, fstat, openat, renameat};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::super::error::write_error;
 use super::super::is_temporary;
 use crate::error::Error;
 use crate::paths::{DIRECTORY, list};
+
+/// The levels of directories of the image that are moved.
+const MAX_IMAGE_LEVELS: u32 = 256;
 
 /// The directories of a swap, all on the same mount.
 pub(super) struct Swap<'s> {
@@ -65,8 +68,11 @@ impl<'s> Swap<'s> {
             true => (self.new, self.target),
             false => (self.target, self.trash),
         };
-        for name in names(from).map_err(|errno| (c".".to_owned(), errno))? {
-            rename(from, to, &name).map_err(|errno| (name.clone(), errno))?;
+        let mut names = entries(from).map_err(|errno| (c".".to_owned(), errno))?;
+        // Uploads under way stay.
+        names.retain(|name| !is_temporary(name.to_bytes()));
+        for name in names {
+            rename(from, to, &name, MAX_IMAGE_LEVELS).map_err(|errno| (name.clone(), errno))?;
             self.moved.push(Moved { name, is_new });
         }
         Ok(())
@@ -78,29 +84,68 @@ impl<'s> Swap<'s> {
                 true => (self.target, self.new),
                 false => (self.trash, self.target),
             };
-            if let Err(e) = rename(from, to, name) {
+            if let Err(e) = rename_whole(from, to, name) {
                 tracing::error!(name = %name.to_string_lossy(), error = %e, "an entry is not where it was");
             }
         }
     }
 }
 
-/// The names of all entries, apart from our incomplete files and directories.
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+/// The names of all entries.
+pub(super) fn entries(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
     for entry in list(directory)? {
         let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") && !is_temporary(name) {
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             names.push(entry.file_name().to_owned());
         }
     }
     Ok(names)
 }
 
-/// Moves an entry. A directory that its owner may not write to gets the permission meanwhile: only so
+/// Moves an entry, also a directory of the image, which overlayfs does not rename.
+fn rename(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u32) -> Result<(), Errno> {
+    match rename_whole(from, to, name) {
+        Err(Errno::XDEV) if levels > 0 => move_entries(from, to, name, levels - 1),
+        renamed => renamed,
+    }
+}
+
+/// Moves a directory by moving its entries into a new one. They are where they were after an error.
+fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u32) -> Result<(), Errno> {
+    let old = openat(from, name, DIRECTORY, Mode::empty())?;
+    let status = fstat(&old)?;
+    mkdirat(to, name, Mode::RWXU)?;
+    let mut moved = Vec::new();
+    let mut move_all = |new: BorrowedFd<'_>| {
+        for name in entries(old.as_fd())? {
+            rename(old.as_fd(), new, &name, levels)?;
+            moved.push(name);
+        }
+        fchown(
+            new,
+            Some(Uid::from_raw(status.st_uid)),
+            Some(Gid::from_raw(status.st_gid)),
+        )?;
+        fchmod(new, Mode::from_raw_mode(status.st_mode))?;
+        unlinkat(from, name, AtFlags::REMOVEDIR)
+    };
+    let new = openat(to, name, DIRECTORY, Mode::empty())?;
+    let Err(errno) = move_all(new.as_fd()) else {
+        return Ok(());
+    };
+    for name in moved.iter().rev() {
+        if let Err(e) = rename_whole(new.as_fd(), old.as_fd(), name) {
+            tracing::error!(name = %name.to_string_lossy(), error = %e, "an entry is not where it was");
+        }
+    }
+    let _ = unlinkat(to, name, AtFlags::REMOVEDIR);
+    Err(errno)
+}
+
+/// Moves an entry by one rename. A directory that its owner may not write to gets the permission meanwhile: only so
 /// can a user without privileges move it.
-fn rename(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+fn rename_whole(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match renameat(from, name, to, name) {
         Err(Errno::ACCESS) => {}
         renamed => return renamed,
