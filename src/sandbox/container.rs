@@ -22,7 +22,7 @@ use crate::caller::SANDBOX_PROP;
 use crate::config::Config;
 use crate::deadline::within;
 use crate::error::ApiError;
-use handle::Handle;
+use handle::{Handle, ObjectStorage};
 
 /// The origin of requests to `sandboxd`, up to the port. The handle connects to the container,
 /// whatever the name.
@@ -48,6 +48,7 @@ pub struct ContainerRuntime {
     /// `ctx.exports`: the entry points of this Worker.
     exports: JsValue,
     id: SandboxId,
+    storage: ObjectStorage,
     secrets: Secrets,
     /// The timeout of a call of the platform.
     timeout: Duration,
@@ -61,10 +62,12 @@ impl ContainerRuntime {
     pub fn from_state(state: &worker::State, config: &Config, id: &SandboxId) -> Option<Self> {
         let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
         let exports = Reflect::get(state.as_raw(), &"exports".into()).unwrap_or_default();
+        let storage = Reflect::get(state.as_raw(), &"storage".into()).ok()?;
         container.is_object().then(|| Self {
             handle: container.unchecked_into(),
             exports,
             id: id.clone(),
+            storage: storage.unchecked_into(),
             secrets: Secrets::new(state.storage()),
             timeout: config.platform_timeout,
             instance: config.instance.clone(),
@@ -78,7 +81,7 @@ impl ContainerRuntime {
 
     /// Starts the container with the environment of `sandboxd`, and with labels by which an
     /// operator finds it in the platform's own logs and metrics. It must not be running.
-    pub fn start(&self, boot: &Boot, options: &StartOptions) -> Result<(), ApiError> {
+    pub async fn start(&self, boot: &Boot, options: &StartOptions) -> Result<(), ApiError> {
         let StartOptions {
             env,
             settings,
@@ -97,6 +100,7 @@ impl ContainerRuntime {
         Reflect::set(&options, &"labels".into(), &object(labels)?)?;
         Reflect::set(&options, &"enableInternet".into(), &(!settings.offline).into())?;
         self.set_image(&options, settings, container.as_ref())?;
+        self.sync().await?;
         self.handle
             .start(&options)
             .map_err(|e| Failure::from_thrown(&e).into_api_error())
@@ -169,8 +173,16 @@ impl ContainerRuntime {
         self.secrets.forget();
     }
 
+    /// Waits until all that the object has written is on disk. A request does not leave the object
+    /// before that, but a call of the container does.
+    async fn sync(&self) -> Result<(), ApiError> {
+        self.call("storage", || self.storage.sync()).await??;
+        Ok(())
+    }
+
     /// Sends SIGTERM.
-    pub fn terminate(&self) -> Result<(), ApiError> {
+    pub async fn terminate(&self) -> Result<(), ApiError> {
+        self.sync().await?;
         self.handle
             .signal(SIGTERM)
             .map_err(|e| Failure::from_thrown(&e).into_api_error())
@@ -181,6 +193,7 @@ impl ContainerRuntime {
         if !self.handle.running() {
             return Ok(());
         }
+        self.sync().await?;
         match self.call("destroy", || self.handle.destroy()).await? {
             Ok(_) => Ok(()),
             // The container has exited meanwhile.

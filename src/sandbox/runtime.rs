@@ -116,7 +116,7 @@ impl Runtime {
                 storage.put(BOOT_ID_KEY, &boot_id).await?;
                 storage.put(PORT_KEY, PORT).await?;
                 let boot = container.boot(boot_id, PORT).await?;
-                container.start(&boot, &options)?;
+                container.start(&boot, &options).await?;
                 Ok(boot)
             }
             Self::Local(local) => local.start(boot_id, options).await,
@@ -157,7 +157,7 @@ impl Runtime {
     /// Asks `sandboxd` to end its commands, and itself.
     pub async fn terminate(&self) -> Result<(), ApiError> {
         match self {
-            Self::Container(container, _) => container.terminate(),
+            Self::Container(container, _) => container.terminate().await,
             Self::Local(local) => local.terminate().await,
         }
     }

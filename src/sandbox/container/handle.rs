@@ -1,4 +1,4 @@
-//! The bindings of `ctx.container`. They are here and not the `worker` crate's, whose start options
+//! The bindings of `ctx.container`, and of what its calls need. They are here and not the `worker` crate's, whose start options
 //! pass the environment as a JavaScript `Map`, which the runtime ignores. These are plain objects.
 
 use js_sys::{Object, Promise};
@@ -41,6 +41,13 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = snapshotContainer)]
     pub fn snapshot_container(this: &Handle, options: &JsValue) -> Result<Promise, JsValue>;
+
+    /// `ctx.storage`.
+    #[derive(Debug)]
+    pub type ObjectStorage;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn sync(this: &ObjectStorage) -> Result<Promise, JsValue>;
 
     /// A TCP port of the container.
     pub type Port;
