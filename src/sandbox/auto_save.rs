@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::sandbox::Saved;
-use sandbox_protocol::snapshot::Manifest;
+use sandbox_protocol::snapshot::{ListQuery, Manifest};
 use sandbox_protocol::{SnapshotId, time};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ use super::save::Save;
 use crate::clock::{millis, now_ms};
 use crate::error::ApiError;
 use crate::snapshot;
+
+/// The number of the newest snapshots of a destroyed sandbox among which its saves are looked for.
+const MAX_SAVES: usize = 100;
 
 /// The last save of a workspace, in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,10 +86,17 @@ impl Core {
         let last = record.last_save.map(|last| last.id);
         match self.save(boot, save).await {
             Ok(mut saved) => {
-                self.save_container(boot, and_container, saved.as_mut(), last)
-                    .await;
+                if let (Some(saved), Some(last)) = (&mut saved, &last) {
+                    // Until a later one is kept.
+                    self.add_container_of(last, saved).await;
+                }
                 self.note_resume(boot).await;
-                self.note_save(saved).await.map(drop)
+                let record = self.note_save(saved).await?;
+                // After the record has the workspace: should the container end meanwhile, that is safe.
+                if and_container && let Some(last) = &record.last_save {
+                    self.save_container(boot, &last.id).await;
+                }
+                Ok(())
             }
             Err(e) => {
                 let error = e.body().error;
@@ -102,26 +112,12 @@ impl Core {
         }
     }
 
-    /// Adds the file system of the container to a save; `None`: to the last one, as nothing has
-    /// changed in the workspace. One that is not saved now is the one of the last save.
-    async fn save_container(
-        self: &Rc<Self>,
-        boot: &Boot,
-        is_saved: bool,
-        saved: Option<&mut Manifest>,
-        last: Option<SnapshotId>,
-    ) {
-        match (saved, last) {
-            (Some(saved), _) if is_saved => self.add_container(boot, saved).await,
-            (Some(saved), Some(last)) => self.add_container_of(&last, saved).await,
-            (None, Some(last)) if is_saved => {
-                let manifest = async { snapshot::manifest(&*self.store()?, &last, now_ms()).await };
-                // The next start reports one that is gone.
-                if let Ok(mut manifest) = manifest.await {
-                    self.add_container(boot, &mut manifest).await;
-                }
-            }
-            _ => {}
+    /// Adds the file system of the container to a save.
+    async fn save_container(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) {
+        let manifest = async { snapshot::manifest(&*self.store()?, id, now_ms()).await };
+        // The next start reports one that is gone.
+        if let Ok(mut manifest) = manifest.await {
+            self.add_container(boot, &mut manifest).await;
         }
     }
 
@@ -160,6 +156,25 @@ impl Core {
         match deleted.await {
             Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
             Err(e) => self.log("save not deleted", None, &format!("{id}: {}", e.body().error)),
+        }
+    }
+
+    /// Deletes the saves of a sandbox that is destroyed, also one that an object made which was evicted
+    /// before it had noted it. A failure leaves snapshots, which clients can delete.
+    pub async fn delete_saves(&self) {
+        let query = ListQuery {
+            sandbox: Some(self.id.clone()),
+            limit: MAX_SAVES,
+            cursor: None,
+        };
+        let listed = async { snapshot::list(&*self.store()?, &query, now_ms()).await };
+        match listed.await {
+            Ok(page) => {
+                for save in page.snapshots.iter().filter(|snapshot| snapshot.auto_save) {
+                    self.delete_save(&save.id).await;
+                }
+            }
+            Err(e) => self.log("saves not deleted", None, &e.body().error),
         }
     }
 

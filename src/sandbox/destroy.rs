@@ -91,10 +91,12 @@ impl Core {
             self.runtime.destroy().await?;
         }
         self.report(SandboxEvent::Stopped);
-        let last_save = self.record().await?.and_then(|record| record.last_save);
+        let record = self.record().await?;
+        let has_saves =
+            record.is_some_and(|record| record.settings.auto_save.is_some() || record.last_save.is_some());
         self.destroy_record().await?;
-        if let Some(last) = last_save.filter(|last| !last.is_kept) {
-            self.delete_save(&last.id).await;
+        if has_saves {
+            self.delete_saves().await;
         }
         self.report_now().await;
         self.release_permit_later();

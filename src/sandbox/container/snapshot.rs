@@ -24,6 +24,7 @@ impl ContainerRuntime {
 
     /// See [`Runtime::keep_container`](crate::sandbox::runtime::Runtime::keep_container).
     pub async fn keep(&self, image: String, name: &str) -> Result<ContainerSnapshot, ApiError> {
+        self.sync().await?;
         let options = object([("name", name)])?;
         let kept = async { JsFuture::from(self.handle.snapshot_container(&options)?).await };
         let handle = within(TIMEOUT, "the platform's snapshotContainer", kept)
