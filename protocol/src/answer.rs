@@ -1,11 +1,11 @@
 //! The short JSON answers of the API.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ErrorBody;
 
 /// The answer of `POST /v1/sandbox`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SandboxCreated {
     /// The id of the sandbox, for the paths of its operations.

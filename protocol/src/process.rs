@@ -9,7 +9,7 @@ mod wait;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Exit;
 use crate::session::is_client_id;
@@ -61,7 +61,7 @@ impl fmt::Display for ProcessId {
 }
 
 /// The state of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessState {
@@ -74,7 +74,7 @@ pub enum ProcessState {
 }
 
 /// A process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
@@ -114,7 +114,7 @@ pub struct Process {
 }
 
 /// The answer of `GET …/process`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcessList {
     /// The processes, the newest first.
@@ -133,7 +133,7 @@ pub struct ProcessesEnded {
 }
 
 /// The answer of `POST …/stdin`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StdinWritten {
     /// The bytes that were written to the standard input in all: the offset of the next byte.

@@ -74,7 +74,7 @@ pub struct Manifest {
 }
 
 /// A snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
@@ -110,10 +110,10 @@ pub struct Snapshot {
     pub auto_save: bool,
     /// The number of files that were changed while they were read, if there are any. Such a file
     /// may be neither the old nor the new one.
-    #[serde(skip_serializing_if = "crate::json::is_zero")]
+    #[serde(default, skip_serializing_if = "crate::json::is_zero")]
     pub changed: u64,
     /// The paths of the first of them, at most 100.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed_paths: Vec<String>,
     /// The result of the program `.sandbox/before-save`, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ impl From<Manifest> for Snapshot {
 }
 
 /// The answer of `GET /v1/snapshot`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SnapshotPage {
     /// The snapshots, the newest first.
