@@ -76,7 +76,6 @@ fn explain(error: &clap::Error) -> u8 {
         let _ = error.print();
         return 0;
     }
-    let command = std::env::args().nth(1);
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         output::note("a command is missing; sandbar --help has the list");
         return FAILED;
@@ -88,8 +87,21 @@ fn explain(error: &clap::Error) -> u8 {
         "{}; --help has the options",
         printable(line.trim_start_matches("error: "))
     ));
-    match command.as_deref() {
+    match first_word().as_deref() {
         Some("run" | "exec" | "sh") => COULD_NOT_RUN,
         _ => FAILED,
     }
+}
+
+/// The command among arguments that are wrong.
+fn first_word() -> Option<String> {
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--url" || word == "--key" {
+            words.next();
+        } else if !word.starts_with('-') {
+            return Some(word);
+        }
+    }
+    None
 }

@@ -22,6 +22,10 @@ impl Ending {
         name: "SIGHUP",
         number: 1,
     };
+    const QUIT: Self = Self {
+        name: "SIGQUIT",
+        number: 3,
+    };
     const TERMINATE: Self = Self {
         name: "SIGTERM",
         number: 15,
@@ -33,6 +37,7 @@ pub struct Signals {
     interrupt: Signal,
     hang_up: Signal,
     terminate: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -43,6 +48,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
             terminate: listen(SignalKind::terminate())?,
+            quit: listen(SignalKind::quit())?,
         })
     }
 
@@ -52,6 +58,7 @@ impl Signals {
             _ = self.interrupt.recv() => Ending::INTERRUPT,
             _ = self.hang_up.recv() => Ending::HANG_UP,
             _ = self.terminate.recv() => Ending::TERMINATE,
+            _ = self.quit.recv() => Ending::QUIT,
         }
     }
 }

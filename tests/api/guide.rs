@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use sandbar_tests::bridge::project_root;
+use sandbar_tests::command_line;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::bridge;
 
 /// Pages whose shell examples run here.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "docs/api.md",
     "docs/archives.md",
+    "docs/cli.md",
     "docs/code.md",
     "docs/commands.md",
     "docs/files.md",
@@ -28,14 +30,13 @@ const PAGES: [&str; 13] = [
 ];
 
 /// Examples that `quickstart`, `clients` and `port_ssh` run, by page and language: one of each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("README.md", "sh"),
     ("docs/clients.md", "js"),
     ("docs/clients.md", "python"),
     ("docs/clients.md", "ts"),
     ("docs/quickstart.md", "js"),
     ("docs/quickstart.md", "python"),
-    ("docs/recipes/ssh.md", "js"),
     ("docs/recipes/ssh.md", "sh"),
 ];
 
@@ -150,6 +151,7 @@ async fn run(page: &str) {
     let output = Command::new("bash")
         .args(["-eu", "-o", "pipefail", "-c", &format!("{script}\n{CLEAN_UP}")])
         .current_dir(&work)
+        .env("PATH", command_line::search_path())
         .env("SANDBOX_URL", &bridge().url)
         .env("SANDBOX_API_KEY", &bridge().key)
         .stdin(Stdio::null())

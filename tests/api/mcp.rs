@@ -56,15 +56,16 @@ async fn run(command: &mut Command) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-async fn run_javascript(version: &str) -> Value {
+pub async fn run_javascript(arguments: &[&str]) -> Value {
     let mut node = Command::new(project_root().join("node_modules/.bin/node"));
     run(node
-        .args(["clients/mcp.mjs", version])
+        .arg("clients/mcp.mjs")
+        .args(arguments)
         .current_dir(project_root().join("tests")))
     .await
 }
 
-fn check_javascript(printed: &Value, revision: &str) {
+pub fn check_javascript(printed: &Value, revision: &str) {
     assert_eq!(printed["revision"], revision);
     assert_eq!(printed["tools"], json!(TOOLS));
     let texts = &printed["texts"];
@@ -80,12 +81,12 @@ fn check_javascript(printed: &Value, revision: &str) {
 
 #[tokio::test]
 async fn the_javascript_client_of_the_current_revision_uses_the_tools() {
-    check_javascript(&run_javascript("2").await, "2026-07-28");
+    check_javascript(&run_javascript(&["2"]).await, "2026-07-28");
 }
 
 #[tokio::test]
 async fn the_javascript_client_of_earlier_revisions_uses_the_tools() {
-    check_javascript(&run_javascript("1").await, "2025-11-25");
+    check_javascript(&run_javascript(&["1"]).await, "2025-11-25");
 }
 
 #[tokio::test]

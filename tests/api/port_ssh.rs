@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use sandbar_tests::bridge::project_root;
+use sandbar_tests::command_line;
 use sandbar_tests::docker::image_of_the_project;
 use sandbar_tests::{Bridge, Client};
 use tokio::io::AsyncWriteExt as _;
@@ -25,12 +25,10 @@ struct Laptop {
 impl Laptop {
     /// A command with the environment of the recipe.
     fn command(&self, program: &str) -> Command {
-        let tools = project_root().join("node_modules/.bin");
-        let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(program);
         command
             .current_dir(&self.directory)
-            .env("PATH", format!("{}:{path}", tools.display()))
+            .env("PATH", command_line::search_path())
             .env("SANDBOX_URL", &self.bridge.url)
             .env("SANDBOX_API_KEY", &self.bridge.key)
             .kill_on_drop(true);
@@ -100,7 +98,6 @@ async fn follow_the_page() -> Option<Laptop> {
     assert!(text.contains(r#"{"state":"ready"}"#), "{text}");
     laptop.id = text.lines().last().unwrap().to_owned();
     let write = |name: &str, text: &str| std::fs::write(laptop.directory.join(name), text).unwrap();
-    write("sandbar-tcp.mjs", &block("js", "WebSocket"));
     let config = block("text", "ProxyCommand")
         .replace("~/.ssh", &laptop.directory.display().to_string())
         .replace("User sandbox", &format!("User {}", laptop.user))

@@ -1,11 +1,24 @@
 // The official client of the Model Context Protocol, version 1 (`initialize`) or 2 (the current revision): every tool once.
-// Prints the revision and the texts of the results as JSON.
+// With the path of sandbar, it speaks over the standard input and output of that program. Prints the revision and the
+// texts of the results as JSON.
 import assert from "node:assert/strict";
 
-const [version] = process.argv.slice(2);
+const [version, program] = process.argv.slice(2);
 const { SANDBOX_URL: url, SANDBOX_API_KEY: key } = process.env;
 
+/** The path is that of `/v1/mcp`, or of a sandbox. */
+async function overStdio(path) {
+  const args = ["mcp", ...path.split("/").slice(3, -1)];
+  const { Client } = await import(`@modelcontextprotocol/${version === "1" ? "sdk/client/index.js" : "client"}`);
+  const module = version === "1" ? "sdk/client/stdio.js" : "client/stdio";
+  const { StdioClientTransport } = await import(`@modelcontextprotocol/${module}`);
+  const client = new Client({ name: "test", version: "1.0.0" }, { versionNegotiation: { mode: "auto" } });
+  await client.connect(new StdioClientTransport({ command: program, args, env: process.env }));
+  return { client, revision: client.getNegotiatedProtocolVersion?.() };
+}
+
 async function connect(path) {
+  if (program) return overStdio(path);
   const options = { requestInit: { headers: { Authorization: `Bearer ${key}` } } };
   const address = new URL(path, url);
   const name = { name: "test", version: "1.0.0" };

@@ -36,6 +36,24 @@ pub fn sandboxd() -> PathBuf {
     PATH.get_or_init(build).clone()
 }
 
+/// The path of `sandbar`, the command line. The tests of its own crate make cargo build it along with all
+/// tests; it is built here if only these are run.
+pub fn command_line() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        // This program is target/debug/deps/NAME.
+        let program = env::current_exe().expect("the path of this program");
+        let path = program.ancestors().nth(2).expect("a directory").join("sandbar");
+        if !path.is_file() {
+            let mut cargo = command("cargo");
+            cargo.args(["build", "--quiet", "-p", "sandbar-cli"]);
+            run(cargo);
+        }
+        path
+    };
+    PATH.get_or_init(build).clone()
+}
+
 fn run(mut command: Command) {
     let status = command.status();
     assert!(status.is_ok_and(|status| status.success()), "{command:?} failed");

@@ -10,6 +10,8 @@ pub mod build;
 pub mod client;
 pub mod cloudflare;
 pub mod code;
+pub mod command_line;
+pub mod cut;
 pub mod docker;
 pub mod documented;
 pub mod file;

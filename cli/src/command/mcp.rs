@@ -53,9 +53,12 @@ impl Mcp {
                 .next_line()
                 .await
                 .map_err(Error::io("the standard input cannot be read"))?;
-            let Some(line) = line.filter(|line| !line.is_empty()) else {
+            let Some(line) = line else {
                 break;
             };
+            if line.trim().is_empty() {
+                continue;
+            }
             // One that is no JSON is the bridge's to answer.
             let message: Value = serde_json::from_str(&line).unwrap_or_default();
             let method = message.get("method").and_then(Value::as_str);

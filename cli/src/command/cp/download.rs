@@ -57,7 +57,9 @@ async fn file(bridge: &Bridge, source: &Remote, entry: &Entry, target: &Path) ->
     if let Some(existing) = existing.as_deref().filter(|existing| !existing.is_file()) {
         // A device or a FIFO.
         let mut output = Appended(OpenOptions::new().write(true).open(existing).map_err(failed())?);
-        return fetch(bridge, source, &mut output, &progress).await;
+        let result = fetch(bridge, source, &mut output, &progress).await;
+        progress.finish();
+        return result;
     }
     let target = existing.as_deref().unwrap_or(target);
     let (part, mut output) = beside(target, entry).map_err(failed())?;
@@ -87,7 +89,7 @@ fn beside(target: &Path, entry: &Entry) -> io::Result<(PathBuf, std::fs::File)> 
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode | 0o200)
+        .mode(mode)
         .open(&path)?;
     Ok((path, file))
 }

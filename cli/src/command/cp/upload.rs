@@ -31,8 +31,12 @@ pub async fn copy(bridge: &Bridge, source: Location, destination: &Remote) -> Re
     };
     let failed = || Error::io(path.display().to_string());
     let metadata = std::fs::metadata(&path).map_err(failed())?;
-    let path = std::fs::canonicalize(&path).map_err(failed())?;
-    let name = path.file_name().and_then(|name| name.to_str());
+    // `.` and `..` have a name, too.
+    let whole = std::fs::canonicalize(&path).map_err(failed())?;
+    let name = path
+        .file_name()
+        .or_else(|| whole.file_name())
+        .and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::Usage(format!("{}: the name is not UTF-8", path.display())));
     if metadata.is_dir() {
         let target = if is_content || !is_directory(bridge, destination).await? {
