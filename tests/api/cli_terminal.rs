@@ -147,7 +147,7 @@ async fn a_shell_has_the_keys_the_size_and_an_exit_code() {
     tcsetwinsize(&console.keyboard, size(120, 40)).unwrap();
     console.type_in("until stty size | grep '40 120'; do sleep 0.1; done\r");
     console
-        .until("the new size", |screen| screen.contains("\n40 120\r\n"))
+        .until("the new size", |screen| screen.contains("\r40 120\r\n"))
         .await;
     // Ctrl-C is a key of the shell.
     console.type_in("sleep 600\r");
