@@ -32,7 +32,7 @@ pub struct Arguments {
     /// never see]
     #[arg(long)]
     pub key: Option<String>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }

@@ -3,7 +3,7 @@
 //!
 //! The command is a process under an id of its own. A request is sent again only to a process that
 //! exists, so nothing runs twice. When the connection breaks, the command continues for
-//! [`PATIENCE`], and the stream is continued behind its last event.
+//! [`LINGER`], and the stream is continued behind its last event.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::follow::{Follower, PATIENCE};
+use crate::follow::{Follower, LINGER};
 use crate::http::{Bridge, backoff, insist, new_process_id, send};
 use crate::output::Outputs;
 use crate::signals::{Ending, Signals};
@@ -53,7 +53,7 @@ impl Attached<'_> {
         let process = ProcessId::parse(&id).map_err(|e| Error::Usage(e.to_string()))?;
         self.body.insert("id".to_owned(), id.into());
         self.body
-            .insert("linger_ms".to_owned(), (PATIENCE.as_millis() as u64).into());
+            .insert("linger_ms".to_owned(), (LINGER.as_millis() as u64).into());
         self.body
             .insert("stdin_open".to_owned(), self.forwards_input.into());
         let (opened, is_open) = oneshot::channel();
@@ -178,7 +178,7 @@ impl Attached<'_> {
         }
     }
 
-    /// Ends the process, if it is there. It ends by itself after [`PATIENCE`] if this fails.
+    /// Ends the process, if it is there. If this fails, the bridge ends it after [`LINGER`].
     async fn end(&self, process: &ProcessId) {
         let path = format!("/process/{process}?grace_ms=0");
         let ended = insist(async || send(self.bridge.sandbox(Method::DELETE, self.sandbox, &path)).await);

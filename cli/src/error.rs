@@ -42,7 +42,7 @@ pub enum Error {
     /// Something of this machine failed.
     #[error("{what}: {source}")]
     Io {
-        /// What failed: the name of a file, for example.
+        /// The thing that failed: a file, for example.
         what: String,
         /// The reason.
         source: io::Error,
@@ -117,8 +117,8 @@ fn chain(error: &reqwest::Error) -> String {
 
 /// A text as one line that leaves the terminal alone: the text of a sandbox may have anything in it.
 pub fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().map(shown).collect()
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().map(visible).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::http::backoff;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long it is tried to continue a stream, and how long a command continues without its client.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const LINGER: Duration = Duration::from_secs(60);
 
 /// A stream that `open` opens behind the event of an id; `None`: no event has arrived yet.
 pub struct Follower<O> {
@@ -59,7 +59,7 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
     ///
     /// # Errors
     ///
-    /// That of the stream, or that of the connection, if it is down for [`PATIENCE`].
+    /// The error of the stream, or of a connection that is down for [`LINGER`].
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             self.start().await?;
@@ -114,7 +114,7 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
         };
         self.connection = None;
         let is_first = !self.was_open && matches!(error, Error::Unreachable(_));
-        if is_first || !error.is_lost() || self.last_progress.elapsed() > PATIENCE {
+        if is_first || !error.is_lost() || self.last_progress.elapsed() > LINGER {
             return Err(error);
         }
         sleep(backoff(self.failures)).await;

@@ -174,7 +174,7 @@ pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
     }
 }
 
-/// The time to wait after so many failures, at most 2 s.
+/// The wait after a number of failures: 50 ms to 2 s.
 pub fn backoff(failures: u32) -> Duration {
     Duration::from_millis((50 << failures.min(6)).min(2000))
 }

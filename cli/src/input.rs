@@ -19,8 +19,8 @@ pub fn is_there() -> bool {
 
 fn is_null() -> bool {
     let null = rustix::fs::stat("/dev/null");
-    let ours = rustix::fs::fstat(io::stdin());
-    matches!((null, ours), (Ok(null), Ok(ours)) if null.st_rdev == ours.st_rdev && null.st_mode == ours.st_mode)
+    let input = rustix::fs::fstat(io::stdin());
+    matches!((null, input), (Ok(null), Ok(input)) if null.st_rdev == input.st_rdev && null.st_mode == input.st_mode)
 }
 
 /// Reads the standard input to its end, on a thread that the end of the program does not wait for.

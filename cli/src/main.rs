@@ -87,20 +87,20 @@ fn explain(error: &clap::Error) -> u8 {
         "{}; --help has the options",
         printable(line.trim_start_matches("error: "))
     ));
-    match first_word().as_deref() {
+    match command_name().as_deref() {
         Some("run" | "exec" | "sh") => COULD_NOT_RUN,
         _ => FAILED,
     }
 }
 
 /// The command among arguments that are wrong.
-fn first_word() -> Option<String> {
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        if word == "--url" || word == "--key" {
-            words.next();
-        } else if !word.starts_with('-') {
-            return Some(word);
+fn command_name() -> Option<String> {
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--url" || argument == "--key" {
+            arguments.next();
+        } else if !argument.starts_with('-') {
+            return Some(argument);
         }
     }
     None

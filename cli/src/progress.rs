@@ -39,7 +39,7 @@ impl Progress {
         self.bar.inc(bytes as u64);
     }
 
-    /// Begins anew behind so many bytes.
+    /// Sets the number of bytes.
     pub fn set(&self, bytes: u64) {
         self.bar.set_position(bytes);
     }

@@ -50,7 +50,7 @@ impl Stdin {
         while let Some(block) = blocks.recv().await {
             let cannot = "the standard input cannot be read";
             let mut body = BytesMut::from(block.map_err(Error::io(cannot))?);
-            // What was read meanwhile goes along.
+            // One request takes all that was read meanwhile.
             while body.len() < MAX_BODY
                 && let Ok(block) = blocks.try_recv()
             {

@@ -91,7 +91,7 @@ async fn processes_have_a_list_a_log_and_signals() {
         let ran = run(bridge(), &arguments).await;
         assert_eq!((ran.code, ran.stderr.lines().count()), (Some(1), 1), "{ran:?}");
     }
-    // What a process prints cannot change the terminal of the one who lists it.
+    // The terminal gets no control characters of a command line.
     run(bridge(), &["exec", id, "true", "\u{1b}[2J\nsecond line"]).await;
     let table = run(bridge(), &["ps", id]).await.text();
     assert!(!table.contains('\u{1b}') && table.lines().count() == 3, "{table}");

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::{Bridge, build};
 
-/// What a run of `sandbar` has given.
+/// The result of a run of `sandbar`.
 #[derive(Debug)]
 pub struct Ran {
     /// The exit code; `None` after a signal.
@@ -65,10 +65,10 @@ pub async fn run_with(mut command: Command, key: &str, input: Option<Vec<u8>>) -
         stderr,
     } = child.wait_with_output().await.expect("its end");
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    let shown = [String::from_utf8_lossy(&stdout).into_owned(), stderr.clone()];
+    let outputs = [String::from_utf8_lossy(&stdout).into_owned(), stderr.clone()];
     assert!(
-        key.is_empty() || shown.iter().all(|text| !text.contains(key)),
-        "the key is in {shown:?}"
+        key.is_empty() || outputs.iter().all(|text| !text.contains(key)),
+        "the key is in {outputs:?}"
     );
     Ran {
         code: status.code(),

@@ -46,7 +46,7 @@ impl CutProxy {
     /// Breaks all connections that are open. Later ones are forwarded.
     pub fn cut(&self) {
         for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

@@ -20,9 +20,9 @@ use crate::http::Bridge;
     sandbar cp $id:log.txt - | tail"
 )]
 pub struct Cp {
-    /// What to copy: PATH, ID:PATH, or -
+    /// The file or directory to copy: PATH, ID:PATH, or -
     source: String,
-    /// Where to: PATH, ID:PATH, or -
+    /// Its destination: PATH, ID:PATH, or -
     #[arg(value_name = "DEST")]
     destination: String,
 }

@@ -73,7 +73,7 @@ impl Mcp {
             by_id.retain(|_, call| !call.is_finished());
             let id = message.get("id").map(Value::to_string);
             if method == Some("initialize") {
-                // What follows needs the revision in its answer.
+                // Later messages need the revision in its answer.
                 host.call(line, message).await?;
                 continue;
             }

@@ -66,7 +66,7 @@ impl Sh {
         tokio::spawn(send_all(sink, receiver));
         let raw = Raw::new()?;
         if !self.command.is_empty() {
-            let line = format!("{FOR_PEOPLE}; exec {}\n", shell_words(&self.command));
+            let line = format!("{FOR_PEOPLE}; exec {}\n", quote(&self.command));
             let _ = sender.send(Message::binary(line)).await;
         }
         tokio::spawn(send_input(sender.clone()));
@@ -176,11 +176,11 @@ async fn send_resizes(sender: mpsc::Sender<Message>) {
     }
 }
 
-/// The words of a command as a shell reads them.
-fn shell_words(words: &[String]) -> String {
-    let quoted = words
+/// The arguments as a command line of a shell.
+fn quote(arguments: &[String]) -> String {
+    let quoted = arguments
         .iter()
-        .map(|word| format!("'{}'", word.replace('\'', r"'\''")));
+        .map(|argument| format!("'{}'", argument.replace('\'', r"'\''")));
     quoted.collect::<Vec<_>>().join(" ")
 }
 
@@ -189,9 +189,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted() {
+    fn arguments_are_quoted() {
         assert_eq!(
-            shell_words(&["a b".into(), "it's".into(), "".into()]),
+            quote(&["a b".into(), "it's".into(), "".into()]),
             r"'a b' 'it'\''s' ''"
         );
     }

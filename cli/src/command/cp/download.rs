@@ -94,7 +94,7 @@ fn beside(target: &Path, entry: &Entry) -> io::Result<(PathBuf, std::fs::File)> 
     Ok((path, file))
 }
 
-/// An output that can begin anew, if it is a file.
+/// An output of bytes. That of a file can be emptied.
 trait Output: Write + Send {
     /// Forgets what was written.
     fn restart(&mut self) -> io::Result<()>;

@@ -11,7 +11,7 @@ use sandbox_protocol::{ErrorCode, SandboxId};
 use crate::error::{Error, Result};
 use crate::http::{Bridge, insist, json, query};
 
-/// What stands in a path of a URL as itself.
+/// The characters that a path of a URL has percent-encoded.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -88,7 +88,7 @@ impl Remote {
         format!("/{route}/{path}{}", query(fields))
     }
 
-    /// What is there, links followed.
+    /// The entry at the path, links followed; `None` if there is none.
     pub async fn stat(&self, bridge: &Bridge) -> Result<Option<Entry>> {
         let route = self.route("stat", &[("follow", "true")]);
         match insist(async || json(bridge.sandbox(Method::GET, &self.id, &route)).await).await {
