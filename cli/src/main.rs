@@ -51,9 +51,12 @@ fn main() -> ExitCode {
         .worker_threads(2)
         .enable_all()
         .build();
-    let result = runtime
-        .map_err(Error::io("the runtime"))
-        .and_then(|runtime| runtime.block_on(command::run(arguments)));
+    let result = runtime.map_err(Error::io("the runtime")).and_then(|runtime| {
+        let result = runtime.block_on(command::run(arguments));
+        // Does not wait for a thread that reads the standard input.
+        runtime.shutdown_background();
+        result
+    });
     let code = match result {
         Ok(code) => code,
         Err(Error::Signal(number)) => u8::try_from(128 + number).unwrap_or(failure),
@@ -66,7 +69,6 @@ fn main() -> ExitCode {
             failure
         }
     };
-    // Does not wait for threads that read the standard input.
     std::process::exit(code.into())
 }
 

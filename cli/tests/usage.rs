@@ -1,5 +1,7 @@
 //! The program without a bridge: its help, its completions, and what it says about wrong arguments.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 const KEY: &str = "a-very-secret-key";

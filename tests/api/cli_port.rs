@@ -1,12 +1,14 @@
 //! The command line: ports.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use sandbar_tests::Sandbox;
 use sandbar_tests::command_line::{command, run, run_with};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Child;
+use tokio::time::timeout;
 
 use crate::port::{Server, free_port};
 use crate::{bridge, sandbox};
@@ -100,5 +102,31 @@ async fn stdio_is_one_connection() {
     );
     let ran = run_with(stdio, &bridge().key, Some(vec![1; 3_000_000])).await;
     assert_eq!(ran.text(), "hello\n3000000 bytes");
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
+async fn the_server_ends_stdio_although_the_input_goes_on() {
+    let sandbox = sandbox().await;
+    let script = "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n\
+                  print('port', server.getsockname()[1], flush=True)\n\
+                  while True: connection = server.accept()[0]; connection.sendall(b'bye'); connection.close()";
+    let server = Server::run(&sandbox, &["python3", "-c", script]).await;
+    let mut stdio = command(
+        bridge(),
+        &["port", &sandbox.id, &server.port.to_string(), "--stdio"],
+    );
+    let mut child = stdio
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = child.stdin.take();
+    let output = timeout(Duration::from_secs(30), child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"bye".to_vec()));
+    drop(input);
     sandbox.destroy().await;
 }
