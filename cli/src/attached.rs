@@ -79,7 +79,7 @@ impl Attached<'_> {
                     received = Some((signal, Instant::now() + GRACE));
                 }
                 result = &mut output => {
-                    if let Err(error) = &result && !matches!(error, Error::Refused { status: 1.., .. }) {
+                    if let Err(error) = &result && !matches!(error, Error::Refused { status: 1.., .. } | Error::Unreachable(_)) {
                         self.end(&process).await;
                     }
                     return result;

@@ -165,12 +165,21 @@ pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
     let mut failures = 0;
     loop {
         match attempt().await {
-            Err(error) if error.is_lost() && failures < MAX_REPEATS => {
+            Err(error) if error.is_lost() && failures < repeats_of(&error) => {
                 sleep(backoff(failures)).await;
                 failures += 1;
             }
             result => return result,
         }
+    }
+}
+
+/// A bridge that does not run is soon told.
+fn repeats_of(error: &Error) -> u32 {
+    if matches!(error, Error::Unreachable(_)) {
+        MAX_REPEATS / 2
+    } else {
+        MAX_REPEATS
     }
 }
 

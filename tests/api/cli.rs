@@ -88,7 +88,7 @@ async fn exec_passes_on_output_and_exit_code() {
 #[tokio::test]
 async fn input_and_output_of_several_mib_are_exact() {
     let sandbox = sandbox().await;
-    let bytes: Vec<u8> = (0..5_000_000_u32)
+    let bytes: Vec<u8> = (0..2_000_000_u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
         .collect();
     let exec = command(
