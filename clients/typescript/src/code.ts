@@ -1,12 +1,9 @@
 import { Files } from "./files.js";
 import { segment } from "./http.js";
-import { toStream } from "./stream.js";
-import { defined, type Schemas } from "./target.js";
+import { dispatch, type Emit, toStream } from "./stream.js";
+import { defined, type Schemas, type Variables } from "./target.js";
 
-export interface CodeContext {
-  readonly id: string;
-  readonly language: string;
-  readonly cwd: string;
+export interface CodeContext extends Readonly<Pick<Schemas["Context"], "id" | "language" | "cwd">> {
   readonly createdAt: Date;
   readonly lastUsed: Date;
 }
@@ -15,32 +12,25 @@ export interface CreateContextOptions {
   /** Default: `python`. */
   language?: string;
   cwd?: string;
-  envVars?: Record<string, string | null | undefined>;
+  envVars?: Variables;
 }
 
-export interface ExecutionError {
-  name: string;
-  message: string;
-  traceback: string[];
+export interface ExecutionError extends Omit<Schemas["Exception"], "line" | "tracebackAnsi"> {
   lineNumber?: number;
 }
 
+/** The forms of a displayed value, as texts, and as JSON. */
+const TEXTS = ["text", "html", "png", "jpeg", "svg", "latex", "markdown", "javascript"] as const;
+const VALUES = ["json", "chart"] as const;
+
 /** One displayed value, in all its forms. */
-export interface Result {
-  text?: string;
-  html?: string;
-  png?: string;
-  jpeg?: string;
-  svg?: string;
-  latex?: string;
-  markdown?: string;
-  javascript?: string;
-  json?: unknown;
-  chart?: unknown;
+export interface Result
+  extends Partial<Record<(typeof TEXTS)[number], string>>, Partial<Record<(typeof VALUES)[number], unknown>> {
   /** The names of the forms that there are. */
   formats(): string[];
 }
 
+type Callback<T> = (value: T) => void | Promise<void>;
 type Output = { text: string; timestamp: number };
 
 export interface RunCodeOptions extends CreateContextOptions {
@@ -49,10 +39,10 @@ export interface RunCodeOptions extends CreateContextOptions {
   /** In milliseconds. Default: 60000. */
   timeout?: number;
   signal?: AbortSignal;
-  onStdout?: (output: Output) => void | Promise<void>;
-  onStderr?: (output: Output) => void | Promise<void>;
-  onResult?: (result: Result) => void | Promise<void>;
-  onError?: (error: ExecutionError) => void | Promise<void>;
+  onStdout?: Callback<Output>;
+  onStderr?: Callback<Output>;
+  onResult?: Callback<Result>;
+  onError?: Callback<ExecutionError>;
 }
 
 export interface Execution {
@@ -64,16 +54,10 @@ export interface Execution {
   executionCount?: number;
 }
 
-const FORMATS = ["text", "html", "png", "jpeg", "svg", "latex", "markdown", "javascript", "json", "chart"];
-
 /** Code in the kernels of the sandbox, whose contexts keep the variables. */
 export class Code extends Files {
-  async createCodeContext(options: CreateContextOptions = {}): Promise<CodeContext> {
-    const json = {
-      language: options.language,
-      cwd: options.cwd,
-      env: options.envVars && defined(options.envVars),
-    };
+  async createCodeContext({ language, cwd, envVars }: CreateContextOptions = {}): Promise<CodeContext> {
+    const json = { language, cwd, env: envVars && defined(envVars) };
     return toContext(await this.call("POST", "/context", { json }));
   }
 
@@ -81,50 +65,44 @@ export class Code extends Files {
     return (await this.call<Schemas["ContextList"]>("GET", "/context")).contexts.map(toContext);
   }
 
-  async deleteCodeContext(id: string): Promise<void> {
-    await this.call("DELETE", `/context/${segment(id)}`);
-  }
+  deleteCodeContext = async (id: string) => this.perform("DELETE", `/context/${segment(id)}`);
 
   /** Runs code. An exception of the code is `error` of what this resolves to. */
   async runCode(code: string, options: RunCodeOptions = {}): Promise<Execution> {
-    const { onStdout, onStderr, onResult, onError } = options;
     const execution: Execution = { code, success: false, logs: { stdout: [], stderr: [] }, results: [] };
-    for await (const event of this.#run(code, options, options.signal)) {
-      if (event.type === "stdout" || event.type === "stderr") {
-        execution.logs[event.type].push(event.text);
-        const on = event.type === "stdout" ? onStdout : onStderr;
-        await on?.({ text: event.text, timestamp: Date.now() });
-      } else if (event.type === "result") {
-        execution.results.push(toResult(event.result));
-        await onResult?.(execution.results.at(-1)!);
-      } else if (event.type === "exception") {
-        const { name, message, traceback, line } = event.exception;
+    await dispatch(this.#run(code, options, options.signal), {
+      async output({ type, text }) {
+        execution.logs[type].push(text);
+        await options[type === "stdout" ? "onStdout" : "onStderr"]?.({ text, timestamp: Date.now() });
+      },
+      async result({ result }) {
+        execution.results.push(toResult(result));
+        await options.onResult?.(execution.results.at(-1)!);
+      },
+      async exception({ exception: { name, message, traceback, line } }) {
         execution.error = { name, message, traceback, lineNumber: line ?? undefined };
-        await onError?.(execution.error);
-      } else if (event.type === "exit") {
-        execution.success = event.exit.exit_code === 0;
-        execution.executionCount = event.exit.execution_count ?? undefined;
-      }
-    }
+        await options.onError?.(execution.error);
+      },
+      exit({ exit }) {
+        execution.success = exit.exit_code === 0;
+        execution.executionCount = exit.execution_count ?? undefined;
+      },
+    });
     return execution;
   }
 
   /** Runs code: `parseSSEStream` reads the events. Cancelling the stream interrupts the code. */
   runCodeStream(code: string, options: RunCodeOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    return toStream(async (emit, signal) => {
-      for await (const event of this.#run(code, options, signal)) {
-        if (event.type === "open") await emit();
-        else if (event.type === "stdout" || event.type === "stderr")
-          await emit({ ...event, data: undefined });
-        else if (event.type === "result") await emit({ ...event.result, type: "result" });
-        else if (event.type === "exception") {
-          const { name, message, traceback } = event.exception;
-          await emit({ type: "error", ename: name, evalue: message, traceback });
-        } else if (event.type === "exit") {
-          await emit({ type: "execution_complete", execution_count: event.exit.execution_count });
-        }
-      }
-    }, options.signal);
+    const produce = (emit: Emit, signal: AbortSignal) =>
+      dispatch(this.#run(code, options, signal), {
+        open: () => emit(),
+        output: ({ type, text }) => emit({ type, text }),
+        result: ({ result }) => emit({ ...result, type: "result" }),
+        exception: ({ exception: { name: ename, message: evalue, traceback } }) =>
+          emit({ type: "error", ename, evalue, traceback }),
+        exit: ({ exit }) => emit({ type: "execution_complete", execution_count: exit.execution_count }),
+      });
+    return toStream(produce, options.signal);
   }
 
   #run(code: string, options: RunCodeOptions, signal?: AbortSignal) {
@@ -136,12 +114,12 @@ export class Code extends Files {
   }
 }
 
-const toContext = ({ id, language, cwd, createdAt, lastUsedAt }: Schemas["Context"]): CodeContext => ({
-  ...{ id, language, cwd, createdAt: new Date(createdAt), lastUsed: new Date(lastUsedAt) },
-});
+function toContext({ id, language, cwd, createdAt, lastUsedAt }: Schemas["Context"]): CodeContext {
+  return { id, language, cwd, createdAt: new Date(createdAt), lastUsed: new Date(lastUsedAt) };
+}
 
 function toResult(bundle: Schemas["Bundle"]): Result {
-  const forms = FORMATS.filter((name) => name in bundle);
+  const forms = [...TEXTS, ...VALUES].filter((name) => name in bundle);
   // Not a part of its JSON.
   return Object.defineProperty({ ...bundle } as object as Result, "formats", { value: () => forms });
 }

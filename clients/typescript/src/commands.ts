@@ -1,7 +1,7 @@
 import { hasCode, makeError, SandboxError } from "./errors.js";
 import { sleep } from "./http.js";
 import { type Emit, encodeBase64, followOutput, type RawEvent, toStream } from "./stream.js";
-import { defined, newId, now, Target } from "./target.js";
+import { defined, newId, now, Target, type Variables } from "./target.js";
 
 /** The ids of commands, which `listProcesses` leaves out, begin with this. */
 export const COMMAND_PREFIX = "exec-";
@@ -12,8 +12,8 @@ export type Command = string | readonly string[];
 export interface BaseExecOptions {
   /** Ends the command after this time, in milliseconds. */
   timeout?: number;
-  /** Variables for this command alone. Undefined and null are skipped. */
-  env?: Record<string, string | null | undefined>;
+  /** Variables for this command alone. */
+  env?: Variables;
   /** A directory within /workspace. */
   cwd?: string;
   /** Text is UTF-8: other values of the Sandbox SDK change nothing. */
@@ -105,12 +105,12 @@ export class Commands extends Target {
         if (!onOpen) output[event.type] += event.text;
         await onOutput(event.type, event.text);
       } else if (event.type === "exit") {
-        const exitCode = event.exit.exit_code;
-        if (event.exit.timed_out) {
-          throw makeError("command_timeout", "command timeout: it was ended", { exitCode, ...output });
-        }
-        const [success, duration, sessionId] = [exitCode === 0, Date.now() - begin, this.#session(options)];
-        return { success, exitCode, ...output, command: text(command), duration, timestamp, sessionId };
+        const { exit_code: exitCode, timed_out } = event.exit;
+        const ended = { exitCode, ...output };
+        if (timed_out) throw makeError("command_timeout", "command timeout: it was ended", ended);
+        const { sessionId = this.session } = options;
+        const duration = Date.now() - begin;
+        return { success: exitCode === 0, ...ended, command: text(command), duration, timestamp, sessionId };
       }
     }
     throw makeError("operation_interrupted", "the command has no end");
@@ -118,7 +118,7 @@ export class Commands extends Target {
 
   /** Runs a command. `parseSSEStream` reads the `ExecEvent`s of the stream. Cancelling it ends the command. */
   execStream(command: Command, options: StreamOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    const sessionId = this.#session(options);
+    const { sessionId = this.session } = options;
     return toStream(async (emit, signal) => {
       let isOpen = false;
       const onOpen = () => {
@@ -139,11 +139,7 @@ export class Commands extends Target {
   /** Runs a command, with its output as bytes and as text. Leaving the loop over the events ends it. */
   execBytes(command: Command, options: StreamOptions = {}): AsyncGenerator<RawEvent> {
     const body = commandBody(command, options, this.timeout);
-    return this.resumable("/exec", body, this.#session(options), options.signal);
-  }
-
-  #session({ sessionId = this.session }: BaseExecOptions): string | undefined {
-    return sessionId;
+    return this.resumable("/exec", body, options.sessionId ?? this.session, options.signal);
   }
 
   /**

@@ -26,64 +26,58 @@ export class SandboxError extends Error {
 
 const classes = new Map<string, typeof SandboxError>();
 
-/** A class of errors with these codes. Its name is a text, because minifiers rename classes. */
-function named(name: string, codes: string, base = SandboxError): typeof SandboxError {
+/** The class of errors with these codes; default: the code `a_b` for `AB`. Minifiers rename classes, not texts. */
+function named(kind: string, codes?: string, base = SandboxError): typeof SandboxError {
   const Named = class extends base {
-    override name = name;
+    override name = `${kind}Error`;
   };
-  Object.defineProperty(Named, "name", { value: name });
-  for (const code of codes.split(" ")) classes.set(code, Named);
+  Object.defineProperty(Named, "name", { value: `${kind}Error` });
+  const code = kind.replace(/\B[A-Z]/g, "_$&").toLowerCase();
+  for (const each of (codes ?? code).split(" ")) classes.set(each, Named);
   return Named;
 }
 
-export const UnauthorizedError = named("UnauthorizedError", "unauthorized");
-export const ForbiddenError = named("ForbiddenError", "forbidden");
-export const InvalidRequestError = named("InvalidRequestError", "invalid_request");
-export const NotSupportedError = named("NotSupportedError", "not_supported");
+export const UnauthorizedError = named("Unauthorized");
+export const ForbiddenError = named("Forbidden");
+export const InvalidRequestError = named("InvalidRequest");
+export const NotSupportedError = named("NotSupported");
 /** 503: nothing was started, also not by the repetitions of the client. */
 export const SandboxUnavailableError = named(
-  "SandboxUnavailableError",
+  "SandboxUnavailable",
   "sandbox_unavailable capacity_exceeded sandbox_not_running limit_exceeded",
 );
-export const SandboxNotFoundError = named("SandboxNotFoundError", "sandbox_not_found");
+export const SandboxNotFoundError = named("SandboxNotFound");
 /** There was no response, or not all of it. A request that changes something may have been carried out. */
 export const ConnectionLostError = named(
-  "ConnectionLostError",
+  "ConnectionLost",
   "connection_lost unreachable exec_transport_error",
 );
 /** The end of the operation is unknown: the sandbox was replaced, or the connection lost at its start. */
 export const OperationInterruptedError = named(
-  "OperationInterruptedError",
+  "OperationInterrupted",
   "operation_interrupted sandbox_expired",
 );
-export const FileNotFoundError = named("FileNotFoundError", "file_not_found workspace_read_not_found");
-export const FileExistsError = named("FileExistsError", "file_exists");
-export const CommandError = named("CommandError", "exec_error output_lost command_timeout");
-export const ProcessNotFoundError = named("ProcessNotFoundError", "process_not_found");
-export const ProcessReadyTimeoutError = named("ProcessReadyTimeoutError", "process_ready_timeout");
-export const ProcessExitedBeforeReadyError = named(
-  "ProcessExitedBeforeReadyError",
-  "process_exited_before_ready",
-);
-export const StdinError = named("StdinError", "stdin_offset stdin_closed");
-export const SessionError = named("SessionError", "session_error session_exists session_not_found");
-export const ContextNotFoundError = named("ContextNotFoundError", "context_not_found");
-export const ContextLostError = named("ContextLostError", "context_lost");
-export const PortError = named("PortError", "port_error port_not_listening");
-export const GitError = named("GitError", "git_error git_target_exists");
-export const GitAuthenticationError = named("GitAuthenticationError", "git_auth_failed", GitError);
-export const GitRepositoryNotFoundError = named(
-  "GitRepositoryNotFoundError",
-  "git_repository_not_found",
-  GitError,
-);
-export const GitBranchNotFoundError = named("GitBranchNotFoundError", "git_ref_not_found", GitError);
-export const GitNetworkError = named("GitNetworkError", "git_network_error", GitError);
-export const BucketMountError = named("BucketMountError", "mount_error");
-export const BucketUnmountError = named("BucketUnmountError", "unmount_error");
-export const BackupNotFoundError = named("BackupNotFoundError", "snapshot_not_found");
-export const BackupRestoreError = named("BackupRestoreError", "restore_incomplete restore_conflict");
-export const BackupCreateError = named("BackupCreateError", "snapshot_error");
+export const FileNotFoundError = named("FileNotFound", "file_not_found workspace_read_not_found");
+export const FileExistsError = named("FileExists");
+export const CommandError = named("Command", "exec_error output_lost command_timeout");
+export const ProcessNotFoundError = named("ProcessNotFound");
+export const ProcessReadyTimeoutError = named("ProcessReadyTimeout");
+export const ProcessExitedBeforeReadyError = named("ProcessExitedBeforeReady");
+export const StdinError = named("Stdin", "stdin_offset stdin_closed");
+export const SessionError = named("Session", "session_error session_exists session_not_found");
+export const ContextNotFoundError = named("ContextNotFound");
+export const ContextLostError = named("ContextLost");
+export const PortError = named("Port", "port_error port_not_listening");
+export const GitError = named("Git", "git_error git_target_exists");
+export const GitAuthenticationError = named("GitAuthentication", "git_auth_failed", GitError);
+export const GitRepositoryNotFoundError = named("GitRepositoryNotFound", undefined, GitError);
+export const GitBranchNotFoundError = named("GitBranchNotFound", "git_ref_not_found", GitError);
+export const GitNetworkError = named("GitNetwork", "git_network_error", GitError);
+export const BucketMountError = named("BucketMount", "mount_error");
+export const BucketUnmountError = named("BucketUnmount", "unmount_error");
+export const BackupNotFoundError = named("BackupNotFound", "snapshot_not_found");
+export const BackupRestoreError = named("BackupRestore", "restore_incomplete restore_conflict");
+export const BackupCreateError = named("BackupCreate", "snapshot_error");
 
 /** An error of the class of its code. */
 export function makeError(code: string, message: string, details?: object, status?: number): SandboxError {

@@ -1,8 +1,10 @@
 import { makeError } from "./errors.js";
-import { insist } from "./http.js";
 import { Processes } from "./processes.js";
 import { decodeBase64, decodeText, encodeBase64, follow, toStream } from "./stream.js";
 import { now, type Schemas } from "./target.js";
+
+/** What the methods for files resolve to, at least. */
+type Done = { success: boolean; path: string; timestamp: string };
 
 export interface FileInfo extends Pick<Schemas["Entry"], "name" | "size" | "type" | "modifiedAt"> {
   absolutePath: string;
@@ -13,16 +15,18 @@ export interface FileInfo extends Pick<Schemas["Entry"], "name" | "size" | "type
   permissions: { readable: boolean; writable: boolean; executable: boolean };
 }
 
-export interface ReadFileResult {
-  success: boolean;
-  path: string;
+export interface ReadFileResult extends Done {
   content: string;
-  timestamp: string;
   /** `base64` if it was asked for, or if the bytes are not UTF-8. */
   encoding: "utf-8" | "base64";
   isBinary: boolean;
   mimeType: string;
   size: number;
+}
+
+/** A file whose content is read as it arrives. */
+export interface OpenFile extends Omit<ReadFileResult, "content" | "encoding" | "isBinary"> {
+  content: ReadableStream<Uint8Array>;
 }
 
 export interface WatchOptions {
@@ -49,7 +53,9 @@ const TYPES: Record<string, string> = {
   ...{ html: "text/html", css: "text/css", csv: "text/csv", md: "text/markdown", js: "text/javascript" },
 };
 
-const result = (path: string) => ({ success: true, path, timestamp: now() });
+const result = (path: string): Done => ({ success: true, path, timestamp: now() });
+
+const decodedPath = (path: string) => decodeURIComponent(routePath(path));
 
 const BINARY = "application/octet-stream";
 
@@ -88,28 +94,16 @@ export class Files extends Processes {
     return result(path);
   }
 
-  async readFile(
-    path: string,
-    options: { encoding: "none" },
-  ): Promise<
-    Omit<ReadFileResult, "content" | "encoding" | "isBinary"> & { content: ReadableStream<Uint8Array> }
-  >;
+  async readFile(path: string, options: { encoding: "none" }): Promise<OpenFile>;
   async readFile(path: string, options?: { encoding?: string }): Promise<ReadFileResult>;
   async readFile(path: string, { encoding }: { encoding?: string } = {}): Promise<any> {
     const mimeType = TYPES[/\.(\w+)$/.exec(path)?.[1]?.toLowerCase() ?? ""];
     if (encoding === "none") {
       const { headers, body } = await this.send("GET", `/file${routePath(path)}`);
-      return {
-        ...result(path),
-        content: body!,
-        size: Number(headers.get("Content-Length")),
-        mimeType: mimeType ?? BINARY,
-      };
+      const size = Number(headers.get("Content-Length"));
+      return { ...result(path), content: body!, size, mimeType: mimeType ?? BINARY };
     }
-    const bytes = await insist(async () => {
-      const response = await this.send("GET", `/file${routePath(path)}`);
-      return new Uint8Array(await this.http.received({}, response.arrayBuffer()));
-    });
+    const bytes = await this.bytes(`/file${routePath(path)}`);
     const text = textOf(bytes);
     const isBinary = text === undefined || /^(image\/(?!svg)|application\/(pdf|zip))/.test(mimeType ?? "");
     const isBase64 = encoding === "base64" || (encoding === undefined && isBinary);
@@ -138,10 +132,8 @@ export class Files extends Processes {
       const write = async (bytes: Uint8Array) => {
         if (isBinary === undefined) await begin(bytes);
         bytesRead += bytes.length;
-        await emit({
-          type: "chunk",
-          data: isBinary ? encodeBase64(bytes) : text.decode(bytes, { stream: true }),
-        });
+        const data = isBinary ? encodeBase64(bytes) : text.decode(bytes, { stream: true });
+        await emit({ type: "chunk", data });
       };
       await content.pipeTo(new WritableStream({ write }));
       if (isBinary === undefined) await begin(new Uint8Array());
@@ -150,7 +142,7 @@ export class Files extends Processes {
   }
 
   async listFiles(path: string, options: { recursive?: boolean; includeHidden?: boolean } = {}) {
-    const root = decodeURIComponent(routePath(path));
+    const root = decodedPath(path);
     const query = { depth: options.recursive ? 4096 : 1, hidden: options.includeHidden };
     const entries = await this.list<Schemas["Entry"]>(`/directory${routePath(path)}`, "entries", query);
     const files = entries.map((entry) => fileInfo(entry, root));
@@ -172,14 +164,11 @@ export class Files extends Processes {
   }
 
   async renameFile(path: string, newPath: string) {
-    const [from, to] = [path, newPath].map((path) => decodeURIComponent(routePath(path)));
-    await this.call("POST", "/move", { json: { from, to } });
+    await this.perform("POST", "/move", { from: decodedPath(path), to: decodedPath(newPath) });
     return { ...result(path), newPath };
   }
 
-  moveFile(path: string, newPath: string) {
-    return this.renameFile(path, newPath);
-  }
+  moveFile = (path: string, newPath: string) => this.renameFile(path, newPath);
 
   async exists(path: string) {
     const rest = `/stat${routePath(path)}?follow=true`;
@@ -191,14 +180,9 @@ export class Files extends Processes {
   watch(path: string, options: WatchOptions = {}): Promise<ReadableStream<Uint8Array>> {
     const { recursive = true, include, exclude = [".git", "node_modules", ".DS_Store"] } = options;
     const query = { recursive, include: include?.join(","), exclude: exclude.join(",") || undefined };
-    const route = this.path(`/watch${routePath(path)}`);
-    const open = async (lastId: string | undefined, signal: AbortSignal) => {
-      const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
-      return this.http.send("GET", await route, { query, headers, signal });
-    };
     return toStream(async (emit, signal) => {
       let isWatching = false;
-      for await (const { event, data } of follow({ open, signal, patienceMs: this.http.lingerMs })) {
+      for await (const { event, data } of follow(this.source(`/watch${routePath(path)}`, query, signal))) {
         const { from, ...change } = JSON.parse(data) as Partial<Schemas["WatchEvent"]>;
         if (event === "watching" && !isWatching) {
           await emit({ type: event, path: change.path, watchId: path });

@@ -103,25 +103,17 @@ export class Http {
   }
 
   /** The JSON of an answer; undefined for an empty one. A GET, which changes nothing, insists on it. */
-  json<T>(method: string, path: string, parts?: Parts): Promise<T> {
-    const attempt = () => this.#json<T>(method, path, parts);
-    return method === "GET" ? insist(attempt) : attempt();
-  }
-
-  async #json<T>(method: string, path: string, parts: Parts = {}): Promise<T> {
+  json<T>(method: string, path: string, parts: Parts = {}): Promise<T> {
     const headers = { Accept: "application/json", ...parts.headers };
-    const response = await this.send(method, path, { ...parts, headers });
-    const text = await this.received(parts, response.text());
-    let answer: unknown;
-    try {
-      answer = text ? JSON.parse(text) : undefined;
-    } catch {
-      throw makeError("connection_lost", "the answer broke off");
-    }
-    // A long wait begins with status 200 before its outcome is known.
-    const failed = errorIn(answer, response.status);
-    if (failed) throw failed;
-    return answer as T;
+    const attempt = async () => {
+      const response = await this.send(method, path, { ...parts, headers });
+      const answer = parse(await this.received(parts, response.text()));
+      // A long wait begins with status 200 before its outcome is known.
+      const failed = errorIn(answer, response.status);
+      if (failed) throw failed;
+      return answer as T;
+    };
+    return method === "GET" ? insist(attempt) : attempt();
   }
 
   /** What a promise of `fetch` resolves to. Throws `ConnectionLostError`. */
@@ -149,6 +141,15 @@ export async function listPages<T>(http: Http, path: string, name: string, query
     all.push(...page[name]!);
     cursor = page.cursor;
     if (!cursor) return all;
+  }
+}
+
+/** The JSON of a text; undefined if it is empty. */
+function parse(text: string): unknown {
+  try {
+    return text ? JSON.parse(text) : undefined;
+  } catch {
+    throw makeError("connection_lost", "the answer broke off");
   }
 }
 

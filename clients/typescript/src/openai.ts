@@ -1,27 +1,24 @@
-import {
-  applyDiff,
-  type ApplyPatchOperation,
-  type ApplyPatchResult,
-  type Editor as EditorInterface,
-  type Shell as ShellInterface,
-  type ShellAction,
-  type ShellResult,
-} from "@openai/agents";
+import { applyDiff } from "@openai/agents";
+import type { ApplyPatchOperation, ApplyPatchResult, ShellAction, ShellResult } from "@openai/agents";
+import type { Editor as EditorInterface, Shell as ShellInterface } from "@openai/agents";
 import { hasCode, type SandboxError } from "./errors.js";
 import type { Session } from "./sandbox.js";
 
 type Operation<T> = Extract<ApplyPatchOperation, { type: T }>;
 
+type Output = ShellResult["output"][number];
+type ShellRun = Pick<Output, "stdout" | "stderr"> & {
+  command: string;
+  exitCode: number | null;
+  timestamp: number;
+};
+type Act = (file: string) => Promise<unknown>;
+type Edit = { operation: string; path: string; status: string; output: string; error?: string };
+
 /** The shell of an agent's `shellTool`. */
 export class Shell implements ShellInterface {
   /** What ran, the oldest first. */
-  readonly results: {
-    command: string;
-    stdout: string;
-    stderr: string;
-    exitCode: number | null;
-    timestamp: number;
-  }[] = [];
+  readonly results: ShellRun[] = [];
 
   constructor(
     private readonly sandbox: Session,
@@ -30,7 +27,7 @@ export class Shell implements ShellInterface {
 
   /** Runs the commands one after the other. One that its timeout ends is the last. */
   async run(action: ShellAction): Promise<ShellResult> {
-    const output: ShellResult["output"] = [];
+    const output: Output[] = [];
     for (const command of action.commands) {
       const entry = await this.#runOne(command, action.timeoutMs);
       const { stdout, stderr, outcome } = entry;
@@ -42,7 +39,7 @@ export class Shell implements ShellInterface {
     return { output, providerData: { working_directory: this.cwd } };
   }
 
-  async #runOne(command: string, timeout?: number): Promise<ShellResult["output"][number]> {
+  async #runOne(command: string, timeout?: number): Promise<Output> {
     try {
       const { stdout, stderr, exitCode } = await this.sandbox.exec(command, { timeout, cwd: this.cwd });
       return { stdout, stderr, outcome: { type: "exit", exitCode } };
@@ -58,8 +55,7 @@ export class Shell implements ShellInterface {
 /** The editor of an agent's `applyPatchTool`. Paths are relative to the root and stay within it. */
 export class Editor implements EditorInterface {
   /** What was done, the oldest first. */
-  readonly results: { operation: string; path: string; status: string; output: string; error?: string }[] =
-    [];
+  readonly results: Edit[] = [];
 
   constructor(
     private readonly sandbox: Session,
@@ -83,11 +79,7 @@ export class Editor implements EditorInterface {
     return this.#record("delete", path, (file) => this.sandbox.deleteFile(file));
   }
 
-  async #record(
-    operation: string,
-    path: string,
-    act: (file: string) => Promise<unknown>,
-  ): Promise<ApplyPatchResult> {
+  async #record(operation: string, path: string, act: Act): Promise<ApplyPatchResult> {
     try {
       await act(this.#resolve(path));
     } catch (error) {

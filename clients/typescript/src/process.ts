@@ -5,32 +5,35 @@ import type { Schemas } from "./target.js";
 
 export type ProcessStatus = "starting" | "running" | "completed" | "failed" | "killed" | "error";
 
+type LogMatch = { line: string; match?: RegExpMatchArray };
+
+/** What a record of the bridge says, in the words of the Sandbox SDK. */
+function describe(record: Schemas["Process"]) {
+  const { id, pid, argv, startedAt, endedAt, exit, sessionId } = record;
+  const isLine = argv.length === 3 && argv[1] === "-c" && /(^|\/)(ba)?sh$/.test(argv[0]!);
+  return {
+    id,
+    pid: pid ?? undefined,
+    command: isLine ? argv[2]! : argv.join(" "),
+    status: statusOf(record),
+    startTime: new Date(startedAt),
+    endTime: endedAt ? new Date(endedAt) : undefined,
+    exitCode: exit?.exit_code,
+    sessionId: sessionId ?? undefined,
+  };
+}
+
+export interface Process extends Readonly<ReturnType<typeof describe>> {}
+
 /** A process, as it was when this was made. The methods ask the bridge. */
 export class Process {
-  readonly id: string;
-  readonly pid?: number;
-  readonly command: string;
-  readonly status: ProcessStatus;
-  readonly startTime: Date;
-  readonly endTime?: Date;
-  readonly exitCode?: number;
-  readonly sessionId?: string;
   readonly #owner: Processes;
   readonly #stdin: Stdin;
 
   constructor(owner: Processes, record: Schemas["Process"], stdin: Stdin) {
     this.#owner = owner;
     this.#stdin = stdin;
-    this.id = record.id;
-    this.pid = record.pid ?? undefined;
-    const [shell, flag, line] = record.argv;
-    const isLine = record.argv.length === 3 && flag === "-c" && /(^|\/)(ba)?sh$/.test(shell!);
-    this.command = isLine ? line! : record.argv.join(" ");
-    this.status = statusOf(record);
-    this.startTime = new Date(record.startedAt);
-    if (record.endedAt) this.endTime = new Date(record.endedAt);
-    this.exitCode = record.exit?.exit_code;
-    this.sessionId = record.sessionId ?? undefined;
+    Object.assign(this, describe(record));
   }
 
   /** The standard input of a process that was started with `stdin: "open"`. */
@@ -38,24 +41,17 @@ export class Process {
     return this.#stdin;
   }
 
-  kill(signal?: string): Promise<void> {
-    return this.#owner.killProcess(this.id, signal);
-  }
+  kill = (signal?: string) => this.#owner.killProcess(this.id, signal);
 
-  async getStatus(): Promise<ProcessStatus> {
-    return (await this.#owner.getProcess(this.id))?.status ?? "error";
-  }
+  getStatus = async (): Promise<ProcessStatus> => (await this.#owner.getProcess(this.id))?.status ?? "error";
 
-  async getLogs(): Promise<{ stdout: string; stderr: string }> {
+  async getLogs() {
     const { stdout, stderr } = await this.#owner.getProcessLogs(this.id);
     return { stdout, stderr };
   }
 
   /** Waits for output that has a text or matches a pattern. Output from before counts. */
-  async waitForLog(
-    pattern: string | RegExp,
-    timeout?: number,
-  ): Promise<{ line: string; match?: RegExpMatchArray }> {
+  async waitForLog(pattern: string | RegExp, timeout?: number): Promise<LogMatch> {
     const isText = typeof pattern === "string";
     const source = isText ? pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") : pattern.source;
     const expression = new RegExp(source, isText ? "" : pattern.flags.replace(/[gy]/g, ""));
@@ -87,12 +83,8 @@ export class Process {
     const range = mode === "http" && typeof status === "object" ? status : undefined;
     const http = mode === "http" && !range ? { path, status: status as number | undefined } : {};
     const deadline = Date.now() + (timeout ?? Infinity);
-    const { state, exit } = await this.#owner.wait(this.id, {
-      for: "port",
-      port,
-      timeout_ms: timeout,
-      ...http,
-    });
+    const json = { for: "port" as const, port, timeout_ms: timeout, ...http };
+    const { state, exit } = await this.#owner.wait(this.id, json);
     if (state === "exited") throw this.#exited(`port ${port}`, exit?.exit_code);
     if (state === "timed_out") throw this.#timedOut(`port ${port}`, timeout);
     // The bridge itself waits for one status, or for any from 200 to 399.

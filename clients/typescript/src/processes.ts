@@ -3,8 +3,10 @@ import { ConnectionLostError, hasCode } from "./errors.js";
 import { insist, segment } from "./http.js";
 import { Process } from "./process.js";
 import { Stdin } from "./stdin.js";
-import { type Emit, followOutput, type RawEvent, toStream } from "./stream.js";
+import { decodeText, dispatch, type Emit, followOutput, type RawEvent, toStream } from "./stream.js";
 import { newId, type Schemas } from "./target.js";
+
+const route = (id: string, rest = "") => `/process/${segment(id)}${rest}`;
 
 export interface ProcessOptions extends BaseExecOptions {
   /** Its id. A process that has ended under this id is forgotten. Default: a random id. */
@@ -62,17 +64,17 @@ export class Processes extends Commands {
     } catch (error) {
       if (!(error instanceof ConnectionLostError) || processId !== undefined) throw error;
       // It may run, under an id that no other has.
-      record = await this.find(`/process/${json.id}`, "process_not_found");
+      record = await this.find(route(json.id), "process_not_found");
       if (!record) throw error;
     }
     const process = this.#handle(record, 0);
     onStart?.(process);
-    const emit = (event?: object) => {
-      const { type, data, exitCode } = { ...event } as Partial<LogEvent>;
-      if (type === "stdout" || type === "stderr") onOutput?.(type, data!);
-      else if (type === "exit") onExit?.(exitCode!);
-    };
-    if (onOutput || onExit) this.#report(process.id, emit).catch((error) => options.onError?.(error));
+    if (onOutput || onExit) {
+      const output = (event: { type: "stdout" | "stderr"; text: string }) =>
+        onOutput?.(event.type, event.text);
+      const exit = (event: { exit: Schemas["Exit"] }) => onExit?.(event.exit.exit_code);
+      dispatch(this.log(process.id), { output, exit }).catch((error) => options.onError?.(error));
+    }
     return process;
   }
 
@@ -83,7 +85,7 @@ export class Processes extends Commands {
   }
 
   async getProcess(id: string): Promise<Process | null> {
-    const record = await this.find<Schemas["Process"]>(`/process/${segment(id)}`, "process_not_found");
+    const record = await this.find<Schemas["Process"]>(route(id), "process_not_found");
     return record ? this.#handle(record) : null;
   }
 
@@ -103,49 +105,41 @@ export class Processes extends Commands {
   /** Forgets the processes that have ended. Returns how many there were. */
   async cleanupCompletedProcesses(): Promise<number> {
     const ended = (await this.listProcesses()).filter(({ status }) => status !== "running");
-    for (const { id } of ended) await this.call("DELETE", `/process/${segment(id)}`);
+    for (const { id } of ended) await this.perform("DELETE", route(id));
     return ended.length;
   }
 
-  async getProcessLogs(id: string): Promise<{ stdout: string; stderr: string; processId: string }> {
-    const read = (stream: string) => {
+  async getProcessLogs(processId: string) {
+    const read = async (stream: string) => {
       const parts = { query: { stream }, headers: { Accept: "text/plain" } };
-      return insist(async () => (await this.send("GET", `/process/${segment(id)}/log`, parts)).text());
+      return decodeText(await this.bytes(route(processId, "/log"), parts));
     };
     const [stdout, stderr] = await Promise.all([read("stdout"), read("stderr")]);
-    return { stdout, stderr, processId: id };
+    return { stdout, stderr, processId };
   }
 
   /** The output of a process from its beginning, and its end: `parseSSEStream` reads the `LogEvent`s. */
-  streamProcessLogs(id: string, options: { signal?: AbortSignal } = {}): Promise<ReadableStream<Uint8Array>> {
-    return toStream((emit, signal) => this.#report(id, emit, signal), options.signal);
-  }
-
-  async #report(processId: string, emit: Emit, signal?: AbortSignal): Promise<void> {
-    for await (const event of this.log(processId, signal)) {
-      const { type } = event;
-      if (type === "open") await emit();
-      else if (type === "stdout" || type === "stderr") await emit({ type, data: event.text, processId });
-      else if (type === "exit") await emit({ type, data: "", exitCode: event.exit.exit_code, processId });
-      // A follower that is slower than the process misses the middle of its output.
-      else await emit({ type: "error", data: "output was dropped before it was read", processId });
-    }
+  streamProcessLogs(processId: string, options: { signal?: AbortSignal } = {}) {
+    const produce = (emit: Emit, signal: AbortSignal) =>
+      dispatch(this.log(processId, signal), {
+        open: () => emit(),
+        output: ({ type, text }) => emit({ type, data: text, processId }),
+        exit: ({ type, exit }) => emit({ type, data: "", exitCode: exit.exit_code, processId }),
+        // A follower that is slower than the process misses the middle of its output.
+        gap: () => emit({ type: "error", data: "output was dropped before it was read", processId }),
+      });
+    return toStream(produce, options.signal);
   }
 
   /** The output of a process as bytes and as text, and its end, over as many connections as it takes. */
   log(id: string, signal?: AbortSignal): AsyncGenerator<RawEvent> {
-    const path = this.path(`/process/${segment(id)}/log`);
-    const open = async (lastId: string | undefined, signal: AbortSignal) => {
-      const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
-      return this.http.send("GET", await path, { query: { follow: true }, headers, signal });
-    };
-    return followOutput({ open, signal, patienceMs: this.http.lingerMs });
+    return followOutput(this.source(route(id, "/log"), { follow: true }, signal));
   }
 
   /** Waits as the bridge's `wait` does. A wait changes nothing, so one whose connection breaks is repeated. */
   wait(id: string, json: Schemas["WaitRequest"]): Promise<Schemas["WaitResult"]> {
     const deadline = Date.now() + (json.timeout_ms ?? Infinity);
-    const path = this.path(`/process/${segment(id)}/wait`);
+    const path = this.path(route(id, "/wait"));
     return insist(async () => {
       const timeout_ms = json.timeout_ms && Math.max(1, deadline - Date.now());
       return this.http.json("POST", await path, { json: { ...json, timeout_ms } });
@@ -160,15 +154,13 @@ export class Processes extends Commands {
   }
 
   #handle(record: Schemas["Process"], offset?: number): Process {
-    const path = this.path(`/process/${segment(record.id)}/stdin`);
+    const path = this.path(route(record.id, "/stdin"));
     return new Process(this, record, new Stdin(this.http, path, offset));
   }
 
   async #signal(id: string, signal: string): Promise<void> {
     try {
-      await this.call("POST", `/process/${segment(id)}/signal`, {
-        json: { signal: Number(signal) || signal },
-      });
+      await this.perform("POST", route(id, "/signal"), { signal: Number(signal) || signal });
     } catch (error) {
       if (!hasCode(error, "process_ended")) throw error;
     }

@@ -1,6 +1,6 @@
 import { Code } from "./code.js";
 import { type Connection, Http, listPages, segment } from "./http.js";
-import { Box, defined, newId, now, type Schemas } from "./target.js";
+import { Box, defined, newId, now, type Schemas, type Variables } from "./target.js";
 
 /** Settings of a sandbox: those of the Sandbox SDK, and the bridge's own. */
 export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"], "name" | "sleepAfter">> {
@@ -20,7 +20,7 @@ export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"],
 export interface SessionOptions {
   id?: string;
   cwd?: string;
-  env?: Record<string, string | null | undefined>;
+  env?: Variables;
   /** The timeout of commands that have none of their own. */
   commandTimeoutMs?: number;
   /** Without a meaning here. */
@@ -51,7 +51,7 @@ export class Session extends Code {
   }
 
   /** Sets variables of later commands; undefined and null remove one. */
-  async setEnvVars(variables: Record<string, string | null | undefined>): Promise<void> {
+  async setEnvVars(variables: Variables): Promise<void> {
     const set = Object.entries(defined(variables));
     const unset = Object.keys(variables).filter((name) => variables[name] == null);
     if (set.length > 0) await this.exec(["export", ...set.map((pair) => pair.join("="))]);
@@ -75,12 +75,10 @@ export class Session extends Code {
     options: Partial<Schemas["MountBucketRequestOptions"]> = {},
   ) {
     const named = options.endpoint || options.credentials ? { bucket } : { binding: bucket };
-    await this.call("POST", "/mount", { json: { ...named, mountPath, options } });
+    await this.perform("POST", "/mount", { ...named, mountPath, options });
   }
 
-  async unmountBucket(mountPath: string): Promise<void> {
-    await this.call("POST", "/unmount", { json: { mountPath } });
-  }
+  unmountBucket = (mountPath: string) => this.perform("POST", "/unmount", { mountPath });
 
   /** Makes a snapshot of a directory. */
   async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<Schemas["Snapshot"]> {
@@ -90,7 +88,7 @@ export class Session extends Code {
 
   /** Restores a snapshot: the whole of it, or nothing. */
   async restoreBackup({ id, dir }: { id: string; dir: string }) {
-    await this.call("POST", "/restore", { json: { snapshot: id } });
+    await this.perform("POST", "/restore", { snapshot: id });
     return { success: true, dir, id };
   }
 
@@ -118,81 +116,60 @@ export class Sandbox extends Session {
     get: (port: number, options: { name?: string } = {}) =>
       this.call<Schemas["Tunnel"]>("POST", `/tunnel/${port}`, { json: options }),
     list: async () => (await this.info()).tunnels ?? [],
-    destroy: (port: number) => this.call<void>("DELETE", `/tunnel/${port}`),
+    destroy: (port: number) => this.perform("DELETE", `/tunnel/${port}`),
   };
 
-  override async setEnvVars(variables: Record<string, string | null | undefined>): Promise<void> {
+  override async setEnvVars(variables: Variables): Promise<void> {
     const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? null]));
     await this.update({ env });
     // Variables that a session has exported stay there.
     if (this.session) await super.setEnvVars(variables);
   }
 
-  async setKeepAlive(keepAlive: boolean): Promise<void> {
-    await this.update({ keepAlive });
-  }
+  setKeepAlive = (keepAlive: boolean) => this.perform("PATCH", "", { keepAlive });
 
-  async setSleepAfter(sleepAfter: string | number): Promise<void> {
-    await this.update({ sleepAfter: duration(sleepAfter) });
-  }
+  setSleepAfter = (sleepAfter: string | number) =>
+    this.perform("PATCH", "", { sleepAfter: duration(sleepAfter) });
 
-  async setLabels(labels: Record<string, string | null>): Promise<void> {
-    await this.update({ labels });
-  }
+  setLabels = (labels: Record<string, string | null>) => this.perform("PATCH", "", { labels });
+
+  /** Changes settings: null sets one back to its default. */
+  update = (json: object) => this.call<Schemas["SandboxInfo"]>("PATCH", "", { json });
 
   /** The sandbox as the bridge tells of it. Starts nothing. */
-  info(): Promise<Schemas["SandboxInfo"]> {
-    return this.call("GET", "");
-  }
+  info = () => this.call<Schemas["SandboxInfo"]>("GET", "");
 
   async getState(): Promise<{ status: "healthy" | "stopped"; lastChange: number }> {
     const { state, startedAt, createdAt } = await this.info();
-    return {
-      status: state === "running" ? "healthy" : "stopped",
-      lastChange: Date.parse(startedAt ?? createdAt),
-    };
+    const status = state === "running" ? "healthy" : "stopped";
+    return { status, lastChange: Date.parse(startedAt ?? createdAt) };
   }
 
-  /** Changes settings: null sets one back to its default. */
-  update(json: object): Promise<Schemas["SandboxInfo"]> {
-    return this.call("PATCH", "", { json });
-  }
-
-  async start(): Promise<void> {
-    await this.call("POST", "/start");
-  }
+  start = () => this.perform("POST", "/start");
 
   /** Puts it to sleep: what runs ends, and files are gone. */
-  async stop(): Promise<void> {
-    await this.call("POST", "/stop");
-  }
+  stop = () => this.perform("POST", "/stop");
 
   /** Ends it. Another use of this object begins with a new, empty sandbox. */
   async destroy(): Promise<void> {
-    await this.call("DELETE", "");
+    await this.perform("DELETE", "");
     this.box.forget();
   }
 
   /** Gives a port an address for browsers. The bridge decides on the host. */
   async exposePort(port: number, options: { hostname?: string; name?: string; token?: string } = {}) {
-    const json = { name: options.name, token: options.token };
+    const { hostname, ...json } = options;
     const { url, name } = await this.call<Schemas["ExposedPort"]>("PUT", `/port/${port}`, { json });
     return { url, port, name: name ?? undefined };
   }
 
-  async unexposePort(port: number): Promise<void> {
-    await this.call("DELETE", `/port/${port}`);
-  }
+  unexposePort = (port: number) => this.perform("DELETE", `/port/${port}`);
 
   async getExposedPorts(_hostname?: string) {
     const { ports } = await this.call<Schemas["PortList"]>("GET", "/port");
-    const exposed = ports.filter(({ url }) => url);
-    return exposed.map(({ port, url, name }) => ({
-      port,
-      url: url!,
-      name: name ?? undefined,
-      status: "active",
-    }));
+    return ports.flatMap(({ port, url, name }) =>
+      url ? [{ port, url, name: name ?? undefined, status: "active" }] : [],
+    );
   }
 
   async isPortExposed(port: number): Promise<boolean> {
@@ -214,14 +191,12 @@ export class Sandbox extends Session {
 
   async createSession(options: SessionOptions = {}): Promise<Session> {
     const { id = newId("session-"), cwd, env } = options;
-    await this.call("POST", "/session", { json: { id, cwd, env: env && defined(env) } });
+    await this.perform("POST", "/session", { id, cwd, env: env && defined(env) });
     return new Session(this.box, id, options.commandTimeoutMs);
   }
 
   /** A session by its id. Its first command creates it if it is not there. */
-  async getSession(id: string): Promise<Session> {
-    return new Session(this.box, id);
-  }
+  getSession = async (id: string) => new Session(this.box, id);
 
   async deleteSession(id: string): Promise<Schemas["SessionDeleted"] & { timestamp: string }> {
     const deleted = await this.call<Schemas["SessionDeleted"]>("DELETE", `/session/${segment(id)}`);
@@ -264,20 +239,16 @@ export async function createSandbox(
 }
 
 /** The sandboxes of a bridge that were created with settings or have run, the newest first. */
-export function listSandboxes(connection: Connection, query: { label?: string; state?: string } = {}) {
-  return listPages<Schemas["SandboxInfo"]>(new Http(connection), "/v1/sandbox", "sandboxes", query);
-}
+export const listSandboxes = (connection: Connection, query: { label?: string; state?: string } = {}) =>
+  listPages<Schemas["SandboxInfo"]>(new Http(connection), "/v1/sandbox", "sandboxes", query);
 
 /** The snapshots of a bridge, of all sandboxes. */
-export function listSnapshots(connection: Connection) {
-  return listPages<Schemas["Snapshot"]>(new Http(connection), "/v1/snapshot", "snapshots");
-}
+export const listSnapshots = (connection: Connection) =>
+  listPages<Schemas["Snapshot"]>(new Http(connection), "/v1/snapshot", "snapshots");
 
-export async function deleteSnapshot(connection: Connection, id: string): Promise<void> {
-  await new Http(connection).json("DELETE", `/v1/snapshot/${segment(id)}`);
-}
+export const deleteSnapshot = async (connection: Connection, id: string) =>
+  new Http(connection).json<void>("DELETE", `/v1/snapshot/${segment(id)}`);
 
 /** Creates a token: a credential for a part of what the key permits, until a time like `10m`. */
-export function createToken(connection: Connection, json: Schemas["TokenRequest"]) {
-  return new Http(connection).json<Schemas["TokenCreated"]>("POST", "/v1/token", { json });
-}
+export const createToken = (connection: Connection, json: Schemas["TokenRequest"]) =>
+  new Http(connection).json<Schemas["TokenCreated"]>("POST", "/v1/token", { json });

@@ -19,25 +19,27 @@ async function* parse(body: ReadableStream<Uint8Array>, alive = () => {}): Async
   let text = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
-      if (done) return;
+      const { value } = await reader.read().catch(() => ({ value: undefined }));
+      if (!value) return;
       alive();
-      text += decoder.decode(value, { stream: true });
-      let begin = 0;
-      for (let end; (end = text.indexOf("\n\n", begin)) >= 0; begin = end + 2) {
+      const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
+      text = blocks.pop()!;
+      for (const block of blocks) {
         const event: ServerEvent = { id: "", event: "message", data: "" };
-        for (const line of text.slice(begin, end).split("\n")) {
+        for (const line of block.split("\n")) {
           const [, field, value] = /^(id|event|data): ?(.*)$/.exec(line) ?? [];
           if (field) event[field as keyof ServerEvent] = value!;
         }
         if (event.data) yield event;
       }
-      text = text.slice(begin);
     }
   } finally {
     reader.cancel().catch(() => {});
   }
 }
+
+const either = (first: AbortSignal, second?: AbortSignal): AbortSignal =>
+  second ? AbortSignal.any([first, second]) : first;
 
 /** A stream that can be opened again behind an event. */
 export interface Source {
@@ -56,7 +58,7 @@ export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
   let [lastId, lastProgress, failures]: [string | undefined, number, number] = [undefined, Date.now(), 0];
   for (let isOpen = false; ;) {
     const connection = new AbortController();
-    const signal = source.signal ? AbortSignal.any([source.signal, connection.signal]) : connection.signal;
+    const signal = either(connection.signal, source.signal);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
       [lastProgress, failures] = [Date.now(), 0];
@@ -97,6 +99,19 @@ export type RawEvent =
   | { type: "result"; result: Schemas["Bundle"] }
   | { type: "exception"; exception: Schemas["Exception"] }
   | { type: "exit"; exit: Schemas["Exit"] };
+
+type Handler<E extends RawEvent> = E["type"] extends "stdout" | "stderr" ? "output" : E["type"];
+
+/** Awaits the handler of each event, if there is one. `output` is that of both outputs. */
+export async function dispatch(
+  events: AsyncIterable<RawEvent>,
+  handlers: { [E in RawEvent as Handler<E>]?: (event: E) => unknown },
+): Promise<void> {
+  for await (const event of events) {
+    const name = event.type === "stdout" || event.type === "stderr" ? "output" : event.type;
+    await (handlers[name] as undefined | ((event: RawEvent) => unknown))?.(event);
+  }
+}
 
 const encoder = new TextEncoder();
 // A byte order mark is output like any other. The bridge divides text between characters.
@@ -148,13 +163,13 @@ export function toStream(
       const timestamp = new Date().toISOString();
       if (event) return writer.write(encoder.encode(`data: ${JSON.stringify({ timestamp, ...event })}\n\n`));
     };
-    const end = produce(emit, signal ? AbortSignal.any([signal, cancelled.signal]) : cancelled.signal);
-    end
+    const failed = (error: unknown) => {
+      reject(error);
+      writer.abort(error).catch(() => {});
+    };
+    produce(emit, either(cancelled.signal, signal))
       .then(() => writer.close())
-      .catch((error) => {
-        reject(error);
-        writer.abort(error).catch(() => {});
-      });
+      .catch(failed);
   });
 }
 

@@ -1,29 +1,34 @@
 import { hasCode } from "./errors.js";
-import { type Http, listPages, type Parts, segment } from "./http.js";
+import { type Http, insist, listPages, type Parts, segment } from "./http.js";
 import type { components } from "./openapi.js";
+import type { Source } from "./stream.js";
 
 /** The types of the bridge's JSON. */
 export type Schemas = components["schemas"];
 
+/** Variables of an environment. Undefined and null are skipped. */
+export type Variables = Record<string, string | null | undefined>;
+
 /** The id of a sandbox. That of a name is asked for once; this also gives the sandbox its settings. */
 export class Box {
   #id: Promise<string> | undefined;
-
   // Settings have the values of variables, which no log is to show.
-  readonly #named: { name: string } | { id: string };
-  readonly #settings: object;
+  readonly #json: { id?: string; name?: string };
 
   constructor(
     readonly http: Http,
     named: { name: string } | { id: string },
     settings: object,
   ) {
-    this.#named = named;
-    this.#settings = settings;
+    this.#json = { ...named, ...settings };
   }
 
   id(): Promise<string> {
-    return (this.#id ??= this.#find());
+    const failed = (error: unknown) => {
+      this.forget();
+      throw error;
+    };
+    return (this.#id ??= this.#find().catch(failed));
   }
 
   /** After the end of the sandbox: its settings are gone, too. */
@@ -32,14 +37,9 @@ export class Box {
   }
 
   async #find(): Promise<string> {
-    if ("id" in this.#named && Object.keys(this.#settings).length === 0) return this.#named.id;
-    try {
-      const json = { ...this.#named, ...this.#settings };
-      return (await this.http.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json })).id;
-    } catch (error) {
-      this.forget();
-      throw error;
-    }
+    const { id, ...rest } = this.#json;
+    if (id && Object.keys(rest).length === 0) return id;
+    return (await this.http.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json: this.#json })).id;
   }
 }
 
@@ -74,27 +74,47 @@ export class Target {
     return this.http.json<T>(method, await this.path(rest), parts);
   }
 
+  /** A call whose answer is not looked at. */
+  protected async perform(method: string, rest: string, json?: object): Promise<void> {
+    await this.call(method, rest, { json });
+  }
+
+  /** The body that a GET returns. */
+  protected bytes(rest: string, parts?: Parts): Promise<Uint8Array> {
+    return insist(async () => {
+      const response = await this.send("GET", rest, parts);
+      return new Uint8Array(await this.http.received({}, response.arrayBuffer()));
+    });
+  }
+
   protected async list<T>(rest: string, name: string, query?: Parts["query"]): Promise<T[]> {
     return listPages(this.http, await this.path(rest), name, query);
   }
 
-  /** What a GET returns; undefined for an error of these codes. */
-  protected async find<T>(rest: string, ...absent: string[]): Promise<T | undefined> {
+  /** What a GET returns; undefined for an error of this code. */
+  protected async find<T>(rest: string, absent: string): Promise<T | undefined> {
     try {
       return await this.call<T>("GET", rest);
     } catch (error) {
-      if (!hasCode(error, ...absent)) throw error;
+      if (!hasCode(error, absent)) throw error;
       return undefined;
     }
   }
+
+  /** A stream of events that a GET opens. */
+  protected source(rest: string, query: Parts["query"], signal?: AbortSignal): Source {
+    // After the end of the sandbox, its name leads to another one.
+    const path = this.path(rest);
+    const open = async (lastId: string | undefined, signal: AbortSignal) => {
+      const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
+      return this.http.send("GET", await path, { query, headers, signal });
+    };
+    return { open, signal, patienceMs: this.http.lingerMs };
+  }
 }
 
-/** Variables, without those that the Sandbox SDK takes as not there. */
-export const defined = (variables: Record<string, string | null | undefined> = {}) =>
-  Object.fromEntries(Object.entries(variables).filter(([, value]) => value != null)) as Record<
-    string,
-    string
-  >;
+export const defined = (variables: Variables = {}) =>
+  Object.fromEntries(Object.entries(variables).filter(([, value]) => value != null));
 
 export const now = (): string => new Date().toISOString();
 
