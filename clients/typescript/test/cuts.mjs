@@ -1,6 +1,6 @@
-// Commands, the log of a process and standard input over connections that break all the time: no output is lost, no
-// byte is written twice, and no command runs twice. Environment: SANDBOX_URL, SANDBOX_API_KEY, and CUT_SECONDS (8,
-// at most 60): how long.
+// Commands, code, files, the log of a process and standard input over connections that break all the time: no output is
+// lost, no byte is written twice, and no command runs twice. Environment: SANDBOX_URL, SANDBOX_API_KEY, and CUT_SECONDS
+// (8, at most 60): how long.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { getSandbox, parseSSEStream } from "sandbar";
@@ -29,10 +29,10 @@ setTimeout(
 
 /** The errors that say that the outcome is not known, or that nothing arrived. */
 const lost = ["connection_lost", "operation_interrupted", "unreachable"];
-const counts = { completed: 0, lost: 0, lines: 0, bytes: 0 };
+const counts = { completed: 0, runs: 0, files: 0, lost: 0, lines: 0, bytes: 0 };
+const expected = Array.from({ length: 400 }, (_, i) => `line ${i} of the output\n`).join("");
 
 async function runCommands(name) {
-  const expected = Array.from({ length: 400 }, (_, i) => `line ${i} of the output\n`).join("");
   const output = `for i in $(seq 0 399); do echo "line $i of the output"; [ $((i % 40)) = 0 ] && sleep 0.02; done`;
   const ran = [];
   for (let i = 0; !isOver(); i++) {
@@ -49,6 +49,45 @@ async function runCommands(name) {
     }
   }
   for (const mark of ran) assert.equal((await direct.readFile(mark)).content, "ran\n", mark);
+}
+
+async function runCode(name) {
+  const context = await direct.createCodeContext({ cwd: "/workspace" });
+  const ran = [];
+  for (let i = 0; !isOver() || ran.length === 0; i++) {
+    const mark = `runs/${name}-${i}`;
+    const code = `print("ran", file=open("${mark}", "a"))\nfor i in range(400): print(f"line {i} of the output")\n6 * 7`;
+    try {
+      const { success, logs, results } = await sandbox.runCode(code, { context });
+      assert.deepEqual([success, logs.stdout.join(""), results[0].text], [true, expected, "42"]);
+      ran.push(mark);
+      counts.runs++;
+    } catch (error) {
+      if (!lost.includes(error.code)) throw error;
+      counts.lost++;
+    }
+  }
+  for (const mark of ran) assert.equal((await direct.readFile(mark)).content, "ran\n", mark);
+}
+
+async function writeFiles() {
+  let content = "";
+  await direct.writeFile("file", content);
+  while (!isOver() || counts.files === 0) {
+    const next = randomBytes(2_000).toString("hex");
+    try {
+      await sandbox.writeFile("file", next);
+      assert.equal((await retried(() => sandbox.readFile("file"))).content, next);
+      content = next;
+      counts.files++;
+    } catch (error) {
+      if (!lost.includes(error.code)) throw error;
+      // It was written, or it was not.
+      const found = (await direct.readFile("file")).content;
+      assert.ok(found === content || found === next);
+      content = found;
+    }
+  }
 }
 
 async function followLog() {
@@ -90,13 +129,13 @@ async function writeInput() {
 /** Silent for longer than the client would try to connect again. */
 async function runSilentCommand() {
   const impatient = getSandbox(
-    { url: proxy.url, key, lingerMs: 10_000 },
+    { url: proxy.url, key, lingerMs: 6_000 },
     { id },
     { enableDefaultSession: false },
   );
   for (let i = 0; i < 4; i++) {
     try {
-      const { stdout } = await impatient.exec("sleep 12; echo late");
+      const { stdout } = await impatient.exec("sleep 8; echo late");
       assert.equal(stdout, "late\n");
       return;
     } catch (error) {
@@ -118,7 +157,7 @@ async function retried(ask) {
   }
 }
 
-const parts = [runCommands, runCommands, runCommands, followLog, writeInput, runSilentCommand];
+const parts = [runCommands, runCommands, runCode, writeFiles, followLog, writeInput, runSilentCommand];
 await Promise.all(
   parts.map(async (run, i) => {
     pending.add(run.name);
@@ -130,7 +169,8 @@ await Promise.all(
 const twice = await direct.exec("grep -c . runs/* | grep -v ':1$'");
 assert.equal(twice.stdout, "");
 console.log({ ...counts, cuts: proxy.cuts });
-assert.ok(proxy.cuts > 20 && counts.completed > 5 && counts.lines > 100 && counts.bytes > 100_000);
+assert.ok(proxy.cuts > 20 && counts.completed > 5 && counts.runs > 0 && counts.files > 0);
+assert.ok(counts.lines > 100 && counts.bytes > 100_000);
 proxy.close();
 await direct.destroy();
 process.exit(0);
