@@ -16,7 +16,7 @@ fn client() -> PathBuf {
 }
 
 /// Builds the client, once.
-async fn build() {
+pub async fn build() {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     let build = || async {
         run(&mut Command::new(project_root().join("scripts/build-client"))).await;

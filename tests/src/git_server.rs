@@ -157,6 +157,22 @@ impl GitServer {
         self.publish(name, &work);
     }
 
+    /// Makes the repository `name.git` with these files, by path and text, in one commit. Returns its id.
+    pub fn add_project(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let work = self.root.join(format!("{name}.work"));
+        std::fs::create_dir_all(&work).expect("a directory");
+        git(&work, &["init", "--quiet", "--initial-branch=main"]);
+        for (path, text) in files {
+            let path = work.join(path);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(path, text).expect("a file");
+        }
+        git(&work, &["add", "."]);
+        git(&work, &["commit", "--quiet", "--message", "all"]);
+        self.publish(name, &work);
+        git(&work, &["rev-parse", "HEAD"])
+    }
+
     /// Makes the repository `name.git` with `count` files in one commit.
     pub fn add_with_files(&self, name: &str, count: usize) {
         let bare = self.root.join(format!("{name}.git"));

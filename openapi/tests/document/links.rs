@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The root of the project.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The Markdown pages of the root and of `docs/`.
+/// The Markdown pages of the root, of `docs/` and of its recipes.
 fn pages() -> Vec<PathBuf> {
     let files = |directory: &str| {
         let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
@@ -14,6 +14,7 @@ fn pages() -> Vec<PathBuf> {
     };
     files("")
         .chain(files("docs"))
+        .chain(files("docs/recipes"))
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect()
 }
@@ -80,10 +81,14 @@ fn every_link_leads_to_a_file_and_a_heading() {
 
 #[test]
 fn every_page_can_be_reached_from_the_readme() {
-    let readme = Path::new(ROOT).join("README.md");
-    let linked: Vec<PathBuf> = targets(&readme)
+    // The list of the recipes is linked from the README, too.
+    let linked: Vec<PathBuf> = ["", "docs/recipes"]
+        .map(|directory| Path::new(ROOT).join(directory))
         .iter()
-        .map(|target| Path::new(ROOT).join(target.split('#').next().unwrap_or_default()))
+        .flat_map(|directory| {
+            let targets = targets(&directory.join("README.md")).into_iter();
+            targets.map(|target| directory.join(target.split('#').next().unwrap_or_default()))
+        })
         .collect();
     for page in pages() {
         let page = Path::new(ROOT).join(page.strip_prefix(ROOT).unwrap());
