@@ -6,7 +6,7 @@ use sandbar_tests::program::run_client;
 use sandbox_protocol::SandboxId;
 use tokio::process::Command;
 
-use crate::bridge;
+use crate::{bridge, tunnel};
 
 /// The first fenced block of a language in docs/clients.md.
 fn block(language: &str) -> String {
@@ -59,4 +59,18 @@ async fn computesdk_in_remote_mode() {
     let id = SandboxId::parse(id).unwrap();
     let sandbox = Client::new(bridge()).sandbox(id.as_str());
     assert!(!sandbox.running().await, "{id}");
+}
+
+#[tokio::test]
+async fn computesdk_in_remote_mode_has_every_method() {
+    // Whose tunnels do not lead to Cloudflare.
+    let bridge = &tunnel::world().client.bridge;
+    let mut node = Command::new(project_root().join("node_modules/.bin/node"));
+    node.arg("clients/computesdk.mjs")
+        .current_dir(project_root().join("tests"))
+        .env("CLOUDFLARED", "stand-ins/cloudflared");
+    let text = run_client(&mut node, bridge).await;
+    let (promised, id) = text.trim().rsplit_once(' ').unwrap();
+    assert_eq!(promised, "every method works");
+    assert!(!Client::new(bridge).sandbox(id).running().await, "{id}");
 }
