@@ -1,12 +1,14 @@
 //! The Python client: its own tests on this bridge, its types, and its package.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sandbar_tests::bridge::project_root;
-use sandbar_tests::program::run_client;
+use sandbar_tests::program::{run, run_client};
 use tokio::process::Command;
 
 use crate::bridge;
+use crate::guide::blocks;
 
 /// Runs a module of Python in the directory of the client. Returns its output.
 async fn python(arguments: &[&str]) -> String {
@@ -79,5 +81,46 @@ async fn the_python_package_is_built_and_accepted_by_the_registry_s_checks() {
         listed.contains("sandbar/py.typed") && !listed.contains("test"),
         "{listed}"
     );
+    let _ = std::fs::remove_dir_all(&directory);
+}
+
+#[tokio::test]
+async fn a_new_user_installs_the_python_package_and_runs_the_four_lines_of_its_readme() {
+    let begin = Instant::now();
+    let directory = scratch("new");
+    let out = directory.to_str().unwrap();
+    python(&["build", "--no-isolation", "--wheel", "--outdir", out, "."]).await;
+    let wheel = std::fs::read_dir(&directory)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let venv = directory.join("venv");
+    run(Command::new("python3")
+        .args(["-m", "venv", "--without-pip"])
+        .arg(&venv))
+    .await;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--disable-pip-version-check", "--python"])
+        .arg(venv.join("bin/python"))
+        .args(["install", "--quiet", "--no-index", "--find-links"])
+        .arg(project_root().join(".tools/wheels"))
+        .arg(wheel);
+    run(&mut pip).await;
+
+    let example = blocks("clients/python/README.md").remove(0).text;
+    assert_eq!(
+        example.lines().filter(|line| !line.is_empty()).count(),
+        4,
+        "{example}"
+    );
+    let example = example.replace("user-123", &format!("new-{}", std::process::id()));
+    let mut new = Command::new(venv.join("bin/python"));
+    new.arg("-c")
+        .arg(format!("{example}sandbox.destroy()"))
+        .current_dir(&directory);
+    assert_eq!(run_client(&mut new, bridge()).await.trim(), "hello from Linux");
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
     let _ = std::fs::remove_dir_all(&directory);
 }

@@ -18,6 +18,7 @@ assert.equal(JSON.parse(published.slice(published.indexOf("{"))).name ?? "sandba
 console.log("npm publish --dry-run succeeds");
 
 const directory = mkdtempSync(join(tmpdir(), "sandbar-pack-"));
+const begin = Date.now();
 try {
   const [{ filename, files }] = JSON.parse(
     run(root, "npm", "pack", "--json", "--silent", "--pack-destination", directory),
@@ -43,9 +44,14 @@ try {
   const [, example, output] = /```ts\n(.*?)```\n\n```text\n(.*?)```/s.exec(
     readFileSync(`${root}/README.md`, "utf8"),
   );
-  writeFileSync(join(directory, "example.js"), `${example}await sandbox.destroy();\nprocess.exit(0);`);
+  assert.equal(example.trim().split("\n").length, 4);
+  // A sandbox of its own: it is destroyed here.
+  const own = example.replace("user-123", `pack-${Math.random()}`);
+  writeFileSync(join(directory, "example.js"), `${own}await sandbox.destroy();\nprocess.exit(0);`);
   assert.equal(run(directory, process.execPath, "example.js").trim(), output.trim());
-  console.log("the first example runs where the package is installed");
+  const seconds = (Date.now() - begin) / 1000;
+  assert.ok(seconds < 60, `${seconds} s`);
+  console.log(`the first example runs where the package is installed, ${seconds} s after npm pack`);
 
   writeFileSync(
     join(directory, "types.ts"),
