@@ -156,7 +156,7 @@ pub const HYDRATE: &str = "/hydrate";
 /// [`crate::snapshot::Contents`] once the whole archive was made; `DELETE` ends the save: 204. None of
 /// these counts as activity. A request for part `n` tells that all parts before the last
 /// [`crate::snapshot::PARTS_KEPT`] of them, `n` included, are not asked for again.
-/// There is one save or restore at a time: another one waits for its turn, and is 503
+/// There is one save or restore at a time: another one ends a save, and waits for a restore; it is 503
 /// `limit_exceeded` after `SANDBOX_SAVE_IDLE_MS`. A save that nothing is asked of for that time ends.
 /// 502 `snapshot_error`: a file could not be read, or the save has ended.
 pub const SAVE: &str = "/save";

@@ -37,45 +37,37 @@ async fn a_save_ends_when_nothing_is_asked_of_it() {
 }
 
 #[tokio::test]
-async fn saves_and_restores_wait_for_each_other() {
+async fn a_save_ends_when_another_or_a_restore_begins() {
     let sandboxd = start(20_000);
     fs::write(sandboxd.inside("f"), "old").unwrap();
     let saved = sandboxd.save(&request()).await;
     let first = sandboxd.begin(&request()).await.unwrap();
-    let restore = sandboxd.restore("/workspace", &saved);
-    let others = async {
-        // As long as something is asked of the first one, it does not end.
-        for _ in 0..10 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            sandboxd.part(&first, 1).await;
-        }
-        fs::write(sandboxd.inside("f"), "new").unwrap();
-        assert_eq!(sandboxd.delete(&save_url(&first, "")).await, 204);
-    };
-    tokio::join!(restore, others);
+    sandboxd.part(&first, 1).await;
+    let second = sandboxd.begin(&request()).await.unwrap();
+    let (status, code, text) = error_of(sandboxd.get(&part_url(&first, 1)).await).await;
+    assert_eq!((status, code), (502, ErrorCode::SnapshotError), "{text}");
+    sandboxd.part(&second, 1).await;
+    fs::write(sandboxd.inside("f"), "new").unwrap();
+    sandboxd.restore("/workspace", &saved).await;
     assert_eq!(fs::read_to_string(sandboxd.inside("f")).unwrap(), "old");
+    assert_eq!(sandboxd.get(&part_url(&second, 1)).await.status(), 502);
 }
 
 #[tokio::test]
 async fn one_that_waits_for_too_long_is_refused() {
     let sandboxd = start(3000);
     fs::write(sandboxd.inside("f"), "old").unwrap();
-    let save = sandboxd.begin(&request()).await.unwrap();
+    let saved = sandboxd.save(&request()).await;
+    let url = restore_url(directory("/workspace"), &saved.contents, false);
+    let head = format!("POST {url} HTTP/1.1\r\nContent-Length: {}", saved.archive.len());
+    let restore = sandboxd.raw(&head, &saved.archive[..10]);
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let body = serde_json::to_vec(&request()).unwrap();
-    let refused = sandboxd.post(sandboxd::SAVE, body);
-    let asking = async {
-        loop {
-            sandboxd.part(&save, 1).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let refused = tokio::select! {
-        refused = refused => refused,
-        never = asking => never,
-    };
+    let refused = sandboxd.post(sandboxd::SAVE, body).await;
     assert!(refused.headers().contains_key("retry-after"));
     let (status, code, _) = error_of(refused).await;
     assert_eq!((status, code), (503, ErrorCode::LimitExceeded));
+    drop(restore);
 }
 
 #[tokio::test]

@@ -96,9 +96,14 @@ pub(super) async fn end(State(snapshots): State<Arc<Snapshots>>, Path(id): Path<
 }
 
 impl Snapshots {
-    /// Waits for the turn of a save or a restore. Error: 503 when the one before lasts for longer than
-    /// one that nobody asks anything of.
+    /// Ends a save that is under way, and waits for a restore. The Sandbox object makes one of them at
+    /// a time, so an open save is that of an object that was evicted. Error: 503 when a restore lasts for
+    /// longer than a save that nobody asks anything of.
     pub(super) async fn exclusive(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let open = self.current().as_ref().map(|save| save.id.clone());
+        if let Some(id) = open {
+            self.end(&id, "another save or a restore has begun");
+        }
         let limit = self.limits.save_idle_ms;
         let waits = tokio::time::timeout(
             Duration::from_millis(limit.value),
