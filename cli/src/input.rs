@@ -1,6 +1,6 @@
 //! The standard input of this program.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -23,13 +23,18 @@ fn is_null() -> bool {
     matches!((null, input), (Ok(null), Ok(input)) if null.st_rdev == input.st_rdev && null.st_mode == input.st_mode)
 }
 
-/// Reads the standard input to its end, on a thread that the end of the program does not wait for.
+/// Reads the standard input to its end: see [`read_from`].
 pub fn read() -> mpsc::Receiver<io::Result<Bytes>> {
+    read_from(io::stdin())
+}
+
+/// Reads a source to its end, on a thread that the end of the program does not wait for.
+pub fn read_from(mut source: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
         let mut block = vec![0; BLOCK];
         loop {
-            let result = match io::stdin().read(&mut block) {
+            let result = match source.read(&mut block) {
                 Ok(0) => return,
                 Ok(length) => Ok(Bytes::copy_from_slice(block.get(..length).unwrap_or_default())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -45,17 +45,19 @@ impl Mcp {
             path,
             version: Mutex::default(),
         });
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
         let mut calls = JoinSet::new();
         let mut by_id: HashMap<String, AbortHandle> = HashMap::new();
         loop {
             let line = lines
-                .next_line()
+                .next_segment()
                 .await
                 .map_err(Error::io("the standard input cannot be read"))?;
             let Some(line) = line else {
                 break;
             };
+            // One that is no UTF-8 is no JSON either.
+            let line = String::from_utf8_lossy(&line).into_owned();
             if line.trim().is_empty() {
                 continue;
             }

@@ -32,7 +32,7 @@ pub struct Port {
     /// The id of the sandbox
     #[arg(value_name = "ID", value_parser = sandbox_id)]
     id: SandboxId,
-    /// The port of this machine, and that of the sandbox if it is another one. 0: any free port
+    /// The port of this machine, and that of the sandbox if it is another one. 0:PORT: any free port
     #[arg(value_name = "LOCAL[:REMOTE]", value_parser = ports)]
     ports: (u16, ServerPort),
     /// The address of this machine to listen on

@@ -9,7 +9,7 @@ use sandbox_protocol::{SandboxId, SessionId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{exit_code, sandbox_id, session_id};
@@ -21,6 +21,8 @@ use crate::signals::Signals;
 use crate::socket::{self, Socket};
 use crate::terminal::{self, Raw};
 
+/// The interval between the ends of the input that are sent.
+const END_INTERVAL: Duration = Duration::from_millis(300);
 /// The time between two pings, and the silence after which a connection is dead.
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
@@ -150,7 +152,9 @@ async fn send_all(mut sink: SplitSink<Socket, Message>, mut messages: mpsc::Rece
     }
 }
 
-/// Sends the input. Behind the end of an input that is no terminal, this is its end as of a keyboard.
+/// Sends the input. After the end of an input that is no terminal, it sends the end of a keyboard's
+/// input: several times, because a terminal loses the one that comes before a shell has set it up, and
+/// because each program that reads the input should see its end.
 async fn send_input(sender: mpsc::Sender<Message>) {
     let mut blocks = input::read();
     while let Some(Ok(block)) = blocks.recv().await {
@@ -159,7 +163,9 @@ async fn send_input(sender: mpsc::Sender<Message>) {
             return;
         }
     }
-    let _ = sender.send(Message::binary(vec![4])).await;
+    while sender.send(Message::binary(vec![4])).await.is_ok() {
+        sleep(END_INTERVAL).await;
+    }
 }
 
 async fn send_resizes(sender: mpsc::Sender<Message>) {

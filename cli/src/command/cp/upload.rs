@@ -31,8 +31,8 @@ pub async fn copy(bridge: &Bridge, source: Location, destination: &Remote) -> Re
     };
     let failed = || Error::io(path.display().to_string());
     let metadata = std::fs::metadata(&path).map_err(failed())?;
-    // `.` and `..` have a name, too.
-    let whole = std::fs::canonicalize(&path).map_err(failed())?;
+    // `.` and `..` have a name, too. What `/dev/fd` leads to may have none.
+    let whole = std::fs::canonicalize(&path).unwrap_or_default();
     let name = path
         .file_name()
         .or_else(|| whole.file_name())
@@ -52,7 +52,13 @@ pub async fn copy(bridge: &Bridge, source: Location, destination: &Remote) -> Re
     } else {
         destination.clone()
     };
-    file(bridge, &path, &target, metadata.permissions().mode()).await
+    if metadata.is_file() && metadata.len() > 0 {
+        return file(bridge, &path, &target, metadata.permissions().mode()).await;
+    }
+    // A pipe, a device or a file of /proc, whose size is not known before its end.
+    let source = std::fs::File::open(&path).map_err(failed())?;
+    let mode = metadata.is_file().then(|| metadata.permissions().mode());
+    finish(put(bridge, &target, mode).body(body_from(input::read_from(source)))).await
 }
 
 async fn is_directory(bridge: &Bridge, remote: &Remote) -> Result<bool> {
