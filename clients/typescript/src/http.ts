@@ -90,12 +90,14 @@ export class Http {
     for (let repeats = 0; ; repeats++) {
       const response = await this.sendOnce(method, path, parts);
       if (response.status < 400) return response;
-      const answer = await response.json().catch(() => undefined);
+      // One that breaks off says neither why nor, for an input, how much of it was written.
+      const body = await this.received(parts, response.text()).catch((lost: unknown) => lost);
       const retryAfter = Number(response.headers.get("Retry-After"));
       const mayRepeat = repeats < MAX_REPEATS && !(parts.body instanceof ReadableStream);
       if (response.status !== 503 || !retryAfter || !mayRepeat) {
+        if (typeof body !== "string") throw body;
         const text = `${method} was answered with ${response.status}`;
-        throw errorIn(answer, response.status) ?? makeError("unknown", text, {}, response.status);
+        throw errorIn(parse(body), response.status) ?? makeError("unknown", text, {}, response.status);
       }
       await sleep(Math.min(retryAfter, 10) * 1000);
       parts.signal?.throwIfAborted();
@@ -107,7 +109,9 @@ export class Http {
     const headers = { Accept: "application/json", ...parts.headers };
     const attempt = async () => {
       const response = await this.send(method, path, { ...parts, headers });
-      const answer = parse(await this.received(parts, response.text()));
+      const body = await this.received(parts, response.text());
+      const answer = parse(body);
+      if (body && answer === undefined) throw makeError("connection_lost", "the answer broke off");
       // A long wait begins with status 200 before its outcome is known.
       const failed = errorIn(answer, response.status);
       if (failed) throw failed;
@@ -145,11 +149,12 @@ export async function listPages<T>(http: Http, path: string, name: string, query
 }
 
 /** The JSON of a text; undefined if it is empty. */
+/** The value of a JSON text; undefined: it is none. */
 function parse(text: string): unknown {
   try {
-    return text ? JSON.parse(text) : undefined;
+    return JSON.parse(text);
   } catch {
-    throw makeError("connection_lost", "the answer broke off");
+    return undefined;
   }
 }
 
