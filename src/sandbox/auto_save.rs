@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::sandbox::Saved;
-use sandbox_protocol::snapshot::{ListQuery, Manifest};
+use sandbox_protocol::snapshot::{ListQuery, Manifest, Restoration};
 use sandbox_protocol::{SnapshotId, time};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,11 @@ impl Record {
     pub fn snapshot_to_restore(&self) -> Option<&SnapshotId> {
         let last = self.last_save.as_ref().map(|last| &last.id);
         last.or(self.settings.snapshot.as_ref())
+    }
+
+    /// The restore of the last start, once it is complete.
+    pub fn restored_workspace(&self) -> Option<&Restoration> {
+        self.restored.as_ref().filter(|_| self.restoring_boot.is_none())
     }
 
     /// The last save as clients see it.
@@ -217,7 +222,6 @@ impl Core {
             .as_ref()
             .and_then(|record| record.settings.auto_save.clone());
         if self.running_boot().await?.is_some() {
-            // Of a boot that answers.
             let boot = self.boot().await?;
             let save = Save::of_workspace(settings.unwrap_or_default());
             let mut saved = self.save_always(&boot, save).await?;

@@ -76,7 +76,7 @@ impl Core {
             last_active_at: None,
             expires_at: settings.expires_at_ms(record.created_ms).map(time::from_ms),
             saved: record.saved(),
-            restored: record.restored.clone(),
+            restored: record.restored_workspace().cloned(),
             labels: settings.labels.clone(),
             settings: EffectiveSettings::new(settings, &self.config.sleep_after_text),
             pending_restart: record.pending(),

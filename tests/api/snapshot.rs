@@ -7,7 +7,7 @@ use sandbar_tests::client::assert_error;
 use sandbar_tests::process::ok;
 use serde_json::{Value, json};
 
-use crate::sandbox_settings::create;
+use crate::sandbox_settings::{create, info};
 use crate::{client, sandbox};
 
 /// Prints a digest of everything in the workspace: names, types, modes, times, links and content.
@@ -113,11 +113,13 @@ async fn a_large_workspace_of_every_kind_is_exact_after_a_round() {
     // Each start begins with it.
     other.stop().await;
     assert_eq!(other.sh(DIGEST).await.text(), before);
+    assert_eq!(info(&other).await["restored"]["snapshot"], id_of(&made));
     client.delete_snapshot(id_of(&made)).await;
     other.stop().await;
     let refused = other.exec_json(&json!({ "argv": ["true"] })).await;
     assert_error(refused, 409, "restore_incomplete").await;
     assert!(!other.running().await, "no empty workspace runs");
+    assert!(info(&other).await.get("restored").is_none());
     let without = other.request(Method::POST, "/start?without=restore").send().await;
     assert_eq!(ok(without.unwrap()).await["state"], "running");
     assert_eq!(other.sh("ls /workspace").await.text(), "");
