@@ -75,8 +75,8 @@ impl Record {
 
 impl Core {
     /// Saves the workspace of the boot if `autoSave` is on and something has changed; with
-    /// `and_container`, also the file system of the container, changed or not.
-    pub async fn auto_save(self: &Rc<Self>, boot: &Boot, and_container: bool) -> Result<(), ApiError> {
+    /// `and_file_system`, also the file system of the container, changed or not.
+    pub async fn auto_save(self: &Rc<Self>, boot: &Boot, and_file_system: bool) -> Result<(), ApiError> {
         let Some(record) = self.record().await? else {
             return Ok(());
         };
@@ -92,14 +92,14 @@ impl Core {
         match self.save(boot, save).await {
             Ok(mut saved) => {
                 if let (Some(saved), Some(last)) = (&mut saved, &last) {
-                    // Until a later one is kept.
-                    self.add_container_of(last, saved).await;
+                    // The one of this save replaces it below, if there is one.
+                    self.add_file_system_of(last, saved).await;
                 }
                 self.note_resume(boot).await;
                 let record = self.note_save(saved).await?;
                 // After the record has the workspace: should the container end meanwhile, that is safe.
-                if and_container && let Some(last) = &record.last_save {
-                    self.save_container(boot, &last.id).await;
+                if and_file_system && let Some(last) = &record.last_save {
+                    self.save_file_system(boot, &last.id).await;
                 }
                 Ok(())
             }
@@ -118,11 +118,11 @@ impl Core {
     }
 
     /// Adds the file system of the container to a save.
-    async fn save_container(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) {
+    async fn save_file_system(self: &Rc<Self>, boot: &Boot, id: &SnapshotId) {
         let manifest = async { snapshot::manifest(&*self.store()?, id, now_ms()).await };
         // The next start reports one that is gone.
         if let Ok(mut manifest) = manifest.await {
-            self.add_container(boot, &mut manifest).await;
+            self.add_file_system(boot, &mut manifest).await;
         }
     }
 
@@ -225,7 +225,7 @@ impl Core {
             let boot = self.boot().await?;
             let save = Save::of_workspace(settings.unwrap_or_default());
             let mut saved = self.save_always(&boot, save).await?;
-            self.add_container(&boot, &mut saved).await;
+            self.add_file_system(&boot, &mut saved).await;
             return Ok(saved.id);
         }
         let last = record.and_then(|record| record.last_save);

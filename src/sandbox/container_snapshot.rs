@@ -19,7 +19,7 @@ use crate::snapshot;
 impl Core {
     /// Adds the file system of the boot's container to a snapshot, where the platform can keep it. A
     /// failure is logged: the snapshot is an archive then.
-    pub async fn add_container(self: &Rc<Self>, boot: &Boot, manifest: &mut Manifest) {
+    pub async fn add_file_system(self: &Rc<Self>, boot: &Boot, manifest: &mut Manifest) {
         let added = async {
             let image = self.record().await?.and_then(|record| record.started_image);
             let Some(image) = image else {
@@ -35,7 +35,7 @@ impl Core {
     }
 
     /// Adds the file system that an earlier snapshot has. A failure is logged.
-    pub async fn add_container_of(&self, earlier: &SnapshotId, manifest: &mut Manifest) {
+    pub async fn add_file_system_of(&self, earlier: &SnapshotId, manifest: &mut Manifest) {
         let added = async {
             let earlier = snapshot::manifest(&*self.store()?, earlier, now_ms()).await?;
             self.put_container(manifest, earlier.container).await
@@ -60,7 +60,7 @@ impl Core {
 
     /// The file system of a snapshot that a start can use, or the reason why it cannot use the one
     /// that there is.
-    pub async fn container_to_restore(
+    pub async fn file_system_to_restore(
         &self,
         id: &SnapshotId,
         record: &Record,

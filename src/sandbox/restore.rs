@@ -54,7 +54,7 @@ impl Core {
         };
         let snapshot = record.snapshot_to_restore().filter(|_| !skips).cloned();
         let (container, error) = match &snapshot {
-            Some(id) => self.container_to_restore(id, &record, failure).await,
+            Some(id) => self.file_system_to_restore(id, &record, failure).await,
             None => (None, None),
         };
         let restoring = snapshot.as_ref().map(|_| boot_id.to_owned());

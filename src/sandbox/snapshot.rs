@@ -52,7 +52,7 @@ impl Core {
                 ..Save::of_workspace(record.settings.auto_save.clone().unwrap_or_default())
             };
             let mut saved = self.save_always(&boot, save).await?;
-            self.add_container(&boot, &mut saved).await;
+            self.add_file_system(&boot, &mut saved).await;
             saved.id
         } else {
             if let Some(last) = &record.last_save {

@@ -29,12 +29,12 @@ impl Core {
 
     /// Saves the workspace, and the container if wanted, while clients can use it. Returns whether
     /// the workspace is saved.
-    async fn save_while_running(self: &Rc<Self>, boot: &Boot, and_container: bool) -> bool {
+    async fn save_while_running(self: &Rc<Self>, boot: &Boot, and_file_system: bool) -> bool {
         let ticket = self.lifecycle.borrow_mut().begin_save(&boot.id);
         let Some(ticket) = ticket else {
             return false;
         };
-        let saved = self.auto_save(boot, and_container).await;
+        let saved = self.auto_save(boot, and_file_system).await;
         self.lifecycle.borrow_mut().finish_save(ticket);
         // The reason is in the log and in the record.
         saved.is_ok()
