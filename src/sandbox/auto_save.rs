@@ -88,7 +88,9 @@ impl Core {
             unless: record.last_save.as_ref().and_then(|last| last.version.clone()),
             ..Save::of_workspace(settings)
         };
-        let last = record.last_save.map(|last| last.id);
+        // Elsewhere, no snapshot has one.
+        let keeps_file_system = record.started_image.is_some();
+        let last = record.last_save.map(|last| last.id).filter(|_| keeps_file_system);
         match self.save(boot, save).await {
             Ok(mut saved) => {
                 if let (Some(saved), Some(last)) = (&mut saved, &last) {
@@ -98,7 +100,10 @@ impl Core {
                 self.note_resume(boot).await;
                 let record = self.note_save(saved).await?;
                 // After the record has the workspace: should the container end meanwhile, that is safe.
-                if and_file_system && let Some(last) = &record.last_save {
+                if and_file_system
+                    && keeps_file_system
+                    && let Some(last) = &record.last_save
+                {
                     self.save_file_system(boot, &last.id).await;
                 }
                 Ok(())

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use sandbar_tests::command_line::{command, run, run_with};
+use sandbar_tests::file::sha256;
+use sandbar_tests::process::ok;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
@@ -24,14 +25,7 @@ fn interrupt(child: &Child) {
 /// The sandboxes with a label.
 async fn labelled(value: &str) -> Vec<Value> {
     let path = format!("/v1/sandbox?label=cli:{value}");
-    let page: Value = client()
-        .request(Method::GET, &path)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let page = ok(client().request(Method::GET, &path).send().await.unwrap()).await;
     page["sandboxes"].as_array().unwrap().clone()
 }
 
@@ -105,10 +99,7 @@ async fn input_and_output_of_several_mib_are_exact() {
     let ran = run_with(exec, &bridge().key, Some(bytes.clone())).await;
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     assert!(ran.stdout == bytes, "{} bytes", ran.stdout.len());
-    let digest: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = sha256(&bytes);
     assert!(ran.stderr.starts_with(&digest), "{}", ran.stderr);
     // A command that reads nothing of it.
     let exec = command(bridge(), &["exec", &sandbox.id, "true"]);

@@ -4,16 +4,9 @@ use std::time::Duration;
 
 use sandbar_tests::command_line::{command, run, run_with};
 use sandbar_tests::cut::CutProxy;
-use sha2::{Digest as _, Sha256};
+use sandbar_tests::file::sha256;
 
 use crate::{bridge, eventually, sandbox};
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
 
 #[tokio::test]
 async fn a_command_goes_on_over_connections_that_break() {
@@ -57,7 +50,7 @@ async fn input_is_written_once_over_connections_that_break() {
         tokio::time::sleep(Duration::from_millis(150)).await;
         proxy.cut();
     }
-    assert_eq!(running.await.unwrap().text(), digest(&bytes));
+    assert_eq!(running.await.unwrap().text(), sha256(&bytes));
     assert!(proxy.accepted() > 4, "{}", proxy.accepted());
     sandbox.destroy().await;
 }
@@ -89,7 +82,7 @@ async fn a_log_and_copies_go_on_over_connections_that_break() {
     let copied = copy.await.unwrap();
     assert_eq!(copied.code, Some(0), "{}", copied.stderr);
     let there = sandbox.sh("sha256sum numbers | cut -d ' ' -f 1").await.text();
-    assert_eq!(digest(&copied.stdout), there.trim());
+    assert_eq!(sha256(&copied.stdout), there.trim());
     sandbox.destroy().await;
 }
 

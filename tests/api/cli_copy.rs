@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use sandbar_tests::command_line::{command, run_in, run_with};
-use sha2::{Digest as _, Sha256};
+use sandbar_tests::file::sha256;
 
 use crate::{bridge, sandbox};
 
@@ -37,13 +37,6 @@ impl Drop for Scratch {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 #[tokio::test]
 async fn a_file_of_100_mib_is_the_same_there_and_back() {
     let (sandbox, scratch) = (sandbox().await, Scratch::new("file"));
@@ -59,11 +52,11 @@ async fn a_file_of_100_mib_is_the_same_there_and_back() {
         .sh("sha256sum large | cut -d ' ' -f 1; stat -c %a large")
         .await
         .text();
-    let here = digest(&fs::read(scratch.0.join("large")).unwrap());
+    let here = sha256(&fs::read(scratch.0.join("large")).unwrap());
     assert_eq!(there, format!("{here}\n750\n"));
     scratch.cp(&format!("{id}:/workspace/large"), "back").await;
     let back = scratch.0.join("back");
-    assert_eq!(digest(&fs::read(&back).unwrap()), here);
+    assert_eq!(sha256(&fs::read(&back).unwrap()), here);
     assert_eq!(fs::metadata(&back).unwrap().mode() & 0o777, 0o750);
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
     sandbox.destroy().await;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sandbar_tests::file::sha256;
 use sandbar_tests::sse::Item;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::sandbox;
 
@@ -68,10 +68,7 @@ async fn large_output_is_complete_with_its_exit() {
     let finished = sandbox.sh(script).await;
     assert_eq!((finished.stdout.len(), finished.code()), (100_000_000, 0));
     let sum = sandbox.sh("sha256sum random | cut -d ' ' -f 1").await;
-    let digest: String = Sha256::digest(&finished.stdout)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let digest = sha256(&finished.stdout);
     assert_eq!(sum.text().trim(), digest);
     sandbox.destroy().await;
 }

@@ -3,6 +3,7 @@
 use futures_util::stream;
 use reqwest::Method;
 use sandbar_tests::client::assert_error;
+use sandbar_tests::file::sha256;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -183,10 +184,7 @@ async fn a_large_file_streams_both_ways() {
     );
     let read = sandbox.get("workspace/large").await;
     assert_eq!(read.headers()["content-length"], (96 << 20).to_string());
-    let got: String = Sha256::digest(read.bytes().await.unwrap())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let got = sha256(&read.bytes().await.unwrap());
     assert_eq!(got, expected);
     sandbox.destroy().await;
 }

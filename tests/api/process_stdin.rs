@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use sandbar_tests::client::assert_error;
+use sandbar_tests::file::sha256;
 use sandbar_tests::process::ok;
 use sandbar_tests::{Process, raw};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{bridge, sandbox};
 
@@ -80,10 +80,7 @@ async fn every_byte_is_written_once_although_connections_break() {
     let closed = process.stdin("", Some(offset as u64), "?close=true").await;
     assert_eq!(ok(closed).await, json!({ "offset": input.len() }));
     process.exit().await;
-    let digest: String = Sha256::digest(&input)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let digest = sha256(&input);
     let output = String::from_utf8(process.text("").await).unwrap();
     assert_eq!(
         output.split(' ').next(),

@@ -7,6 +7,7 @@ use reqwest::Method;
 use sandbar_tests::bridge::free_port;
 use sandbar_tests::git_server::GitServer;
 use sandbar_tests::machine::address_for;
+use sandbar_tests::process::ok;
 use sandbar_tests::recipe;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -212,15 +213,7 @@ async fn recipe_of_a_ci_runner_reports_each_step_and_fails_as_the_step_does() {
     }
     let list = client().request(Method::GET, "/v1/sandbox?limit=1000");
     eventually("the jobs leave no sandbox", || async {
-        let list: Value = list
-            .try_clone()
-            .unwrap()
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let list = ok(list.try_clone().unwrap().send().await.unwrap()).await;
         !list["sandboxes"].to_string().contains("\"ci-")
     })
     .await;

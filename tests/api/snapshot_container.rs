@@ -3,6 +3,7 @@
 
 use reqwest::Method;
 use sandbar_tests::docker::docker;
+use sandbar_tests::process::ok;
 use sandbar_tests::snapshot::object;
 use sandbar_tests::{Bridge, Client, Sandbox};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ async fn snapshot(client: &Client, sandbox: &Sandbox) -> Value {
         .as_str()
         .unwrap_or_else(|| panic!("{info}"));
     let response = client.request(Method::GET, &format!("/v1/snapshot/{id}"));
-    response.send().await.unwrap().json().await.unwrap()
+    ok(response.send().await.unwrap()).await
 }
 
 #[tokio::test]
@@ -60,8 +61,7 @@ async fn installed_programs_outlive_sleep() {
     let again = ("installed\nagain\none\n".to_owned(), Some("container".to_owned()));
     assert_eq!(check(&sandbox).await, again);
 
-    let forked = sandbox.post("/fork", &json!({ "count": 2 })).await;
-    let forked: Value = forked.json().await.unwrap();
+    let forked = ok(sandbox.post("/fork", &json!({ "count": 2 })).await).await;
     for item in forked["sandboxes"].as_array().unwrap() {
         let fork = client.sandbox(item["id"].as_str().unwrap());
         assert_eq!(check(&fork).await, again);

@@ -6,11 +6,18 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use reqwest::{Method, Response};
+use sandbox_protocol::hex::hex;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use crate::client::Sandbox;
 use crate::process::ok;
+
+/// The SHA-256 of these bytes in hex, as `sha256sum` prints it.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
 
 impl Sandbox {
     /// `GET directory`, a page; `rest` is the path as it stands in the URL, and perhaps a query.

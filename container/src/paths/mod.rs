@@ -17,7 +17,7 @@ mod root;
 mod status;
 mod walk;
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -65,6 +65,18 @@ pub(crate) fn pin_directory(directory: BorrowedFd<'_>, name: &OsStr) -> Result<O
 /// The entries of a directory, `.` and `..` among them. It may be a pinned one.
 pub(crate) fn list(directory: BorrowedFd<'_>) -> Result<Dir, Errno> {
     Dir::new(reopen_directory(directory)?)
+}
+
+/// The names of all entries of a pinned directory, in no order.
+pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for entry in list(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Opens a pinned directory for reading. A link or a file is `NOTDIR`.

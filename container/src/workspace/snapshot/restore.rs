@@ -21,11 +21,12 @@ use super::super::staging::{Staging, StagingParent};
 use super::super::unpack::Unpacker;
 use super::Snapshots;
 use super::checked::Checked;
-use super::swap::{Swap, entries};
+use super::swap::Swap;
 use super::walk::list_tree;
 use crate::body::Upload;
 use crate::error::Error;
 use crate::files;
+use crate::paths::names;
 use crate::random::random_id;
 
 /// Answers once the directory has the content of the archive.
@@ -143,7 +144,7 @@ impl Snapshots {
     /// Deletes everything in the directory.
     fn discard(&self, wanted: &RestoreQuery) -> Result<(), Error> {
         let target = self.target(wanted)?;
-        for name in entries(target.as_fd()).map_err(|errno| Error::Write(errno.into()))? {
+        for name in names(target.as_fd()).map_err(|errno| Error::Write(errno.into()))? {
             remove_tree(&target, &name).map_err(Error::Write)?;
         }
         Ok(())

@@ -4,16 +4,17 @@
 //! upload that is under way in it is renamed into it later; one that is under way in a directory below
 //! ends as if it had ended before.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::super::error::write_error;
 use super::super::is_temporary;
 use crate::error::Error;
-use crate::paths::{DIRECTORY, list};
+use crate::paths::{DIRECTORY, make_directory, names};
 
 /// The levels of directories of the image that are moved.
 const MAX_IMAGE_LEVELS: u32 = 256;
@@ -68,7 +69,7 @@ impl<'s> Swap<'s> {
             true => (self.new, self.target),
             false => (self.target, self.trash),
         };
-        let mut names = entries(from).map_err(|errno| (c".".to_owned(), errno))?;
+        let mut names = names(from).map_err(|errno| (c".".to_owned(), errno))?;
         // Uploads under way stay.
         names.retain(|name| !is_temporary(name.to_bytes()));
         for name in names {
@@ -91,18 +92,6 @@ impl<'s> Swap<'s> {
     }
 }
 
-/// The names of all entries.
-pub(super) fn entries(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for entry in list(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
-}
-
 /// Moves an entry, also a directory of the image, which overlayfs does not rename.
 fn rename(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u32) -> Result<(), Errno> {
     match rename_whole(from, to, name) {
@@ -115,23 +104,22 @@ fn rename(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u32) ->
 fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u32) -> Result<(), Errno> {
     let old = openat(from, name, DIRECTORY, Mode::empty())?;
     let status = fstat(&old)?;
-    mkdirat(to, name, Mode::RWXU)?;
+    let new = make_directory(to, OsStr::from_bytes(name.to_bytes()), 0o700, None)?;
     let mut moved = Vec::new();
-    let mut move_all = |new: BorrowedFd<'_>| {
-        for name in entries(old.as_fd())? {
-            rename(old.as_fd(), new, &name, levels)?;
+    let mut move_all = || {
+        for name in names(old.as_fd())? {
+            rename(old.as_fd(), new.as_fd(), &name, levels)?;
             moved.push(name);
         }
         fchown(
-            new,
+            &new,
             Some(Uid::from_raw(status.st_uid)),
             Some(Gid::from_raw(status.st_gid)),
         )?;
-        fchmod(new, Mode::from_raw_mode(status.st_mode))?;
+        fchmod(&new, Mode::from_raw_mode(status.st_mode))?;
         unlinkat(from, name, AtFlags::REMOVEDIR)
     };
-    let new = openat(to, name, DIRECTORY, Mode::empty())?;
-    let Err(errno) = move_all(new.as_fd()) else {
+    let Err(errno) = move_all() else {
         return Ok(());
     };
     for name in moved.iter().rev() {
@@ -143,8 +131,8 @@ fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, levels: u
     Err(errno)
 }
 
-/// Moves an entry by one rename. A directory that its owner may not write to gets the permission meanwhile: only so
-/// can a user without privileges move it.
+/// Moves an entry by one rename. A directory that its owner may not write to gets the permission
+/// meanwhile: only so can a user without privileges move it.
 fn rename_whole(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match renameat(from, name, to, name) {
         Err(Errno::ACCESS) => {}

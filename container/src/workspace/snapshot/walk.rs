@@ -19,7 +19,7 @@ use super::super::error::printable;
 use super::super::exclude::Excludes;
 use super::super::is_temporary;
 use super::list::{List, Record, Status, Writer};
-use crate::paths::{DIRECTORY, Descent, Mount, components, list};
+use crate::paths::{DIRECTORY, Descent, Mount, components, names};
 
 /// A tree at one moment.
 #[derive(Debug)]
@@ -108,17 +108,12 @@ impl Walk<'_> {
     /// Lists the current entry, a directory: its entries are next. One that is gone has none.
     fn enter(&mut self) -> io::Result<()> {
         let mut path = std::mem::take(&mut self.record.path);
-        let names: Result<Vec<CString>, Errno> = self.open(&path).and_then(|directory| {
-            let entries = list(directory)?;
-            let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
-            names.collect()
-        });
-        let mut names = match names {
+        let mut names = match self.open(&path).and_then(names) {
             // It was removed or replaced.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Vec::new(),
             names => names.map_err(|errno| named(&path, errno))?,
         };
-        names.retain(|name| !matches!(name.to_bytes(), b"." | b"..") && !is_temporary(name.to_bytes()));
+        names.retain(|name| !is_temporary(name.to_bytes()));
         names.sort_unstable();
         if !path.is_empty() {
             path.push(b'/');
