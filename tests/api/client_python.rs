@@ -77,10 +77,10 @@ async fn the_python_package_is_built_and_accepted_by_the_registry_s_checks() {
     python(&check).await;
     let wheel = built.iter().find(|path| path.ends_with(".whl")).unwrap();
     let listed = python(&["zipfile", "-l", wheel]).await;
-    assert!(
-        listed.contains("sandbar/py.typed") && !listed.contains("test"),
-        "{listed}"
-    );
+    for file in ["sandbar/py.typed", "LICENSE-APACHE", "LICENSE-MIT"] {
+        assert!(listed.contains(file), "{listed}");
+    }
+    assert!(!listed.contains("test"), "{listed}");
     let _ = std::fs::remove_dir_all(&directory);
 }
 
