@@ -19,7 +19,7 @@ use crate::events::Event;
 use crate::follow::{Follower, LINGER};
 use crate::http::{Bridge, backoff, insist, new_process_id, send};
 use crate::output::Outputs;
-use crate::signals::{Ending, Signals};
+use crate::signals::{EndSignal, Signals};
 use crate::stdin::Stdin;
 
 /// The time that a command has to end after a signal.
@@ -66,7 +66,7 @@ impl Attached<'_> {
         };
         let output = self.output(&process, opened);
         tokio::pin!(input, output);
-        let mut received: Option<(Ending, Instant)> = None;
+        let mut received: Option<(EndSignal, Instant)> = None;
         loop {
             let deadline = received.map_or_else(|| Instant::now() + GRACE, |(_, deadline)| deadline);
             tokio::select! {
@@ -166,7 +166,7 @@ impl Attached<'_> {
     }
 
     /// Sends a signal to the process. Returns whether it got it.
-    async fn signal(&self, process: &ProcessId, signal: Ending) -> bool {
+    async fn signal(&self, process: &ProcessId, signal: EndSignal) -> bool {
         let path = format!("/process/{process}/signal");
         let body = serde_json::json!({ "signal": signal.name });
         let request = self.bridge.sandbox(Method::POST, self.sandbox, &path).json(&body);

@@ -80,7 +80,7 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
         let response = (self.open)(self.last_id.as_deref()).await?;
         self.connection = Some((response, Parser::default()));
         self.was_open = true;
-        self.has_progressed();
+        self.note_progress();
         Ok(())
     }
 
@@ -99,11 +99,11 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
                 Some(bytes) => parser.push(&bytes),
                 None => return Ok(None),
             }
-            self.has_progressed();
+            self.note_progress();
         }
     }
 
-    fn has_progressed(&mut self) {
+    fn note_progress(&mut self) {
         (self.last_progress, self.failures) = (Instant::now(), 0);
     }
 

@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 
 /// A signal that ends programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct EndSignal {
     /// Its name.
     pub name: &'static str,
     /// Its number.
     pub number: i32,
 }
 
-impl Ending {
+impl EndSignal {
     const INTERRUPT: Self = Self {
         name: "SIGINT",
         number: 2,
@@ -53,12 +53,12 @@ impl Signals {
     }
 
     /// The next signal.
-    pub async fn next(&mut self) -> Ending {
+    pub async fn next(&mut self) -> EndSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => Ending::INTERRUPT,
-            _ = self.hang_up.recv() => Ending::HANG_UP,
-            _ = self.terminate.recv() => Ending::TERMINATE,
-            _ = self.quit.recv() => Ending::QUIT,
+            _ = self.interrupt.recv() => EndSignal::INTERRUPT,
+            _ = self.hang_up.recv() => EndSignal::HANG_UP,
+            _ = self.terminate.recv() => EndSignal::TERMINATE,
+            _ = self.quit.recv() => EndSignal::QUIT,
         }
     }
 }

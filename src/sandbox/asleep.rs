@@ -16,7 +16,7 @@ use crate::body;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::response;
-use crate::snapshot::index::{self, Damaged, Index};
+use crate::snapshot::index::{self, Damaged, Index, Outside};
 use crate::snapshot::{self, Store, archive_key};
 use crate::url;
 
@@ -47,8 +47,10 @@ impl Asleep {
         }
     }
 
-    fn find(&self, path: &FilePath, follow: bool) -> Option<&IndexEntry> {
-        self.index.find(&self.manifest.dir, self.below(path)?, follow)
+    /// The member at a path, if there is one. Error: it is not in the directory that was saved.
+    fn find(&self, path: &FilePath, follow: bool) -> Result<Option<&IndexEntry>, Outside> {
+        let below = self.below(path).ok_or(Outside)?;
+        self.index.find(&self.manifest.dir, below, follow)
     }
 
     fn owner(&self) -> (u32, u32) {
@@ -90,27 +92,42 @@ impl Core {
             Ok(None) => return Ok(None),
             Err(e) => return Err(ApiError::Snapshot(e.body().error)),
         };
-        if asleep.below(&path).is_none() {
-            return Ok(None);
-        }
         let query = url::query(url);
-        let response = match prefix {
-            sandboxd::FILE => {
-                let is_directory_name = encoded.ends_with('/');
-                self.asleep_file(&asleep, &path, &method, is_directory_name)
-                    .await?
-            }
-            sandboxd::STAT => Some(stat(&asleep, &path, flag(query, "follow")?)?),
-            _ => {
-                let accept = headers.get("accept")?.unwrap_or_default();
-                let is_lines = sandbox_protocol::file::accepts_ndjson(&accept);
-                Some(list(&asleep, &path, DirectoryQuery::parse(query)?, is_lines)?)
+        let follow = prefix != sandboxd::STAT || flag(query, "follow")?;
+        let found = match asleep.find(&path, follow) {
+            Ok(Some(found)) => Ok(found),
+            Err(Outside) if prefix == sandboxd::FILE || asleep.below(&path).is_none() => return Ok(None),
+            Ok(None) if prefix == sandboxd::FILE => Err(ApiError::WorkspaceFileNotFound(path.to_string())),
+            // What a link leads to outside is not there while the sandbox sleeps.
+            Ok(None) | Err(Outside) => Err(ApiError::FileNotFound(path.clone())),
+        };
+        let answer = async {
+            let found = found?;
+            match prefix {
+                sandboxd::FILE => {
+                    if encoded.ends_with('/') && found.1 != IndexKind::Directory {
+                        return Err(ApiError::WorkspaceFileNotFound(path.to_string()));
+                    }
+                    self.asleep_file(&asleep, &path, found, &method).await
+                }
+                sandboxd::STAT => {
+                    let entry = index::describe(found, path.to_string(), asleep.owner());
+                    response::json(200, &entry).map(Some)
+                }
+                _ => {
+                    let accept = headers.get("accept")?.unwrap_or_default();
+                    let is_lines = sandbox_protocol::file::accepts_ndjson(&accept);
+                    list(&asleep, &path, found, DirectoryQuery::parse(query)?, is_lines).map(Some)
+                }
             }
         };
-        if let Some(response) = &response {
-            response.headers().set(ASLEEP_HEADER, "true")?;
-        }
-        Ok(response)
+        let response = match answer.await {
+            Ok(Some(response)) => response,
+            Ok(None) => return Ok(None),
+            Err(e) => response::error(&e)?,
+        };
+        response.headers().set(ASLEEP_HEADER, "true")?;
+        Ok(Some(response))
     }
 
     /// Whether no boot runs and the record has a snapshot. Asks the runtime only if it has.
@@ -160,13 +177,9 @@ impl Core {
         &self,
         asleep: &Asleep,
         path: &FilePath,
+        file: &IndexEntry,
         method: &str,
-        is_directory_name: bool,
     ) -> Result<Option<Response>, ApiError> {
-        let file = asleep.find(path, true);
-        let Some(file) = file.filter(|file| !is_directory_name || file.1 == IndexKind::Directory) else {
-            return Err(ApiError::WorkspaceFileNotFound(path.to_string()));
-        };
         if file.1 == IndexKind::Directory {
             return Err(ApiError::IsDirectory(path.to_string()));
         }
@@ -198,20 +211,13 @@ fn refused(Damaged(text): Damaged) -> ApiError {
     ApiError::Snapshot(text)
 }
 
-fn stat(asleep: &Asleep, path: &FilePath, follow: bool) -> Result<Response, ApiError> {
-    let found = asleep.find(path, follow);
-    let found = found.ok_or_else(|| ApiError::FileNotFound(path.clone()))?;
-    response::json(200, &index::describe(found, path.to_string(), asleep.owner()))
-}
-
 fn list(
     asleep: &Asleep,
     path: &FilePath,
+    directory: &IndexEntry,
     mut query: DirectoryQuery,
     is_lines: bool,
 ) -> Result<Response, ApiError> {
-    let directory = asleep.find(path, true);
-    let directory = directory.ok_or_else(|| ApiError::FileNotFound(path.clone()))?;
     if directory.1 != IndexKind::Directory {
         return Err(Invalid::request(format!("{path} is not a directory")).into());
     }

@@ -98,7 +98,7 @@ impl Core {
                     self.add_file_system_of(last, saved).await;
                 }
                 self.note_resume(boot).await;
-                let record = self.note_save(saved).await?;
+                let record = self.record_save(saved).await?;
                 // After the record has the workspace: should the container end meanwhile, that is safe.
                 if and_file_system
                     && keeps_file_system
@@ -132,7 +132,7 @@ impl Core {
     }
 
     /// Puts a save into the record; `None`: nothing had changed. Deletes the save before.
-    async fn note_save(self: &Rc<Self>, saved: Option<Manifest>) -> Result<Record, ApiError> {
+    async fn record_save(self: &Rc<Self>, saved: Option<Manifest>) -> Result<Record, ApiError> {
         let mut replaced = None;
         let record = self
             .change_record(|record| {
@@ -197,7 +197,7 @@ impl Core {
     }
 
     /// Forgets the last save, whose snapshot stays.
-    pub async fn release_save(self: &Rc<Self>) -> Result<(), ApiError> {
+    pub async fn detach_save(self: &Rc<Self>) -> Result<(), ApiError> {
         let last = self.record().await?.and_then(|record| record.last_save);
         let Some(last) = last else {
             return Ok(());
@@ -207,10 +207,10 @@ impl Core {
             // It is only shown as one of `autoSave`.
             Err(e) => self.log("save not kept", None, &format!("{}: {}", last.id, e.body().error)),
         }
-        self.forget_save().await
+        self.clear_last_save().await
     }
 
-    async fn forget_save(&self) -> Result<(), ApiError> {
+    async fn clear_last_save(&self) -> Result<(), ApiError> {
         self.change_record(|record| {
             record.last_save = None;
             Ok(true)
@@ -229,7 +229,7 @@ impl Core {
         if self.running_boot().await?.is_some() {
             let boot = self.boot().await?;
             let save = Save::of_workspace(settings.unwrap_or_default());
-            let mut saved = self.save_always(&boot, save).await?;
+            let mut saved = self.save_unconditionally(&boot, save).await?;
             self.add_file_system(&boot, &mut saved).await;
             return Ok(saved.id);
         }
@@ -238,7 +238,7 @@ impl Core {
             ApiError::Snapshot("the sandbox does not run and was not saved: there is nothing to save".into())
         })?;
         self.keep_save(&last.id).await?;
-        self.forget_save().await?;
+        self.clear_last_save().await?;
         Ok(last.id)
     }
 }

@@ -17,7 +17,7 @@ use web_sys::Response;
 
 use super::lifecycle::Ticket;
 use super::record;
-use super::save::unsaved;
+use super::save::not_saved;
 use super::{Core, Transition, exposure, grant, resume, runtime, secret, sleep};
 use crate::deadline::within;
 use crate::error::ApiError;
@@ -31,7 +31,7 @@ impl Core {
     /// nothing.
     pub async fn destroy_by_client(self: &Rc<Self>, saves: bool) -> Result<Response, ApiError> {
         let saved = match saves {
-            true => Some(self.save_before_destroy().await.map_err(|e| unsaved(&e))?),
+            true => Some(self.save_before_destroy().await.map_err(|e| not_saved(&e))?),
             false => None,
         };
         self.destroy().await?;

@@ -127,7 +127,7 @@ impl Core {
             self.set_report_alarm().await;
         }
         if record.settings.auto_save.is_none() {
-            self.release_save().await?;
+            self.detach_save().await?;
         }
         let boot = self.running_boot().await?;
         if let Some(boot) = &boot {

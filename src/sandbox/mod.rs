@@ -10,6 +10,7 @@
 
 mod asleep;
 mod auto_save;
+mod call;
 mod code;
 mod container;
 mod container_snapshot;

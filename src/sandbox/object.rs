@@ -41,7 +41,7 @@ impl DurableObject for Sandbox {
             Ok(core) => {
                 let restores = core.restores.get();
                 let response = core.handle(request.inner()).await;
-                response.and_then(|response| core.tell_restore(restores, response))
+                response.and_then(|response| core.add_restored_headers(restores, response))
             }
             Err(e) => Err(e),
         };

@@ -11,8 +11,8 @@ use sandbox_protocol::{FilePath, sandboxd};
 use web_sys::{Headers, Request, RequestInit, Response};
 
 use super::Core;
+use super::call::{connection_lost, json_body, response_error};
 use super::lifecycle::{Boot, Ticket};
-use super::save::{error_of, lost, read};
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::snapshot::{self, Store, archive_key};
@@ -47,7 +47,7 @@ impl Core {
     ) -> Result<Option<ContainerSnapshot>, ApiError> {
         let skips = self.skips_restore.get();
         if skips {
-            self.release_save().await?;
+            self.detach_save().await?;
         }
         let Some(record) = self.record().await? else {
             return Ok(None);
@@ -159,16 +159,20 @@ impl Core {
         });
         let response = self.runtime.fetch(boot, &path, &init).await;
         // A body that breaks off here is refused there: the connection itself is lost.
-        let response = response.map_err(|thrown| lost(&thrown))?;
+        let response = response.map_err(|thrown| connection_lost(&thrown))?;
         if !response.ok() {
-            return Err(error_of(response).await);
+            return Err(response_error(response).await);
         }
         self.log("restored", Some(&boot.id), manifest.id.as_str());
-        read(response).await
+        json_body(response).await
     }
 
     /// Adds the header that tells a client of a restore that its request waited for.
-    pub fn tell_restore(&self, restores_before: u64, response: Response) -> Result<Response, ApiError> {
+    pub fn add_restored_headers(
+        &self,
+        restores_before: u64,
+        response: Response,
+    ) -> Result<Response, ApiError> {
         let restored = self.last_restored.borrow().clone();
         let Some(restored) = restored.filter(|_| self.restores.get() != restores_before) else {
             return Ok(response);

@@ -9,8 +9,8 @@ use sandbox_protocol::{MountRequest, sandboxd};
 use serde_json::value::RawValue;
 use web_sys::{Request, Response};
 
+use super::call::{json_body, response_error};
 use super::lifecycle::Boot;
-use super::save::read;
 use super::{Core, own_request};
 use crate::error::ApiError;
 
@@ -22,7 +22,7 @@ impl Core {
     pub async fn note_resume(self: &Rc<Self>, boot: &Boot) {
         let noted = async {
             let mut resume: Resume =
-                read(self.call::<()>(boot, "GET", sandboxd::RESUME, None).await?).await?;
+                json_body(self.call::<()>(boot, "GET", sandboxd::RESUME, None).await?).await?;
             for mount in &mut resume.mounts {
                 // sandboxd has a token in the place of credentials that stay here.
                 let known = MountRequest::parse(mount.get().as_bytes())?;
@@ -74,7 +74,7 @@ impl Core {
     async fn log_failure(&self, what: &str, boot: &Boot, result: Result<Response, ApiError>) {
         let error = match result {
             Ok(response) if response.ok() => return,
-            Ok(response) => super::save::error_of(response).await,
+            Ok(response) => response_error(response).await,
             Err(e) => e,
         };
         self.log(what, Some(&boot.id), &error.body().error);

@@ -14,19 +14,18 @@ use sandbox_protocol::path::WORKSPACE;
 use sandbox_protocol::snapshot::{
     AutoSave, Contents, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url, save_url,
 };
-use sandbox_protocol::{ErrorBody, ErrorCode, SnapshotId, sandboxd};
-use serde::de::DeserializeOwned;
+use sandbox_protocol::{SnapshotId, sandboxd};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{RequestInit, Response};
+use web_sys::Response;
 
 use super::Core;
+use super::call::json_body;
 use super::lifecycle::Boot;
 use crate::clock::{millis, now_ms};
 use crate::error::ApiError;
 use crate::new_id::crypto;
 use crate::snapshot::{self, Store, Upload, archive_key};
-use crate::{body, stub};
 
 /// The number of attempts to store a part.
 const ATTEMPTS: u32 = 3;
@@ -77,7 +76,7 @@ impl Core {
             unless: save.unless.clone(),
         };
         let started: SaveStarted =
-            read(self.call(boot, "POST", sandboxd::SAVE, Some(&request)).await?).await?;
+            json_body(self.call(boot, "POST", sandboxd::SAVE, Some(&request)).await?).await?;
         let Some(running) = started.save else {
             return Ok(None);
         };
@@ -110,7 +109,11 @@ impl Core {
     }
 
     /// As [`save`](Self::save), of any version.
-    pub async fn save_always(self: &Rc<Self>, boot: &Boot, save: Save) -> Result<Manifest, ApiError> {
+    pub async fn save_unconditionally(
+        self: &Rc<Self>,
+        boot: &Boot,
+        save: Save,
+    ) -> Result<Manifest, ApiError> {
         let saved = self.save(boot, Save { unless: None, ..save }).await?;
         saved.ok_or_else(|| ApiError::Internal("a save without a version was left out".into()))
     }
@@ -138,7 +141,7 @@ impl Core {
             }
         }
         let path = save_url(save, "/contents");
-        read(self.call::<()>(boot, "GET", &path, None).await?).await
+        json_body(self.call::<()>(boot, "GET", &path, None).await?).await
     }
 
     /// Stores an archive of one part.
@@ -242,62 +245,14 @@ impl Core {
         // a container's body stands still.
         self.call::<()>(boot, "GET", &part_url(save, number), None).await
     }
-
-    /// Sends `sandboxd` a request that needs no start. Errors: that of `sandboxd`; 502 when the
-    /// connection is lost.
-    pub async fn call<T: serde::Serialize>(
-        &self,
-        boot: &Boot,
-        method: &str,
-        path: &str,
-        json: Option<&T>,
-    ) -> Result<Response, ApiError> {
-        let init = RequestInit::new();
-        init.set_method(method);
-        if let Some(json) = json {
-            let headers = body::json_headers()?;
-            init.set_headers(&headers);
-            init.set_body(&serde_json::to_string(json)?.into());
-        }
-        let response = self.runtime.fetch(boot, path, &init).await;
-        let response = response.map_err(|thrown| lost(&thrown))?;
-        match response.ok() {
-            true => Ok(response),
-            false => Err(error_of(response).await),
-        }
-    }
-}
-
-/// The error for a connection that was lost.
-pub fn lost(thrown: &JsValue) -> ApiError {
-    let text = worker::Error::from(thrown.clone());
-    ApiError::Snapshot(format!("the connection to the sandbox was lost: {text}"))
-}
-
-/// The error in a response of `sandboxd` about a save or a restore.
-pub async fn error_of(response: Response) -> ApiError {
-    let status = response.status();
-    let text = stub::text(response.text()).await.unwrap_or_default();
-    match serde_json::from_str::<ErrorBody>(&text) {
-        Ok(body) if body.code == ErrorCode::NotFound => {
-            ApiError::NotSupported("the image of the sandbox is older than snapshots".into())
-        }
-        Ok(body) => ApiError::Answered(status, body),
-        Err(_) => ApiError::Snapshot(format!("sandboxd answered with {status}")),
-    }
 }
 
 /// The error of an operation that saves first, and does nothing when that fails.
-pub fn unsaved(e: &ApiError) -> ApiError {
+pub fn not_saved(e: &ApiError) -> ApiError {
     match e {
         ApiError::NotSupported(_) => e.clone(),
         e => ApiError::Snapshot(format!("the workspace was not saved: {}", e.body().error)),
     }
-}
-
-/// The JSON in a response.
-pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> {
-    Ok(serde_json::from_str(&stub::text(response.text()).await?)?)
 }
 
 fn is_last(part: &Response) -> Result<bool, ApiError> {

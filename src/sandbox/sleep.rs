@@ -18,7 +18,7 @@ use worker::Delay;
 use super::Core;
 use super::lifecycle::{Boot, Need, Ticket};
 use super::record::Record;
-use super::save::unsaved;
+use super::save::not_saved;
 use super::secret::Secret;
 use crate::clock::now_ms;
 use crate::error::ApiError;
@@ -250,7 +250,7 @@ impl Core {
                 && let Err(e) = core.auto_save(&boot, true).await
             {
                 core.lifecycle.borrow_mut().finish_end(ticket, false);
-                return Err(unsaved(&e));
+                return Err(not_saved(&e));
             }
             core.log("sleep", Some(&id), "");
             let mut result = core.runtime.terminate().await;

@@ -33,7 +33,7 @@ impl Core {
                 ttl: wanted.ttl,
                 ..Save::default()
             };
-            Ok(Snapshot::from(core.save_always(&boot, save).await?))
+            Ok(Snapshot::from(core.save_unconditionally(&boot, save).await?))
         })
         .await
     }
@@ -51,7 +51,7 @@ impl Core {
                 ttl: Some(FORK_TTL),
                 ..Save::of_workspace(record.settings.auto_save.clone().unwrap_or_default())
             };
-            let mut saved = self.save_always(&boot, save).await?;
+            let mut saved = self.save_unconditionally(&boot, save).await?;
             self.add_file_system(&boot, &mut saved).await;
             saved.id
         } else {

@@ -79,7 +79,7 @@ pub async fn start(
     boot_id: String,
 ) -> Result<(), ApiError> {
     let started = js_sys::Date::now();
-    let mut result = bring_up(&core, ticket, inspect_first, &boot_id).await;
+    let mut result = find_or_start(&core, ticket, inspect_first, &boot_id).await;
     if result.is_ok() {
         sleep::prepare(&core).await;
     }
@@ -114,7 +114,8 @@ pub async fn start(
     result.map(drop)
 }
 
-async fn bring_up(
+/// The boot that runs already, or else a new one.
+async fn find_or_start(
     core: &Rc<Core>,
     ticket: Ticket,
     inspect_first: bool,

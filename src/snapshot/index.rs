@@ -27,6 +27,10 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged(pub String);
 
+/// A link leads out of the directory that was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outside;
+
 fn damaged(e: impl std::fmt::Display) -> Damaged {
     Damaged(format!("the archive is damaged: {e}"))
 }
@@ -55,9 +59,9 @@ impl Index {
         Ok(index)
     }
 
-    /// The member at a path. Links are followed in its directories, and at its end with `follow`. One
-    /// that leads out of the directory `root`, which was saved, leads nowhere.
-    pub fn find(&self, root: &str, path: &str, follow: bool) -> Option<&IndexEntry> {
+    /// The member at a path, if there is one. Links are followed in its directories, and at its end with
+    /// `follow`. Error: a link leads out of the directory `root`, which was saved.
+    pub fn find(&self, root: &str, path: &str, follow: bool) -> Result<Option<&IndexEntry>, Outside> {
         let mut rest: Vec<String> = split(path).rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
         let mut links = 0;
@@ -65,32 +69,36 @@ impl Index {
             match name.as_str() {
                 "." => continue,
                 ".." => {
-                    at.pop()?;
+                    at.pop().ok_or(Outside)?;
                     continue;
                 }
                 _ => at.push(name),
             }
-            let entry = self.members.get(&at.join("/"))?;
+            let Some(entry) = self.members.get(&at.join("/")) else {
+                return Ok(None);
+            };
             if entry.1 != IndexKind::Symlink || (rest.is_empty() && !follow) {
                 continue;
             }
             links += 1;
-            if links > MAX_LINKS {
-                return None;
-            }
-            let target = entry.7.as_deref()?;
+            let target = entry.7.as_deref().filter(|_| links <= MAX_LINKS);
+            let Some(target) = target else {
+                return Ok(None);
+            };
             at.pop();
             let target = match target.strip_prefix('/') {
                 None => target,
                 Some(_) => {
                     at.clear();
-                    let below = target.strip_prefix(root)?;
-                    (below.is_empty() || below.starts_with('/')).then_some(below)?
+                    let below = target.strip_prefix(root).ok_or(Outside)?;
+                    (below.is_empty() || below.starts_with('/'))
+                        .then_some(below)
+                        .ok_or(Outside)?
                 }
             };
             rest.extend(split(target).rev().map(str::to_owned));
         }
-        self.members.get(&at.join("/"))
+        Ok(self.members.get(&at.join("/")))
     }
 
     /// The first and the last byte of the archive that have the content of a file.

@@ -89,19 +89,16 @@ async fn they_are_read_without_waking_it() {
         (head.status().as_u16(), &head.headers()["content-length"]),
         (200, &"8".parse().unwrap())
     );
-    assert_error(
-        sandbox.get("workspace/missing").await,
-        404,
-        "workspace_read_not_found",
-    )
-    .await;
-    assert_error(sandbox.get("workspace/src").await, 400, "is_directory").await;
-    assert_error(
-        get(&sandbox, "/stat/workspace/missing").await,
-        404,
-        "file_not_found",
-    )
-    .await;
+    for (path, status, code) in [
+        ("/file/workspace/missing", 404, "workspace_read_not_found"),
+        ("/file/workspace/src", 400, "is_directory"),
+        ("/stat/workspace/missing", 404, "file_not_found"),
+        ("/stat/workspace/out?follow=true", 404, "file_not_found"),
+    ] {
+        let response = get(&sandbox, path).await;
+        assert_eq!(response.headers()["sandbox-asleep"], "true", "{path}");
+        assert_error(response, status, code).await;
+    }
     let lines = sandbox
         .request(Method::GET, "/directory/workspace")
         .header("accept", "application/x-ndjson");
@@ -125,6 +122,11 @@ async fn they_are_read_without_waking_it() {
     let large = sandbox.get("workspace/large").await;
     assert!(large.headers().contains_key("sandbox-boot-id"));
     assert_eq!(large.bytes().await.unwrap().len(), 9_000_000);
+    sandbox.stop().await;
+    // Whether a link leads out of all that clients may read is for the sandbox to say.
+    let outside = sandbox.get("workspace/out").await;
+    assert!(outside.headers().contains_key("sandbox-boot-id"));
+    assert_eq!(outside.status(), 403);
     assert_eq!(sandbox.destroy().await, 204);
     let gone = listed(get(&sandbox, "/directory/workspace").await).await;
     assert_eq!(gone["entries"], json!([]));

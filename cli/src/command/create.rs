@@ -2,7 +2,7 @@ use clap::Args;
 
 use crate::error::Result;
 use crate::http::Bridge;
-use crate::output::print;
+use crate::output::{note, print};
 use crate::settings::Settings;
 
 /// Creates a sandbox, and prints its id
@@ -17,7 +17,8 @@ impl Create {
     /// Creates the sandbox.
     pub async fn run(self, bridge: &Bridge) -> Result<u8> {
         let id = self.settings.create(bridge).await?;
-        print(&id.to_string())?;
+        // Otherwise nobody could find it.
+        print(&id.to_string()).inspect_err(|_| note(&format!("the id of the sandbox is {id}")))?;
         Ok(0)
     }
 }

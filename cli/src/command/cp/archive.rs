@@ -70,7 +70,7 @@ fn add(
         let size = file.metadata()?.len();
         header.set_size(size);
         // A file that grows meanwhile is cut; one that shrinks makes the archive break off.
-        archive.append_data(&mut header, name, Whole(file.take(size)))?;
+        archive.append_data(&mut header, name, ExactSize(file.take(size)))?;
     } else {
         note(&format!(
             "{} is left out: it is no file, directory or link",
@@ -81,9 +81,9 @@ fn add(
 }
 
 /// The bytes of a file, up to a size that it must have.
-struct Whole(io::Take<File>);
+struct ExactSize(io::Take<File>);
 
-impl Read for Whole {
+impl Read for ExactSize {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
             0 if self.0.limit() > 0 && !buffer.is_empty() => {

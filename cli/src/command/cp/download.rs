@@ -40,7 +40,7 @@ pub async fn copy(bridge: &Bridge, source: &Remote, destination: Location) -> Re
         }
         (EntryType::File, _) => {
             let progress = Progress::new(source.name(), Some(entry.size));
-            let mut output = Appended(io::stdout());
+            let mut output = AppendOnly(io::stdout());
             let result = fetch(bridge, source, &mut output, &progress).await;
             progress.finish();
             result
@@ -56,7 +56,7 @@ async fn file(bridge: &Bridge, source: &Remote, entry: &Entry, target: &Path) ->
     let existing = std::fs::canonicalize(target).ok();
     if let Some(existing) = existing.as_deref().filter(|existing| !existing.is_file()) {
         // A device or a FIFO.
-        let mut output = Appended(OpenOptions::new().write(true).open(existing).map_err(failed())?);
+        let mut output = AppendOnly(OpenOptions::new().write(true).open(existing).map_err(failed())?);
         let result = fetch(bridge, source, &mut output, &progress).await;
         progress.finish();
         return result;
@@ -109,9 +109,9 @@ impl Output for std::fs::File {
 }
 
 /// An output whose bytes cannot be taken back.
-struct Appended<W>(W);
+struct AppendOnly<W>(W);
 
-impl<W: Write> Write for Appended<W> {
+impl<W: Write> Write for AppendOnly<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
@@ -121,7 +121,7 @@ impl<W: Write> Write for Appended<W> {
     }
 }
 
-impl<W: Write + Send> Output for Appended<W> {
+impl<W: Write + Send> Output for AppendOnly<W> {
     fn restart(&mut self) -> io::Result<()> {
         Err(io::Error::other("the file was changed while it was read"))
     }
