@@ -1,5 +1,6 @@
 //! The command line: running commands.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -126,6 +127,22 @@ async fn run_destroys_its_sandbox_and_keep_does_not() {
     assert_eq!(labelled(value).await[0]["id"], id, "{kept:?}");
     assert_eq!(run(bridge(), &["rm", id]).await.text(), "");
     assert!(labelled(value).await.is_empty());
+}
+
+#[tokio::test]
+async fn create_names_its_sandbox_also_when_the_output_is_full() {
+    let mut create = command(bridge(), &["create", "--label", "cli=full"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let create = create.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let created = create.wait_with_output().await.unwrap();
+    let stderr = String::from_utf8(created.stderr).unwrap();
+    assert_eq!(created.status.code(), Some(1), "{stderr}");
+    let id = stderr
+        .lines()
+        .next()
+        .and_then(|line| line.rsplit(' ').next())
+        .unwrap();
+    assert_eq!(run(bridge(), &["rm", id]).await.code, Some(0), "{stderr}");
 }
 
 #[tokio::test]
