@@ -18,10 +18,10 @@ pub struct Rounds {
 ///
 /// Every other round begins with the last side. A side that gave up on all of its numbers is left
 /// alone.
-pub async fn in_turns<const N: usize>(
-    sides: &[Side],
+pub async fn in_turns<'s, const N: usize>(
+    sides: &'s [Side],
     rounds: Rounds,
-    measure: impl AsyncFn(&Side) -> [Sample; N],
+    measure: impl AsyncFn(&'s Side) -> [Sample; N],
 ) -> [Vec<Series>; N] {
     let mut series: [Vec<Series>; N] = array::from_fn(|_| vec![Series::default(); sides.len()]);
     for round in 0..rounds.warm_up + rounds.counted {
