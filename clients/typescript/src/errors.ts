@@ -26,14 +26,15 @@ export class SandboxError extends Error {
 
 const classes = new Map<string, typeof SandboxError>();
 
-/** The class of errors with these codes; default: the code `a_b` for `AB`. Minifiers rename classes, not texts. */
-function named(kind: string, codes?: string, base = SandboxError): typeof SandboxError {
+/** The class of errors with the code `a_b` for `AB`, and with these. Minifiers rename classes, not texts. */
+function named(kind: string, codes = "", base = SandboxError): typeof SandboxError {
+  const name = `${kind}Error`;
   const Named = class extends base {
-    override name = `${kind}Error`;
+    override name = name;
   };
-  Object.defineProperty(Named, "name", { value: `${kind}Error` });
-  const code = kind.replace(/\B[A-Z]/g, "_$&").toLowerCase();
-  for (const each of (codes ?? code).split(" ")) classes.set(each, Named);
+  Object.defineProperty(Named, "name", { value: name });
+  const own = kind.replace(/\B[A-Z]/g, "_$&").toLowerCase();
+  for (const code of `${own} ${codes}`.trim().split(" ")) classes.set(code, Named);
   return Named;
 }
 
@@ -44,20 +45,14 @@ export const NotSupportedError = named("NotSupported");
 /** 503: nothing was started, also not by the repetitions of the client. */
 export const SandboxUnavailableError = named(
   "SandboxUnavailable",
-  "sandbox_unavailable capacity_exceeded sandbox_not_running limit_exceeded",
+  "capacity_exceeded sandbox_not_running limit_exceeded",
 );
 export const SandboxNotFoundError = named("SandboxNotFound");
 /** There was no response, or not all of it. A request that changes something may have been carried out. */
-export const ConnectionLostError = named(
-  "ConnectionLost",
-  "connection_lost unreachable exec_transport_error",
-);
+export const ConnectionLostError = named("ConnectionLost", "unreachable exec_transport_error");
 /** The end of the operation is unknown: the sandbox was replaced, or the connection lost at its start. */
-export const OperationInterruptedError = named(
-  "OperationInterrupted",
-  "operation_interrupted sandbox_expired",
-);
-export const FileNotFoundError = named("FileNotFound", "file_not_found workspace_read_not_found");
+export const OperationInterruptedError = named("OperationInterrupted", "sandbox_expired");
+export const FileNotFoundError = named("FileNotFound", "workspace_read_not_found");
 export const FileExistsError = named("FileExists");
 export const CommandError = named("Command", "exec_error output_lost command_timeout");
 export const ProcessNotFoundError = named("ProcessNotFound");
@@ -70,7 +65,7 @@ export const ContextLostError = named("ContextLost");
 export const PortError = named("Port", "port_error port_not_listening");
 export const GitError = named("Git", "git_error git_target_exists");
 export const GitAuthenticationError = named("GitAuthentication", "git_auth_failed", GitError);
-export const GitRepositoryNotFoundError = named("GitRepositoryNotFound", undefined, GitError);
+export const GitRepositoryNotFoundError = named("GitRepositoryNotFound", "", GitError);
 export const GitBranchNotFoundError = named("GitBranchNotFound", "git_ref_not_found", GitError);
 export const GitNetworkError = named("GitNetwork", "git_network_error", GitError);
 export const BucketMountError = named("BucketMount", "mount_error");
@@ -91,6 +86,11 @@ export function errorIn(body: unknown, status?: number): SandboxError | undefine
   return isError ? makeError(code, error, details, status) : undefined;
 }
 
-/** Whether an error has one of these codes. */
-export const hasCode = (error: unknown, ...codes: string[]): boolean =>
-  codes.includes((error as SandboxError | undefined)?.code ?? "");
+export const hasCode = (error: unknown, code: string): boolean =>
+  (error as SandboxError | undefined)?.code === code;
+
+/** For `catch`: undefined in the place of an error with this code. */
+export const tolerate = (code: string) => (error: unknown) => {
+  if (!hasCode(error, code)) throw error;
+  return undefined;
+};
