@@ -1,23 +1,17 @@
 import { Files } from "./files.js";
 import { segment } from "./http.js";
-import { dispatch, type Emit, toStream } from "./stream.js";
+import { toStream } from "./stream.js";
 import { defined, type Schemas, type Variables } from "./target.js";
 
-export interface CodeContext extends Readonly<Pick<Schemas["Context"], "id" | "language" | "cwd">> {
-  readonly createdAt: Date;
-  readonly lastUsed: Date;
-}
+export interface CodeContext extends Readonly<ReturnType<typeof toContext>> {}
 
-export interface CreateContextOptions {
-  /** Default: `python`. */
-  language?: string;
-  cwd?: string;
+export interface CreateContextOptions extends Pick<Schemas["ContextRequest"], "language" | "cwd"> {
   envVars?: Variables;
 }
 
-export interface ExecutionError extends Omit<Schemas["Exception"], "line" | "tracebackAnsi"> {
+export type ExecutionError = Pick<Schemas["Exception"], "name" | "message" | "traceback"> & {
   lineNumber?: number;
-}
+};
 
 /** The forms of a displayed value, as texts, and as JSON. */
 const TEXTS = ["text", "html", "png", "jpeg", "svg", "latex", "markdown", "javascript"] as const;
@@ -57,7 +51,7 @@ export interface Execution {
 /** Code in the kernels of the sandbox, whose contexts keep the variables. */
 export class Code extends Files {
   async createCodeContext({ language, cwd, envVars }: CreateContextOptions = {}): Promise<CodeContext> {
-    const json = { language, cwd, env: envVars && defined(envVars) };
+    const json = { language, cwd, env: defined(envVars) };
     return toContext(await this.call("POST", "/context", { json }));
   }
 
@@ -70,51 +64,54 @@ export class Code extends Files {
   /** Runs code. An exception of the code is `error` of what this resolves to. */
   async runCode(code: string, options: RunCodeOptions = {}): Promise<Execution> {
     const execution: Execution = { code, success: false, logs: { stdout: [], stderr: [] }, results: [] };
-    await dispatch(this.#run(code, options, options.signal), {
-      async output({ type, text }) {
+    for await (const event of this.#run(code, options, options.signal)) {
+      if ("text" in event) {
+        const { type, text } = event;
         execution.logs[type].push(text);
         await options[type === "stdout" ? "onStdout" : "onStderr"]?.({ text, timestamp: Date.now() });
-      },
-      async result({ result }) {
-        execution.results.push(toResult(result));
-        await options.onResult?.(execution.results.at(-1)!);
-      },
-      async exception({ exception: { name, message, traceback, line } }) {
+      } else if (event.type === "result") {
+        const result = toResult(event.result);
+        execution.results.push(result);
+        await options.onResult?.(result);
+      } else if (event.type === "exception") {
+        const { name, message, traceback, line } = event.exception;
         execution.error = { name, message, traceback, lineNumber: line ?? undefined };
         await options.onError?.(execution.error);
-      },
-      exit({ exit }) {
-        execution.success = exit.exit_code === 0;
-        execution.executionCount = exit.execution_count ?? undefined;
-      },
-    });
+      } else if (event.type === "exit") {
+        execution.success = event.exit.exit_code === 0;
+        execution.executionCount = event.exit.execution_count ?? undefined;
+      }
+    }
     return execution;
   }
 
   /** Runs code: `parseSSEStream` reads the events. Cancelling the stream interrupts the code. */
   runCodeStream(code: string, options: RunCodeOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    const produce = (emit: Emit, signal: AbortSignal) =>
-      dispatch(this.#run(code, options, signal), {
-        open: () => emit(),
-        output: ({ type, text }) => emit({ type, text }),
-        result: ({ result }) => emit({ ...result, type: "result" }),
-        exception: ({ exception: { name: ename, message: evalue, traceback } }) =>
-          emit({ type: "error", ename, evalue, traceback }),
-        exit: ({ exit }) => emit({ type: "execution_complete", execution_count: exit.execution_count }),
-      });
-    return toStream(produce, options.signal);
+    return toStream(async (emit, signal) => {
+      for await (const event of this.#run(code, options, signal)) {
+        if (event.type === "open") await emit();
+        else if ("text" in event) await emit({ type: event.type, text: event.text });
+        else if (event.type === "result") await emit({ ...event.result, type: "result" });
+        else if (event.type === "exception") {
+          const { name: ename, message: evalue, traceback } = event.exception;
+          await emit({ type: "error", ename, evalue, traceback });
+        } else if (event.type === "exit") {
+          await emit({ type: "execution_complete", execution_count: event.exit.execution_count });
+        }
+      }
+    }, options.signal);
   }
 
   #run(code: string, options: RunCodeOptions, signal?: AbortSignal) {
     const { context, language, cwd, envVars, timeout: timeout_ms } = options;
     const id = typeof context === "object" ? context.id : context;
-    const env = envVars && defined(envVars);
+    const env = defined(envVars);
     const body = { code, context: id, language: id ? undefined : language, cwd, env, timeout_ms };
     return this.resumable("/run-code", body, undefined, signal);
   }
 }
 
-function toContext({ id, language, cwd, createdAt, lastUsedAt }: Schemas["Context"]): CodeContext {
+function toContext({ id, language, cwd, createdAt, lastUsedAt }: Schemas["Context"]) {
   return { id, language, cwd, createdAt: new Date(createdAt), lastUsed: new Date(lastUsedAt) };
 }
 

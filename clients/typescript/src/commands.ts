@@ -1,6 +1,6 @@
 import { hasCode, makeError, SandboxError } from "./errors.js";
 import { sleep } from "./http.js";
-import { type Emit, encodeBase64, followOutput, type RawEvent, toStream } from "./stream.js";
+import { DROPPED, encodeBase64, follow, type RawEvent, toRawEvents, toStream } from "./stream.js";
 import { defined, newId, now, Target, type Variables } from "./target.js";
 
 /** The ids of commands, which `listProcesses` leaves out, begin with this. */
@@ -9,7 +9,7 @@ export const COMMAND_PREFIX = "exec-";
 /** A command line for a shell, or a program with its arguments. */
 export type Command = string | readonly string[];
 
-export interface BaseExecOptions {
+export interface StreamOptions {
   /** Ends the command after this time, in milliseconds. */
   timeout?: number;
   /** Variables for this command alone. */
@@ -20,9 +20,6 @@ export interface BaseExecOptions {
   encoding?: string;
   /** The session to run in, in the place of this one. */
   sessionId?: string;
-}
-
-export interface StreamOptions extends BaseExecOptions {
   /** The standard input. */
   stdin?: string | Uint8Array;
   /** Ends the command when it is aborted. */
@@ -69,8 +66,6 @@ export const commandBody = (command: Command, options: StreamOptions, timeout?: 
   stdin: options.stdin instanceof Uint8Array ? { base64: encodeBase64(options.stdin) } : options.stdin,
 });
 
-const text = (command: Command) => (typeof command === "string" ? command : command.join(" "));
-
 /** Commands: `exec`, `execStream`, `execBytes`. */
 export class Commands extends Target {
   /**
@@ -78,62 +73,62 @@ export class Commands extends Target {
    * `command_timeout`, and with the output until then in `details`.
    */
   async exec(command: Command, options: ExecOptions = {}): Promise<ExecResult> {
+    const output = { stdout: "", stderr: "" };
     try {
-      const result = await this.#exec(command, options, (stream, data) => {
-        options.onOutput?.(stream, data);
-        options[stream === "stdout" ? "onStdout" : "onStderr"]?.(data);
-      });
-      options.onComplete?.(result);
-      return result;
+      for await (const { type, data = "", result } of this.#run(command, options, output)) {
+        if (type === "stdout" || type === "stderr") {
+          output[type] += data;
+          options.onOutput?.(type, data);
+          options[type === "stdout" ? "onStdout" : "onStderr"]?.(data);
+        }
+        if (!result) continue;
+        options.onComplete?.(result);
+        return result;
+      }
+      throw makeError("operation_interrupted", "the command has no end");
     } catch (error) {
       options.onError?.(error as Error);
       throw error;
     }
   }
 
-  async #exec(
-    command: Command,
-    options: StreamOptions,
-    onOutput: (stream: "stdout" | "stderr", data: string) => void | Promise<void>,
-    onOpen?: Emit,
-  ): Promise<ExecResult> {
-    const [begin, timestamp, output] = [Date.now(), now(), { stdout: "", stderr: "" }];
-    for await (const event of this.execBytes(command, options)) {
-      if (event.type === "open") await onOpen?.();
-      else if (event.type === "stdout" || event.type === "stderr") {
-        // A stream has its output already.
-        if (!onOpen) output[event.type] += event.text;
-        await onOutput(event.type, event.text);
-      } else if (event.type === "exit") {
-        const { exit_code: exitCode, timed_out } = event.exit;
-        const ended = { exitCode, ...output };
-        if (timed_out) throw makeError("command_timeout", "command timeout: it was ended", ended);
-        const { sessionId = this.session } = options;
-        const duration = Date.now() - begin;
-        return { success: exitCode === 0, ...ended, command: text(command), duration, timestamp, sessionId };
-      }
-    }
-    throw makeError("operation_interrupted", "the command has no end");
-  }
-
   /** Runs a command. `parseSSEStream` reads the `ExecEvent`s of the stream. Cancelling it ends the command. */
   execStream(command: Command, options: StreamOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    const { sessionId = this.session } = options;
     return toStream(async (emit, signal) => {
       let isOpen = false;
-      const onOpen = () => {
-        isOpen = true;
-        return emit({ type: "start", command: text(command), sessionId });
-      };
-      const onOutput = (type: string, data: string) => emit({ type, data, sessionId });
       try {
-        const result = await this.#exec(command, { ...options, signal }, onOutput, onOpen);
-        await emit({ type: "complete", exitCode: result.exitCode, result, sessionId });
+        for await (const event of this.#run(command, { ...options, signal })) {
+          isOpen = true;
+          await emit(event);
+        }
       } catch (error) {
         if (!isOpen || signal.aborted) throw error;
+        const { sessionId = this.session } = options;
         await emit({ type: "error", error: (error as Error).message, sessionId });
       }
     }, options.signal);
+  }
+
+  /** The events of a command. Its end has the output that the caller has put together, if it does so. */
+  async *#run(
+    command: Command,
+    options: StreamOptions,
+    output = { stdout: "", stderr: "" },
+  ): AsyncGenerator<Omit<ExecEvent, "timestamp">> {
+    const [begin, timestamp] = [Date.now(), now()];
+    const { sessionId = this.session } = options;
+    const text = typeof command === "string" ? command : command.join(" ");
+    for await (const event of this.execBytes(command, options)) {
+      if (event.type === "open") yield { type: "start", command: text, sessionId };
+      else if (event.type === "exit") {
+        const { exit_code: exitCode, timed_out } = event.exit;
+        const ended = { exitCode, ...output };
+        if (timed_out) throw makeError("command_timeout", "command timeout: it was ended", ended);
+        const [success, duration] = [exitCode === 0, Date.now() - begin];
+        const result = { success, ...ended, command: text, duration, timestamp, sessionId };
+        yield { type: "complete", exitCode, result, sessionId };
+      } else if ("text" in event) yield { type: event.type, data: event.text, sessionId };
+    }
   }
 
   /** Runs a command, with its output as bytes and as text. Leaving the loop over the events ends it. */
@@ -146,29 +141,17 @@ export class Commands extends Target {
    * The events of a request that begins a process under an id of its own, over as many connections as it
    * takes. It is sent again only to a process that exists: nothing runs twice. Output that was lost throws.
    */
-  protected async *resumable(
-    rest: string,
-    body: object,
-    session?: string,
-    signal?: AbortSignal,
-  ): AsyncGenerator<RawEvent> {
+  protected async *resumable(rest: string, body: object, session?: string, signal?: AbortSignal) {
     const json = { ...body, id: newId(COMMAND_PREFIX), linger_ms: this.http.lingerMs };
     // After the end of the sandbox, its name leads to another one.
     const box = await this.path("");
     const process = `${box}/process/${json.id}`;
-    let [isSent, isSeen, hasEnded] = [false, false, false];
-    const open = async (lastId: string | undefined, signal: AbortSignal) => {
-      if (isSent && !lastId) await this.#findLost(process, isSeen ? 1 : 4);
-      isSent = true;
-      const headers = { Accept: "text/event-stream", "Session-Id": session, "Last-Event-ID": lastId };
-      const response = await this.http.send("POST", box + rest, { json, headers, signal });
-      isSeen = true;
-      return response;
-    };
+    const mayRepeat = (isOpen: boolean) => this.#findLost(process, isOpen ? 1 : 4);
+    const request = { json, headers: { "Session-Id": session }, signal, mayRepeat };
+    let hasEnded = false;
     try {
-      for await (const event of followOutput({ open, signal, patienceMs: this.http.lingerMs })) {
-        if (event.type === "gap")
-          throw makeError("output_lost", "output was dropped before it was read", event);
+      for await (const event of toRawEvents(follow(this.http, "POST", box + rest, request))) {
+        if (event.type === "gap") throw makeError("output_lost", DROPPED, event);
         hasEnded = event.type === "exit";
         yield event;
       }
@@ -180,20 +163,14 @@ export class Commands extends Target {
       hasEnded ||= error instanceof SandboxError && error.status !== undefined;
       throw error;
     } finally {
-      if (isSent && !hasEnded) {
-        this.http.sendOnce("DELETE", process, { query: { grace_ms: 0 } }).catch(() => {});
-      }
+      if (!hasEnded) this.http.sendOnce("DELETE", process, { query: { grace_ms: 0 } }).catch(() => {});
     }
   }
 
   /** Looks for a process when the answer to its start was lost, and the start maybe, too. Starts nothing. */
   async #findLost(process: string, tries: number): Promise<void> {
     for (let i = 0; i < tries; i++) {
-      try {
-        return await this.http.json("GET", process);
-      } catch (error) {
-        if (!hasCode(error, "process_not_found")) throw error;
-      }
+      if (await this.http.find(process, "process_not_found")) return;
       await sleep(250 * 2 ** i);
     }
     throw makeError("operation_interrupted", "the connection was lost, and the command is not there");

@@ -1,4 +1,4 @@
-import { ConnectionLostError, errorIn, makeError } from "./errors.js";
+import { ConnectionLostError, errorIn, makeError, tolerate } from "./errors.js";
 
 /** Where a bridge answers. */
 export interface Connection {
@@ -15,13 +15,11 @@ export interface Connection {
 type Query = Record<string, string | number | boolean | null | undefined>;
 
 /** What a request consists of, beside its method and path. */
-export interface Parts {
+export interface Parts extends Omit<RequestInit, "headers"> {
   /** Sent as JSON. */
   json?: unknown;
-  body?: BodyInit;
   headers?: Record<string, string | undefined>;
   query?: Query;
-  signal?: AbortSignal;
 }
 
 /** How often a 503 with `Retry-After` is repeated, and what changes nothing when its connection breaks. */
@@ -72,14 +70,15 @@ export class Http {
 
   /** Sends a request once, and returns the response whatever its status is. */
   async sendOnce(method: string, path: string, parts: Parts = {}): Promise<Response> {
+    const { json, query, ...rest } = parts;
     const headers = new Headers();
-    if (parts.json !== undefined) headers.set("Content-Type", "application/json");
+    if (json !== undefined) headers.set("Content-Type", "application/json");
     for (const [name, value] of Object.entries(parts.headers ?? {})) if (value) headers.set(name, value);
     if (this.#key) headers.set("Authorization", `Bearer ${this.#key}`);
-    const body = parts.json === undefined ? parts.body : JSON.stringify(parts.json);
-    const init: RequestInit = { method, headers, body, signal: parts.signal };
-    if (body instanceof ReadableStream) Object.assign(init, { duplex: "half" });
-    return this.received(parts, this.#fetch(this.url + path + queryText(parts.query), init));
+    const body = json === undefined ? parts.body : JSON.stringify(json);
+    // A stream can only be sent with `duplex`.
+    const init = { ...rest, method, headers, body, duplex: "half" };
+    return this.received(parts, this.#fetch(this.url + path + queryText(query), init));
   }
 
   /**
@@ -120,6 +119,27 @@ export class Http {
     return method === "GET" ? insist(attempt) : attempt();
   }
 
+  /** The JSON that a GET returns; undefined for an error of this code. */
+  find<T>(path: string, absent: string): Promise<T | undefined> {
+    return this.json<T>("GET", path).catch(tolerate(absent));
+  }
+
+  /** All of a list that the bridge returns in pages. */
+  async list<T>(path: string, name: string, query?: Query): Promise<T[]> {
+    const parts = { query: { limit: 1000, ...query } };
+    const page = await this.json<Record<string, T[]> & { cursor?: string }>("GET", path, parts);
+    const rest = page.cursor ? await this.list<T>(path, name, { ...query, cursor: page.cursor }) : [];
+    return [...page[name]!, ...rest];
+  }
+
+  /** The body that a GET returns. */
+  bytes(path: string, parts: Parts = {}): Promise<Uint8Array> {
+    return insist(async () => {
+      const response = await this.send("GET", path, parts);
+      return new Uint8Array(await this.received(parts, response.arrayBuffer()));
+    });
+  }
+
   /** What a promise of `fetch` resolves to. Throws `ConnectionLostError`. */
   async received<T>({ signal }: Parts, promise: Promise<T>): Promise<T> {
     try {
@@ -136,20 +156,7 @@ export class Http {
   }
 }
 
-/** All of a list that the bridge returns in pages. */
-export async function listPages<T>(http: Http, path: string, name: string, query?: Query): Promise<T[]> {
-  const all: T[] = [];
-  for (let cursor: string | undefined; ;) {
-    const parts = { query: { ...query, limit: 1000, cursor } };
-    const page = await http.json<Record<string, T[]> & { cursor?: string }>("GET", path, parts);
-    all.push(...page[name]!);
-    cursor = page.cursor;
-    if (!cursor) return all;
-  }
-}
-
-/** The JSON of a text; undefined if it is empty. */
-/** The value of a JSON text; undefined: it is none. */
+/** The value of a JSON text; undefined if it is none, or empty. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);

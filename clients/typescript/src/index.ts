@@ -1,11 +1,10 @@
 export * from "./errors.js";
 export * from "./sandbox.js";
 export { parseSSEStream, type RawEvent } from "./stream.js";
-export { Process, type ProcessStatus } from "./process.js";
+export { Process } from "./processes.js";
+export type * from "./code.js";
+export type * from "./commands.js";
+export type * from "./files.js";
+export type * from "./processes.js";
 export type { Connection } from "./http.js";
-export type { Command, ExecEvent, ExecOptions, ExecResult, StreamOptions } from "./commands.js";
-export type { LogEvent, ProcessOptions, WaitForPortOptions } from "./processes.js";
-export type { FileInfo, OpenFile, ReadFileResult, WatchOptions } from "./files.js";
-export type { CodeContext, CreateContextOptions, Execution, ExecutionError, Result } from "./code.js";
-export type { RunCodeOptions } from "./code.js";
 export type { Schemas } from "./target.js";

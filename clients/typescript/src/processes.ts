@@ -1,14 +1,13 @@
-import { type BaseExecOptions, type Command, COMMAND_PREFIX, commandBody, Commands } from "./commands.js";
-import { ConnectionLostError, hasCode } from "./errors.js";
+import { type Command, COMMAND_PREFIX, commandBody, Commands, type StreamOptions } from "./commands.js";
+import { ConnectionLostError, makeError, tolerate } from "./errors.js";
 import { insist, segment } from "./http.js";
-import { Process } from "./process.js";
 import { Stdin } from "./stdin.js";
-import { decodeText, dispatch, type Emit, followOutput, type RawEvent, toStream } from "./stream.js";
+import { decodeText, DROPPED, type RawEvent, toRawEvents, toStream } from "./stream.js";
 import { newId, type Schemas } from "./target.js";
 
 const route = (id: string, rest = "") => `/process/${segment(id)}${rest}`;
 
-export interface ProcessOptions extends BaseExecOptions {
+export interface ProcessOptions extends Omit<StreamOptions, "stdin" | "signal"> {
   /** Its id. A process that has ended under this id is forgotten. Default: a random id. */
   processId?: string;
   /** `"open"`: `process.stdin` writes to it. Bytes: the whole input. Default: none. */
@@ -45,47 +44,50 @@ export interface LogEvent {
   exitCode?: number;
 }
 
+export type ProcessStatus = "starting" | "running" | "completed" | "failed" | "killed" | "error";
+
+type LogMatch = { line: string; match?: RegExpMatchArray };
+
 /** Processes: commands that do not depend on their client. */
 export class Processes extends Commands {
   async startProcess(command: Command, options: ProcessOptions = {}): Promise<Process> {
-    const { processId, stdin, keepAwake, onStart, onOutput, onExit, ...rest } = options;
-    const isOpen = stdin === "open";
+    const { processId, stdin, keepAwake, onStart, onOutput, onExit } = options;
     const json = {
-      ...commandBody(command, isOpen ? rest : { ...rest, stdin }),
+      ...commandBody(command, { ...options, stdin: stdin === "open" ? undefined : stdin }),
       id: processId ?? newId("proc-"),
       replace: processId !== undefined,
-      stdin_open: isOpen,
+      stdin_open: stdin === "open",
       keep_awake: keepAwake,
     };
     const headers = { "Session-Id": options.sessionId ?? this.session };
-    let record: Schemas["Process"] | undefined;
+    let process: Process | null;
     try {
-      record = await this.call<Schemas["Process"]>("POST", "/process", { json, headers });
+      process = this.#handle(await this.call("POST", "/process", { json, headers }), 0);
     } catch (error) {
       if (!(error instanceof ConnectionLostError) || processId !== undefined) throw error;
       // It may run, under an id that no other has.
-      record = await this.find(route(json.id), "process_not_found");
-      if (!record) throw error;
+      process = await this.getProcess(json.id);
+      if (!process) throw error;
     }
-    const process = this.#handle(record, 0);
     onStart?.(process);
-    if (onOutput || onExit) {
-      const output = (event: { type: "stdout" | "stderr"; text: string }) =>
-        onOutput?.(event.type, event.text);
-      const exit = (event: { exit: Schemas["Exit"] }) => onExit?.(event.exit.exit_code);
-      dispatch(this.log(process.id), { output, exit }).catch((error) => options.onError?.(error));
-    }
+    const report = async ({ id }: Process) => {
+      for await (const event of this.log(id)) {
+        if ("text" in event) await onOutput?.(event.type, event.text);
+        else if (event.type === "exit") await onExit?.(event.exit.exit_code);
+      }
+    };
+    if (onOutput || onExit) report(process).catch((error) => options.onError?.(error));
     return process;
   }
 
   /** The processes of `startProcess`, the newest first, also those that have ended. */
   async listProcesses(): Promise<Process[]> {
-    const records = await this.list<Schemas["Process"]>("/process", "processes");
+    const records = await this.http.list<Schemas["Process"]>(await this.path("/process"), "processes");
     return records.filter(({ id }) => !id.startsWith(COMMAND_PREFIX)).map((record) => this.#handle(record));
   }
 
   async getProcess(id: string): Promise<Process | null> {
-    const record = await this.find<Schemas["Process"]>(route(id), "process_not_found");
+    const record = await this.http.find<Schemas["Process"]>(await this.path(route(id)), "process_not_found");
     return record ? this.#handle(record) : null;
   }
 
@@ -98,9 +100,7 @@ export class Processes extends Commands {
   }
 
   /** Ends all processes and commands, and forgets them. Returns how many ran. */
-  async killAllProcesses(): Promise<number> {
-    return (await this.call<Schemas["ProcessesEnded"]>("DELETE", "/process")).ended;
-  }
+  killAllProcesses = async () => (await this.call<Schemas["ProcessesEnded"]>("DELETE", "/process")).ended;
 
   /** Forgets the processes that have ended. Returns how many there were. */
   async cleanupCompletedProcesses(): Promise<number> {
@@ -112,7 +112,7 @@ export class Processes extends Commands {
   async getProcessLogs(processId: string) {
     const read = async (stream: string) => {
       const parts = { query: { stream }, headers: { Accept: "text/plain" } };
-      return decodeText(await this.bytes(route(processId, "/log"), parts));
+      return decodeText(await this.http.bytes(await this.path(route(processId, "/log")), parts));
     };
     const [stdout, stderr] = await Promise.all([read("stdout"), read("stderr")]);
     return { stdout, stderr, processId };
@@ -120,20 +120,21 @@ export class Processes extends Commands {
 
   /** The output of a process from its beginning, and its end: `parseSSEStream` reads the `LogEvent`s. */
   streamProcessLogs(processId: string, options: { signal?: AbortSignal } = {}) {
-    const produce = (emit: Emit, signal: AbortSignal) =>
-      dispatch(this.log(processId, signal), {
-        open: () => emit(),
-        output: ({ type, text }) => emit({ type, data: text, processId }),
-        exit: ({ type, exit }) => emit({ type, data: "", exitCode: exit.exit_code, processId }),
+    return toStream(async (emit, signal) => {
+      for await (const event of this.log(processId, signal)) {
+        const { type } = event;
+        if (type === "open") await emit();
+        else if ("text" in event) await emit({ type, data: event.text, processId });
+        else if (type === "exit") await emit({ type, data: "", exitCode: event.exit.exit_code, processId });
         // A follower that is slower than the process misses the middle of its output.
-        gap: () => emit({ type: "error", data: "output was dropped before it was read", processId }),
-      });
-    return toStream(produce, options.signal);
+        else if (type === "gap") await emit({ type: "error", data: DROPPED, processId });
+      }
+    }, options.signal);
   }
 
   /** The output of a process as bytes and as text, and its end, over as many connections as it takes. */
   log(id: string, signal?: AbortSignal): AsyncGenerator<RawEvent> {
-    return followOutput(this.source(route(id, "/log"), { follow: true }, signal));
+    return toRawEvents(this.events(route(id, "/log"), { follow: true }, signal));
   }
 
   /** Waits as the bridge's `wait` does. A wait changes nothing, so one whose connection breaks is repeated. */
@@ -146,11 +147,10 @@ export class Processes extends Commands {
     });
   }
 
-  /** The status of the answer to GET of a server in the sandbox; 0 if it does not answer. */
-  async statusOfPort(port: number, path: string): Promise<number> {
-    const response = await this.http.sendOnce("GET", await this.path(`/port/${port}${path}`));
-    await response.body?.cancel();
-    return response.headers.has("Sandbox-Error") ? 0 : response.status;
+  /** Sends a request to the server on a port. Returns its answer, whatever its status is. */
+  async fetchPort(port: number, path = "/", init: RequestInit = {}): Promise<Response> {
+    const parts = { ...init, headers: Object.fromEntries(new Headers(init.headers)) };
+    return this.http.sendOnce(init.method ?? "GET", await this.path(`/port/${segment(port)}${path}`), parts);
   }
 
   #handle(record: Schemas["Process"], offset?: number): Process {
@@ -158,11 +158,122 @@ export class Processes extends Commands {
     return new Process(this, record, new Stdin(this.http, path, offset));
   }
 
-  async #signal(id: string, signal: string): Promise<void> {
-    try {
-      await this.perform("POST", route(id, "/signal"), { signal: Number(signal) || signal });
-    } catch (error) {
-      if (!hasCode(error, "process_ended")) throw error;
-    }
+  #signal(id: string, signal: string): Promise<void> {
+    const sent = this.perform("POST", route(id, "/signal"), { signal: Number(signal) || signal });
+    return sent.catch(tolerate("process_ended"));
   }
+}
+
+export interface Process extends Readonly<ReturnType<typeof describe>> {}
+
+/** A process, as it was when this was made. The methods ask the bridge. */
+export class Process {
+  readonly #owner: Processes;
+  readonly #stdin: Stdin;
+
+  constructor(owner: Processes, record: Schemas["Process"], stdin: Stdin) {
+    this.#owner = owner;
+    this.#stdin = stdin;
+    Object.assign(this, describe(record));
+  }
+
+  /** The standard input of a process that was started with `stdin: "open"`. */
+  get stdin(): Stdin {
+    return this.#stdin;
+  }
+
+  kill = (signal?: string) => this.#owner.killProcess(this.id, signal);
+
+  getStatus = async (): Promise<ProcessStatus> => (await this.#owner.getProcess(this.id))?.status ?? "error";
+
+  async getLogs() {
+    const { stdout, stderr } = await this.#owner.getProcessLogs(this.id);
+    return { stdout, stderr };
+  }
+
+  /** Waits for output that has a text or matches a pattern. Output from before counts. */
+  async waitForLog(pattern: string | RegExp, timeout?: number): Promise<LogMatch> {
+    const isText = typeof pattern === "string";
+    const source = isText ? pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") : pattern.source;
+    const expression = new RegExp(source, isText ? "" : pattern.flags.replace(/[gy]/g, ""));
+    const seen = { stdout: "", stderr: "" };
+    const signal = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
+    try {
+      for await (const event of this.#owner.log(this.id, signal)) {
+        if (event.type === "exit") throw this.#exited(`the output ${pattern}`, event.exit.exit_code);
+        if (event.type !== "stdout" && event.type !== "stderr") continue;
+        const text = (seen[event.type] += event.text);
+        const match = text.match(expression);
+        if (match) {
+          const begin = text.slice(0, match.index).lastIndexOf("\n") + 1;
+          const line = /^.*/.exec(text.slice(begin))![0];
+          return isText ? { line } : { line, match };
+        }
+        // A match spans at most this much of the text before.
+        seen[event.type] = text.slice(-65536);
+      }
+    } catch (error) {
+      throw signal?.aborted ? this.#timedOut(`the output ${pattern}`, timeout) : error;
+    }
+    throw this.#exited(`the output ${pattern}`);
+  }
+
+  /** Waits until this process or one of its children listens, and with the mode `http` until it answers. */
+  async waitForPort(port: number, options: WaitForPortOptions = {}): Promise<void> {
+    const { mode = "http", path = "/", status, timeout, interval = 500 } = options;
+    const range = mode === "http" && typeof status === "object" ? status : undefined;
+    const http = mode === "http" && !range ? { path, status: status as number | undefined } : {};
+    const deadline = Date.now() + (timeout ?? Infinity);
+    let wait = await this.#owner.wait(this.id, { for: "port", port, timeout_ms: timeout, ...http });
+    // The bridge itself waits for one status, or for any from 200 to 399.
+    while (range && wait.state === "ready") {
+      const { body, headers, status } = await this.#owner.fetchPort(port, path);
+      await body?.cancel();
+      if (!headers.has("Sandbox-Error") && status >= range.min && status <= range.max) return;
+      wait = await this.#owner.wait(this.id, { for: "exit", timeout_ms: interval });
+      if (wait.state === "timed_out" && Date.now() < deadline) wait.state = "ready";
+    }
+    if (wait.state === "exited") throw this.#exited(`port ${port}`, wait.exit?.exit_code);
+    if (wait.state === "timed_out") throw this.#timedOut(`port ${port}`, timeout);
+  }
+
+  async waitForExit(timeout?: number): Promise<{ exitCode: number }> {
+    const { state, exit, error } = await this.#owner.wait(this.id, { for: "exit", timeout_ms: timeout });
+    if (state === "timed_out") throw this.#timedOut("its end", timeout);
+    if (!exit) throw makeError(error?.code ?? "exec_error", error?.error ?? "its end is not known");
+    return { exitCode: exit.exit_code };
+  }
+
+  #timedOut(condition: string, timeout?: number) {
+    const text = `timeout of ${timeout} ms: process ${this.id}, ${condition}`;
+    return makeError("process_ready_timeout", text, { processId: this.id });
+  }
+
+  #exited(condition: string, exitCode?: number) {
+    const text = `process ${this.id} ended with exit code ${exitCode} before ${condition}`;
+    return makeError("process_exited_before_ready", text, { processId: this.id, exitCode });
+  }
+}
+
+/** What a record of the bridge says, in the words of the Sandbox SDK. */
+function describe(record: Schemas["Process"]) {
+  const { id, pid, argv, startedAt, endedAt, exit, sessionId } = record;
+  const isLine = argv.length === 3 && argv[1] === "-c" && /(^|\/)(ba)?sh$/.test(argv[0]!);
+  return {
+    id,
+    pid: pid ?? undefined,
+    command: isLine ? argv[2]! : argv.join(" "),
+    status: statusOf(record),
+    startTime: new Date(startedAt),
+    endTime: endedAt ? new Date(endedAt) : undefined,
+    exitCode: exit?.exit_code,
+    sessionId: sessionId ?? undefined,
+  };
+}
+
+function statusOf({ state, exit }: Schemas["Process"]): ProcessStatus {
+  if (state === "running") return "running";
+  if (state === "failed" || !exit) return "error";
+  if (exit.signal || exit.timed_out) return "killed";
+  return exit.exit_code === 0 ? "completed" : "failed";
 }

@@ -1,13 +1,12 @@
 import { Code } from "./code.js";
-import { type Connection, Http, listPages, segment } from "./http.js";
+import { type Connection, Http, segment } from "./http.js";
+import type { operations } from "./openapi.js";
 import { Box, defined, newId, now, type Schemas, type Variables } from "./target.js";
 
 /** Settings of a sandbox: those of the Sandbox SDK, and the bridge's own. */
-export interface SandboxOptions extends Partial<Omit<Schemas["SandboxSettings"], "name" | "sleepAfter">> {
+export interface SandboxOptions extends Omit<Schemas["SandboxSettings"], "name" | "sleepAfter"> {
   /** Idle time after which it sleeps: seconds, or a text like `10m`. */
   sleepAfter?: string | number;
-  /** Starts it from a snapshot. */
-  snapshot?: string;
   /** Whether commands without a session share the session `default`. Default: true. */
   enableDefaultSession?: boolean;
   /** Whether the name is taken in lower case. */
@@ -28,19 +27,18 @@ export interface SessionOptions {
   isolation?: boolean;
 }
 
-export interface TerminalOptions {
-  cols?: number;
-  rows?: number;
-  shell?: string;
-  mode?: "auto" | "shell" | "command";
-}
+type TerminalQuery = NonNullable<operations["ptyTerminal"]["parameters"]["query"]>;
 
-export interface BackupOptions {
+export type TerminalOptions = Omit<TerminalQuery, "session">;
+
+export interface BackupOptions extends Omit<Schemas["SnapshotRequest"], "dir" | "ttl"> {
   dir: string;
-  name?: string;
   /** In seconds. */
   ttl?: number;
-  excludes?: string[];
+}
+
+export interface CheckoutOptions extends Omit<Schemas["CheckoutRequest"], "repoUrl"> {
+  cloneTimeoutMs?: number;
 }
 
 /** A session: commands whose shell state stays, and all of the sandbox's files, processes and contexts. */
@@ -52,28 +50,20 @@ export class Session extends Code {
 
   /** Sets variables of later commands; undefined and null remove one. */
   async setEnvVars(variables: Variables): Promise<void> {
-    const set = Object.entries(defined(variables));
+    const set = Object.entries(variables).filter(([, value]) => value != null);
     const unset = Object.keys(variables).filter((name) => variables[name] == null);
     if (set.length > 0) await this.exec(["export", ...set.map((pair) => pair.join("="))]);
     if (unset.length > 0) await this.exec(["unset", ...unset]);
   }
 
   /** Checks out a repository. `ref` is a branch, a tag or a commit; `auth` is for this checkout alone. */
-  async gitCheckout(
-    repoUrl: string,
-    options: Partial<Omit<Schemas["CheckoutRequest"], "repoUrl">> & { cloneTimeoutMs?: number } = {},
-  ) {
-    const { cloneTimeoutMs, ...rest } = options;
-    const json = { timeout_ms: cloneTimeoutMs, ...rest, repoUrl };
+  async gitCheckout(repoUrl: string, { cloneTimeoutMs, ...options }: CheckoutOptions = {}) {
+    const json = { timeout_ms: cloneTimeoutMs, ...options, repoUrl };
     return { timestamp: now(), ...(await this.call<Schemas["Checkout"]>("POST", "/git/checkout", { json })) };
   }
 
   /** Mounts a bucket. Without an endpoint, `bucket` is the name of a bucket that is bound to the Worker. */
-  async mountBucket(
-    bucket: string,
-    mountPath: string,
-    options: Partial<Schemas["MountBucketRequestOptions"]> = {},
-  ) {
+  async mountBucket(bucket: string, mountPath: string, options: Schemas["MountBucketRequestOptions"] = {}) {
     const named = options.endpoint || options.credentials ? { bucket } : { binding: bucket };
     await this.perform("POST", "/mount", { ...named, mountPath, options });
   }
@@ -81,8 +71,8 @@ export class Session extends Code {
   unmountBucket = (mountPath: string) => this.perform("POST", "/unmount", { mountPath });
 
   /** Makes a snapshot of a directory. */
-  async createBackup({ dir, name, ttl, excludes }: BackupOptions): Promise<Schemas["Snapshot"]> {
-    const json = { dir, name, ttl: ttl === undefined ? undefined : `${ttl}s`, excludes };
+  async createBackup({ ttl, dir, name, excludes }: BackupOptions): Promise<Schemas["Snapshot"]> {
+    const json = { dir, name, ttl: duration(ttl), excludes };
     return this.call("POST", "/snapshot", { json });
   }
 
@@ -96,13 +86,12 @@ export class Session extends Code {
   async terminal(options?: TerminalOptions): Promise<WebSocket>;
   /** In a Worker: the answer to a client's request for a WebSocket. */
   async terminal(request: Request, options?: TerminalOptions): Promise<Response>;
-  async terminal(first?: Request | TerminalOptions, options?: TerminalOptions) {
-    const request = first instanceof Request ? first : undefined;
-    const given = request ? options : (first as TerminalOptions);
-    const query = { cols: 80, rows: 24, mode: "shell", session: this.session, ...given };
+  async terminal(first?: Request | TerminalOptions, second?: TerminalOptions) {
+    const [request, options] = first instanceof Request ? [first, second] : [undefined, first];
+    const query = { cols: 80, rows: 24, mode: "shell", session: this.session, ...options };
     const path = await this.path("/pty");
-    if (request)
-      return this.http.sendOnce("GET", path, { headers: Object.fromEntries(request.headers), query });
+    const headers = request && Object.fromEntries(request.headers);
+    if (headers) return this.http.sendOnce("GET", path, { headers, query });
     const socket = new WebSocket(this.http.socketUrl(path, query));
     socket.binaryType = "arraybuffer";
     return socket;
@@ -153,7 +142,7 @@ export class Sandbox extends Session {
   /** Ends it. Another use of this object begins with a new, empty sandbox. */
   async destroy(): Promise<void> {
     await this.perform("DELETE", "");
-    this.box.forget();
+    this.http.forget();
   }
 
   /** Gives a port an address for browsers. The bridge decides on the host. */
@@ -172,16 +161,8 @@ export class Sandbox extends Session {
     );
   }
 
-  async isPortExposed(port: number): Promise<boolean> {
-    return (await this.getExposedPorts()).some((exposed) => exposed.port === port);
-  }
-
-  /** Sends a request to the server on a port. Returns its answer, whatever its status is. */
-  async fetchPort(port: number, path = "/", init: RequestInit = {}): Promise<Response> {
-    const headers = Object.fromEntries(new Headers(init.headers));
-    const parts = { headers, body: init.body ?? undefined, signal: init.signal ?? undefined };
-    return this.http.sendOnce(init.method ?? "GET", await this.path(`/port/${segment(port)}${path}`), parts);
-  }
+  isPortExposed = async (port: number) =>
+    (await this.getExposedPorts()).some((exposed) => exposed.port === port);
 
   /** In a Worker: the answer of the server on a port to a client's request for a WebSocket. */
   wsConnect(request: Request, port: number): Promise<Response> {
@@ -189,14 +170,13 @@ export class Sandbox extends Session {
     return this.fetchPort(port, pathname + search, { headers: request.headers });
   }
 
-  async createSession(options: SessionOptions = {}): Promise<Session> {
-    const { id = newId("session-"), cwd, env } = options;
-    await this.perform("POST", "/session", { id, cwd, env: env && defined(env) });
-    return new Session(this.box, id, options.commandTimeoutMs);
+  async createSession({ id = newId("session-"), cwd, env, commandTimeoutMs }: SessionOptions = {}) {
+    await this.perform("POST", "/session", { id, cwd, env: defined(env) });
+    return new Session(this.http, id, commandTimeoutMs);
   }
 
   /** A session by its id. Its first command creates it if it is not there. */
-  getSession = async (id: string) => new Session(this.box, id);
+  getSession = async (id: string) => new Session(this.http, id);
 
   async deleteSession(id: string): Promise<Schemas["SessionDeleted"] & { timestamp: string }> {
     const deleted = await this.call<Schemas["SessionDeleted"]>("DELETE", `/session/${segment(id)}`);
@@ -204,47 +184,40 @@ export class Sandbox extends Session {
   }
 }
 
-const duration = (value: string | number) => (typeof value === "number" ? `${value}s` : value);
+/** A name, or an id. Without either, the bridge chooses an id. */
+type Named = string | { id?: string };
+type CreateOptions = SandboxOptions & { name?: string };
 
-/** The settings without those of the client alone, and without those of the Sandbox SDK that mean nothing here. */
-function clean(options: SandboxOptions): object {
-  const { enableDefaultSession, normalizeId, sleepAfter, transport, containerTimeouts, ...rest } = options;
-  return { ...rest, ...(sleepAfter !== undefined && { sleepAfter: duration(sleepAfter) }) };
-}
+/** A number is one of seconds. */
+const duration = (value?: string | number) => (typeof value === "number" ? `${value}s` : value);
 
 /**
  * The sandbox of a name, or of an id of `POST /v1/sandbox`. Sends nothing: the first method creates a sandbox
  * of this name with these settings, unless there is one.
  */
-export function getSandbox(
-  connection: Connection,
-  named: string | { id: string },
-  options: SandboxOptions = {},
-): Sandbox {
-  const name = options.normalizeId && typeof named === "string" ? named.toLowerCase() : named;
-  const box = new Box(new Http(connection), typeof name === "string" ? { name } : name, clean(options));
-  return new Sandbox(box, options.enableDefaultSession === false ? undefined : "default");
+export function getSandbox(connection: Connection, named: Named, options: SandboxOptions = {}): Sandbox {
+  // Without the settings of the client alone, and those of the Sandbox SDK that mean nothing here.
+  const { enableDefaultSession, normalizeId, sleepAfter, transport, containerTimeouts, ...rest } = options;
+  const name = normalizeId && typeof named === "string" ? named.toLowerCase() : named;
+  const settings = sleepAfter === undefined ? rest : { ...rest, sleepAfter: duration(sleepAfter) };
+  const box = new Box(connection, { ...(typeof name === "string" ? { name } : name), ...settings });
+  return new Sandbox(box, enableDefaultSession === false ? undefined : "default");
 }
 
 /** Creates a sandbox with an id that the bridge chooses, or of a name. */
-export async function createSandbox(
-  connection: Connection,
-  options: SandboxOptions & { name?: string } = {},
-): Promise<Sandbox> {
-  const { name, enableDefaultSession, ...settings } = options;
-  if (name) return getSandbox(connection, name, options);
-  const json = clean(settings);
-  const created = await new Http(connection).json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json });
-  return getSandbox(connection, created, { enableDefaultSession });
+export async function createSandbox(connection: Connection, { name, ...options }: CreateOptions = {}) {
+  const sandbox = getSandbox(connection, name || {}, options);
+  await sandbox.sandboxId();
+  return sandbox;
 }
 
 /** The sandboxes of a bridge that were created with settings or have run, the newest first. */
 export const listSandboxes = (connection: Connection, query: { label?: string; state?: string } = {}) =>
-  listPages<Schemas["SandboxInfo"]>(new Http(connection), "/v1/sandbox", "sandboxes", query);
+  new Http(connection).list<Schemas["SandboxInfo"]>("/v1/sandbox", "sandboxes", query);
 
 /** The snapshots of a bridge, of all sandboxes. */
 export const listSnapshots = (connection: Connection) =>
-  listPages<Schemas["Snapshot"]>(new Http(connection), "/v1/snapshot", "snapshots");
+  new Http(connection).list<Schemas["Snapshot"]>("/v1/snapshot", "snapshots");
 
 export const deleteSnapshot = async (connection: Connection, id: string) =>
   new Http(connection).json<void>("DELETE", `/v1/snapshot/${segment(id)}`);

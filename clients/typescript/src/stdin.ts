@@ -5,9 +5,6 @@ import type { Schemas } from "./target.js";
 /** The most bytes of one request. */
 const MAX_BODY = 1 << 20;
 
-const toBytes = (data: string | Uint8Array) =>
-  typeof data === "string" ? new TextEncoder().encode(data) : data;
-
 /** The standard input of a process. Each byte is written exactly once, in the order of the calls. */
 export class Stdin {
   /** The last call. Each waits for the one before it. */
@@ -21,20 +18,11 @@ export class Stdin {
   ) {}
 
   /** Resolves once the pipe has all bytes; the process may not have read them yet. */
-  write(data: string | Uint8Array): Promise<void> {
-    return this.#enqueue(toBytes(data), false);
-  }
-
-  /** Writes, and closes the standard input. */
-  end(data: string | Uint8Array = ""): Promise<void> {
-    return this.#enqueue(toBytes(data), true);
-  }
-
-  #enqueue(data: Uint8Array, close: boolean): Promise<void> {
+  write(data: string | Uint8Array, { close = false } = {}): Promise<void> {
     const written = this.#last.then(async () => {
       // Nothing is written.
       this.offset ??= (await insist(() => this.#post(new Uint8Array(), false))).offset;
-      let rest = data;
+      let rest = typeof data === "string" ? new TextEncoder().encode(data) : data;
       for (; rest.length > MAX_BODY; rest = rest.subarray(MAX_BODY)) {
         await this.#send(rest.subarray(0, MAX_BODY), false);
       }
@@ -42,6 +30,11 @@ export class Stdin {
     });
     this.#last = written.catch(() => {});
     return written;
+  }
+
+  /** Writes, and closes the standard input. */
+  end(data: string | Uint8Array = ""): Promise<void> {
+    return this.write(data, { close: true });
   }
 
   async #send(bytes: Uint8Array, close: boolean): Promise<void> {
@@ -56,7 +49,7 @@ export class Stdin {
         if (failures === 0 || !(offset >= begin && offset <= end)) throw error;
         this.offset = offset;
         const isClosed = hasCode(error, "stdin_closed");
-        if (isClosed ? close && offset === end : !close && offset === end) return;
+        if (offset === end && isClosed === close) return;
         if (isClosed) throw error;
         this.offset = (await this.#post(bytes.subarray(offset - begin), close, offset)).offset;
       }

@@ -1,19 +1,17 @@
 import { ConnectionLostError, errorIn, hasCode, makeError } from "./errors.js";
-import { sleep } from "./http.js";
+import { type Http, type Parts, sleep } from "./http.js";
 import type { Schemas } from "./target.js";
 
+type ByteStream = ReadableStream<Uint8Array>;
+
 /** An event of a stream. `id` is empty if it has none. */
-interface ServerEvent {
-  id: string;
-  event: string;
-  data: string;
-}
+type ServerEvent = { id: string; event: string; data: string };
 
 /** The bridge sends a comment every 5 s, so a connection that is silent for this long is dead. */
 const IDLE_MS = 30_000;
 
 /** The events of a response. Ends with the connection, also when that breaks: an event is whole or not there. */
-async function* parse(body: ReadableStream<Uint8Array>, alive = () => {}): AsyncGenerator<ServerEvent> {
+async function* parse(body: ByteStream, alive = () => {}): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -38,27 +36,25 @@ async function* parse(body: ReadableStream<Uint8Array>, alive = () => {}): Async
   }
 }
 
-const either = (first: AbortSignal, second?: AbortSignal): AbortSignal =>
+const either = (first: AbortSignal, second?: AbortSignal | null): AbortSignal =>
   second ? AbortSignal.any([first, second]) : first;
 
-/** A stream that can be opened again behind an event. */
-export interface Source {
-  /** Opens the stream behind the event `lastId`; undefined: no event has arrived yet. */
-  open(lastId: string | undefined, signal: AbortSignal): Promise<Response>;
-  signal?: AbortSignal;
-  /** How long it is tried to open again. */
-  patienceMs: number;
-}
+/**
+ * A request that is sent again when its connection breaks. `mayRepeat` is called if no event has arrived. It
+ * is told whether the request was answered, and throws if it must not be sent again.
+ */
+type Resumable = Parts & { mayRepeat?: (isOpen: boolean) => Promise<void> };
 
 /**
  * The events of a stream, each once, over as many connections as it takes, up to `exit`. The first one is
  * `open`: the stream was opened. An event `error` is thrown.
  */
-export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
-  let [lastId, lastProgress, failures]: [string | undefined, number, number] = [undefined, Date.now(), 0];
-  for (let isOpen = false; ;) {
+export async function* follow(http: Http, method: string, path: string, request: Resumable) {
+  const { mayRepeat, ...parts } = request;
+  let lastId: string | undefined;
+  let [isSent, isOpen, lastProgress, failures] = [false, false, Date.now(), 0];
+  for (;;) {
     const connection = new AbortController();
-    const signal = either(connection.signal, source.signal);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
       [lastProgress, failures] = [Date.now(), 0];
@@ -67,8 +63,12 @@ export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
     };
     let lost: unknown = makeError("connection_lost", "the stream broke off");
     try {
-      const response = await source.open(lastId, signal);
-      if (!isOpen) yield { id: "", event: "open", data: "{}" };
+      if (isSent && !lastId) await mayRepeat?.(isOpen);
+      isSent = true;
+      const headers = { ...parts.headers, Accept: "text/event-stream", "Last-Event-ID": lastId };
+      const signal = either(connection.signal, parts.signal);
+      const response = await http.send(method, path, { ...parts, headers, signal });
+      if (!isOpen) yield { id: "", event: "open", data: "{}" } as ServerEvent;
       isOpen = true;
       alive();
       for await (const event of parse(response.body!, alive)) {
@@ -85,8 +85,8 @@ export async function* follow(source: Source): AsyncGenerator<ServerEvent> {
       clearTimeout(timer);
       connection.abort();
     }
-    source.signal?.throwIfAborted();
-    if (Date.now() - lastProgress > source.patienceMs) throw lost;
+    parts.signal?.throwIfAborted();
+    if (Date.now() - lastProgress > http.lingerMs) throw lost;
     await sleep(Math.min(50 * 2 ** failures++, 2000));
   }
 }
@@ -100,18 +100,8 @@ export type RawEvent =
   | { type: "exception"; exception: Schemas["Exception"] }
   | { type: "exit"; exit: Schemas["Exit"] };
 
-type Handler<E extends RawEvent> = E["type"] extends "stdout" | "stderr" ? "output" : E["type"];
-
-/** Awaits the handler of each event, if there is one. `output` is that of both outputs. */
-export async function dispatch(
-  events: AsyncIterable<RawEvent>,
-  handlers: { [E in RawEvent as Handler<E>]?: (event: E) => unknown },
-): Promise<void> {
-  for await (const event of events) {
-    const name = event.type === "stdout" || event.type === "stderr" ? "output" : event.type;
-    await (handlers[name] as undefined | ((event: RawEvent) => unknown))?.(event);
-  }
-}
+/** What a reader is told for whom a `gap` is an error. */
+export const DROPPED = "output was dropped before it was read";
 
 const encoder = new TextEncoder();
 // A byte order mark is output like any other. The bridge divides text between characters.
@@ -119,9 +109,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export const decodeText = (bytes: Uint8Array): string => decoder.decode(bytes);
 
-/** [`follow`] for these streams. */
-export async function* followOutput(source: Source): AsyncGenerator<RawEvent> {
-  for await (const { event, data } of follow(source)) {
+/** Events of [`follow`] as these. */
+export async function* toRawEvents(events: AsyncIterable<ServerEvent>): AsyncGenerator<RawEvent> {
+  for await (const { event, data } of events) {
     if (event === "stdout" || event === "stderr") {
       const bytes = decodeBase64(data);
       yield { type: event, data: bytes, text: decodeText(bytes) };
@@ -144,16 +134,14 @@ export function encodeBase64(bytes: Uint8Array): string {
 }
 
 /** Sends an event, and waits until the reader wants more. Without one: only says that the stream is open. */
-export type Emit = (event?: object) => void | Promise<void>;
+type Emit = (event?: object) => void | Promise<void>;
+type Produce = (emit: Emit, signal: AbortSignal) => Promise<unknown>;
 
 /**
  * Server-sent events whose data is JSON, as methods of the Sandbox SDK return them; `parseSSEStream` reads
  * them. Resolves once the stream is open, and throws what fails before. Cancelling it aborts the signal.
  */
-export function toStream(
-  produce: (emit: Emit, signal: AbortSignal) => Promise<unknown>,
-  signal?: AbortSignal,
-): Promise<ReadableStream<Uint8Array>> {
+export function toStream(produce: Produce, signal?: AbortSignal): Promise<ByteStream> {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const [writer, cancelled] = [writable.getWriter(), new AbortController()];
   writer.closed.catch(() => cancelled.abort());
@@ -174,10 +162,7 @@ export function toStream(
 }
 
 /** The events of a stream that `execStream`, `streamProcessLogs`, `watch` and others return. */
-export async function* parseSSEStream<T>(
-  body: ReadableStream<Uint8Array>,
-  signal?: AbortSignal,
-): AsyncGenerator<T> {
+export async function* parseSSEStream<T>(body: ByteStream, signal?: AbortSignal): AsyncGenerator<T> {
   const events = parse(signal ? body.pipeThrough(new TransformStream(), { signal }) : body);
   for await (const { data } of events) yield JSON.parse(data) as T;
   signal?.throwIfAborted();

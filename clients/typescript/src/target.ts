@@ -1,7 +1,6 @@
-import { hasCode } from "./errors.js";
-import { type Http, insist, listPages, type Parts, segment } from "./http.js";
+import { type Connection, Http, type Parts, segment } from "./http.js";
 import type { components } from "./openapi.js";
-import type { Source } from "./stream.js";
+import { follow } from "./stream.js";
 
 /** The types of the bridge's JSON. */
 export type Schemas = components["schemas"];
@@ -9,65 +8,54 @@ export type Schemas = components["schemas"];
 /** Variables of an environment. Undefined and null are skipped. */
 export type Variables = Record<string, string | null | undefined>;
 
-/** The id of a sandbox. That of a name is asked for once; this also gives the sandbox its settings. */
-export class Box {
-  #id: Promise<string> | undefined;
-  // Settings have the values of variables, which no log is to show.
-  readonly #json: { id?: string; name?: string };
+/** What a new sandbox is created with. */
+type Creation = { id?: string; name?: string };
 
-  constructor(
-    readonly http: Http,
-    named: { name: string } | { id: string },
-    settings: object,
-  ) {
-    this.#json = { ...named, ...settings };
+/** The requests to one sandbox. */
+export class Box extends Http {
+  #created: Promise<Schemas["SandboxCreated"]> | undefined;
+  // Settings have the values of variables, which no log is to show.
+  readonly #json: Creation;
+
+  constructor(connection: Connection, json: Creation) {
+    super(connection);
+    this.#json = json;
   }
 
-  id(): Promise<string> {
+  /** The id of the sandbox. That of a name is asked for once; this also gives the sandbox its settings. */
+  async id(): Promise<string> {
+    const { id, ...settings } = this.#json;
+    if (id && Object.keys(settings).length === 0) return id;
     const failed = (error: unknown) => {
       this.forget();
       throw error;
     };
-    return (this.#id ??= this.#find().catch(failed));
+    const create = () => this.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json: this.#json });
+    this.#created ??= create().catch(failed);
+    return (await this.#created).id;
   }
 
   /** After the end of the sandbox: its settings are gone, too. */
   forget(): void {
-    this.#id = undefined;
-  }
-
-  async #find(): Promise<string> {
-    const { id, ...rest } = this.#json;
-    if (id && Object.keys(rest).length === 0) return id;
-    return (await this.http.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json: this.#json })).id;
+    this.#created = undefined;
   }
 }
 
 /** A sandbox, or a session in it, with the requests to its routes. */
 export class Target {
   constructor(
-    protected readonly box: Box,
+    protected readonly http: Box,
     /** The session of its commands, if they have one. */
     protected readonly session?: string,
     /** The timeout of commands that have none of their own, in milliseconds. */
     protected readonly timeout?: number,
   ) {}
 
-  protected get http(): Http {
-    return this.box.http;
-  }
-
   /** The id of the sandbox in URLs. */
-  sandboxId(): Promise<string> {
-    return this.box.id();
-  }
+  sandboxId = () => this.http.id();
 
   protected async path(rest: string): Promise<string> {
-    return `/v1/sandbox/${segment(await this.box.id())}${rest}`;
-  }
-
-  protected async send(method: string, rest: string, parts?: Parts): Promise<Response> {
-    return this.http.send(method, await this.path(rest), parts);
+    return `/v1/sandbox/${segment(await this.http.id())}${rest}`;
   }
 
   protected async call<T>(method: string, rest: string, parts?: Parts): Promise<T> {
@@ -79,42 +67,14 @@ export class Target {
     await this.call(method, rest, { json });
   }
 
-  /** The body that a GET returns. */
-  protected bytes(rest: string, parts?: Parts): Promise<Uint8Array> {
-    return insist(async () => {
-      const response = await this.send("GET", rest, parts);
-      return new Uint8Array(await this.http.received({}, response.arrayBuffer()));
-    });
-  }
-
-  protected async list<T>(rest: string, name: string, query?: Parts["query"]): Promise<T[]> {
-    return listPages(this.http, await this.path(rest), name, query);
-  }
-
-  /** What a GET returns; undefined for an error of this code. */
-  protected async find<T>(rest: string, absent: string): Promise<T | undefined> {
-    try {
-      return await this.call<T>("GET", rest);
-    } catch (error) {
-      if (!hasCode(error, absent)) throw error;
-      return undefined;
-    }
-  }
-
-  /** A stream of events that a GET opens. */
-  protected source(rest: string, query: Parts["query"], signal?: AbortSignal): Source {
-    // After the end of the sandbox, its name leads to another one.
-    const path = this.path(rest);
-    const open = async (lastId: string | undefined, signal: AbortSignal) => {
-      const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
-      return this.http.send("GET", await path, { query, headers, signal });
-    };
-    return { open, signal, patienceMs: this.http.lingerMs };
+  /** The events of a stream that a GET opens. */
+  protected async *events(rest: string, query: Parts["query"], signal?: AbortSignal) {
+    yield* follow(this.http, "GET", await this.path(rest), { query, signal });
   }
 }
 
-export const defined = (variables: Variables = {}) =>
-  Object.fromEntries(Object.entries(variables).filter(([, value]) => value != null));
+export const defined = (variables?: Variables) =>
+  variables && Object.fromEntries(Object.entries(variables).filter(([, value]) => value != null));
 
 export const now = (): string => new Date().toISOString();
 
