@@ -10,23 +10,25 @@ type ServerEvent = { id: string; event: string; data: string };
 /** The bridge sends a comment every 5 s, so a connection that is silent for this long is dead. */
 const IDLE_MS = 30_000;
 
-/** The events of a response. Ends with the connection, also when that breaks: an event is whole or not there. */
-async function* parse(body: ByteStream, alive = () => {}): AsyncGenerator<ServerEvent> {
+type Chunk = { value?: Uint8Array };
+
+/** The events of a response, each whole or not there. `broken` is what to do when the connection breaks. */
+async function* parse(body: ByteStream, alive = () => {}, broken?: () => Chunk): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
   try {
     for (;;) {
-      const { value } = await reader.read().catch(() => ({ value: undefined }));
+      const { value }: Chunk = await reader.read().catch(broken);
       if (!value) return;
       alive();
       const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
       text = blocks.pop()!;
       for (const block of blocks) {
         const event: ServerEvent = { id: "", event: "message", data: "" };
-        for (const line of block.split("\n")) {
-          const [, field, value] = /^(id|event|data): ?(.*)$/.exec(line) ?? [];
-          if (field) event[field as keyof ServerEvent] = value!;
+        // For `.` and `$`, a line also ends at U+2028, which JSON can have.
+        for (const [, field, value] of block.matchAll(/(?:^|\n)(id|event|data): ?([^\n]*)/g)) {
+          event[field as keyof ServerEvent] = value!;
         }
         if (event.data) yield event;
       }
@@ -71,7 +73,7 @@ export async function* follow(http: Http, method: string, path: string, request:
       if (!isOpen) yield { id: "", event: "open", data: "{}" } as ServerEvent;
       isOpen = true;
       alive();
-      for await (const event of parse(response.body!, alive)) {
+      for await (const event of parse(response.body!, alive, () => ({}))) {
         if (event.event === "error") throw errorIn(JSON.parse(event.data));
         if (event.id) lastId = event.id;
         yield event;
@@ -165,5 +167,4 @@ export function toStream(produce: Produce, signal?: AbortSignal): Promise<ByteSt
 export async function* parseSSEStream<T>(body: ByteStream, signal?: AbortSignal): AsyncGenerator<T> {
   const events = parse(signal ? body.pipeThrough(new TransformStream(), { signal }) : body);
   for await (const { data } of events) yield JSON.parse(data) as T;
-  signal?.throwIfAborted();
 }

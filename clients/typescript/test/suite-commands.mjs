@@ -53,6 +53,15 @@ export const cases = {
     equal(events.map(({ type }) => type).sort(), ["complete", "start", "stderr", "stdout"]);
     equal(events.find(({ type }) => type === "stdout").data, "out\n");
     equal(events.at(-1).exitCode, 2);
+    // JSON has these as they are, though some take them for the end of a line.
+    const separated = "a\u2028b\u2029c";
+    const [, output] = await collect(parseSSEStream(await sandbox.execStream(["printf", separated])));
+    equal(output.data, separated);
+  },
+
+  async "a stream that breaks off is not at its end"({ parseSSEStream }) {
+    const broken = new ReadableStream({ start: (controller) => controller.error({ code: "broken" }) });
+    await rejects(collect(parseSSEStream(broken)), "broken");
   },
 
   async "an aborted command ends"({ sandbox }) {
