@@ -23,7 +23,8 @@ export async function cuttingProxy(target, random = Math.random) {
       upstream.once("data", cut);
     } else {
       client.pipe(upstream);
-      let left = 1 + random() * 20_000;
+      // Mostly little, and at times more than the longest event, without which a stream never goes on.
+      let left = 1 + random() ** 4 * 200_000;
       upstream.on("data", (data) => {
         left -= data.length;
         if (left > 0) return client.write(data);
