@@ -19,6 +19,7 @@ mod code;
 mod code_bad;
 mod code_end;
 mod code_javascript;
+mod code_languages;
 mod code_many;
 mod code_prewarm;
 mod code_stream;
