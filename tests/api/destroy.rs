@@ -100,13 +100,23 @@ async fn nothing_of_a_destroyed_sandbox_or_of_one_that_sleeps_is_left_in_the_sto
 fn stored(bridge: &Bridge) -> Vec<String> {
     let port = bridge.url.rsplit(':').next().unwrap();
     let session: PathBuf = project_root().join(format!(".wrangler/session-{port}"));
+    // A database cannot be read while workerd makes or recovers its log.
     let script = r#"
-import pathlib, sqlite3, sys
-for path in pathlib.Path(sys.argv[1]).rglob("*.sqlite"):
+import pathlib, sqlite3, sys, time
+def rows(path):
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE name IN ('_cf_KV', '_cf_ALARM')").fetchall():
             for row in database.execute(f"SELECT * FROM {table}"):
-                print(path.name, table, row[0])
+                yield f"{path.name} {table} {row[0]}"
+for path in pathlib.Path(sys.argv[1]).rglob("*.sqlite"):
+    for attempt in range(20):
+        try:
+            found = list(rows(path))
+            break
+        except sqlite3.OperationalError:
+            if attempt == 19: raise
+            time.sleep(0.05)
+    for row in found: print(row)
 "#;
     let listed = Command::new("python3")
         .args(["-c", script])

@@ -142,6 +142,11 @@ pub static SNAPSHOT_TREE: Line = Line::new(
     Times,
 )
 .limit(1.3);
+pub static SNAPSHOT_MEMORY: Line = Line::new(
+    "snapshot: workerd's RSS, most above idle while 1 GiB is saved and restored",
+    MiB,
+)
+.limit(64.0);
 pub static START_RESTORED: Line = Line::new("start with a restore of 50 MiB", Ms);
 pub static START_STOPPED: Line = Line::new("start of a stopped sandbox", Ms);
 pub static SNAPSHOT_START: Line =

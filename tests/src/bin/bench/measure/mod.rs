@@ -27,6 +27,7 @@ mod tar_stream;
 mod trees;
 mod warm;
 mod websocket;
+mod workerd;
 
 use crate::bench::Bench;
 use crate::line::Line;

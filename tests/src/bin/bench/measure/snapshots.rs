@@ -8,11 +8,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::tar_stream::Shape;
+use super::workerd::{NOT_HERE, Workerd};
 use crate::bench::Bench;
 use crate::line::Line;
 use crate::lines::{
-    SNAPSHOT_ASLEEP, SNAPSHOT_RESTORE, SNAPSHOT_SAVE, SNAPSHOT_START, SNAPSHOT_TREE, START_RESTORED,
-    START_STOPPED,
+    SNAPSHOT_ASLEEP, SNAPSHOT_MEMORY, SNAPSHOT_RESTORE, SNAPSHOT_SAVE, SNAPSHOT_START, SNAPSHOT_TREE,
+    START_RESTORED, START_STOPPED,
 };
 use crate::series::{Miss, Sample, Series};
 use crate::side::{Side, accepted, count, offered, send, with_body};
@@ -20,8 +21,9 @@ use crate::time::{mb_per_s, ms_since};
 use crate::turns::in_turns;
 
 /// The lines of this module.
-pub const LINES: [&Line; 7] = [
+pub const LINES: [&Line; 8] = [
     &SNAPSHOT_SAVE,
+    &SNAPSHOT_MEMORY,
     &SNAPSHOT_RESTORE,
     &SNAPSHOT_TREE,
     &START_RESTORED,
@@ -34,11 +36,15 @@ const MIB: usize = 1 << 20;
 
 /// Measures snapshots.
 pub async fn measure(bench: &mut Bench) {
+    let large = Shape {
+        files: 200,
+        size: 1024 * MIB / 200,
+    };
+    if bench.wants(&[&SNAPSHOT_MEMORY]) {
+        let memory = memory(&bench.sides[0], large).await;
+        bench.add(&SNAPSHOT_MEMORY, vec![memory]);
+    }
     if bench.wants(&[&SNAPSHOT_SAVE, &SNAPSHOT_RESTORE]) {
-        let large = Shape {
-            files: 200,
-            size: 1024 * MIB / 200,
-        };
         let [save, restore] = in_turns(&bench.sides, bench.rounds(3), async |side: &Side| {
             rates(side, large).await
         })
@@ -115,6 +121,19 @@ async fn restore(side: &Side, sandbox: &str, id: &str) -> Sample {
 async fn forget(side: &Side, id: &str) -> Result<(), Miss> {
     let request = side.client.request(Method::DELETE, &format!("/v1/snapshot/{id}"));
     send(request).await.map(drop)
+}
+
+/// The most memory of workerd above idle during two saves and restores, in mebibytes.
+async fn memory(side: &Side, shape: Shape) -> Series {
+    let Some(workerd) = Workerd::of(side) else {
+        return Series::without(NOT_HERE);
+    };
+    let mut series = Series::default();
+    for _ in 0..2 {
+        let ([saved, restored], peak) = workerd.peak_during(rates(side, shape)).await;
+        series.add(saved.and(restored).map(|_| peak));
+    }
+    series
 }
 
 /// MB/s of a save and of a restore.
