@@ -223,7 +223,7 @@ async fn authorize_and_dispatch(
         Operation::GetSnapshot => api::snapshot::show(env, config()?, &snapshot()?).await,
         Operation::DeleteSnapshot => api::snapshot::delete(env, config()?, &snapshot()?).await,
         Operation::CreateSnapshot => api::snapshot::create(env, config()?, id()?, &request).await,
-        Operation::RestoreSnapshot => api::snapshot::restore(env, id()?, &request).await,
+        Operation::RestoreSnapshot => api::snapshot::restore(env, config()?, id()?, &request).await,
         Operation::ForkSandbox => api::snapshot::fork(env, id()?, &request).await,
         Operation::MountS3 => {
             // Sandboxes of this machine are external callers, too. Without a local runtime there

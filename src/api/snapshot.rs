@@ -35,8 +35,14 @@ pub async fn create(
 }
 
 /// 200 with the snapshot, once the directory is as it was saved.
-pub async fn restore(env: &Env, id: &SandboxId, request: &Request) -> Result<Response, ApiError> {
-    let (_, body) = body::read_checked(request, MAX_BODY, RestoreRequest::parse).await?;
+pub async fn restore(
+    env: &Env,
+    config: &Config,
+    id: &SandboxId,
+    request: &Request,
+) -> Result<Response, ApiError> {
+    let parse = |body: &[u8]| RestoreRequest::parse(body, &config.file_roots);
+    let (_, body) = body::read_checked(request, MAX_BODY, parse).await?;
     object::call_with(env, id, ObjectCall::Restore, &body).await
 }
 

@@ -22,7 +22,8 @@ impl Core {
     /// `POST …/restore`: replaces the directory of the snapshot by what was saved. The sandbox is
     /// started if necessary.
     pub async fn restore(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
-        let wanted = RestoreRequest::parse(stub::text(request.text()).await?.as_bytes())?;
+        let wanted = stub::text(request.text()).await?;
+        let wanted = RestoreRequest::parse(wanted.as_bytes(), &self.config.file_roots)?;
         let store = self.store()?;
         // Before anything is started.
         let manifest = snapshot::manifest(&store, &wanted.snapshot, now_ms()).await?;
@@ -31,7 +32,7 @@ impl Core {
             let boot = core.boot().await?;
             core.count_use();
             let _guard = core.save_lock.lock().await;
-            core.unpack(&boot, &store, &manifest, false).await?;
+            core.unpack(&boot, &store, &manifest, wanted.dir, false).await?;
             Ok(Snapshot::from(manifest))
         })
         .await
@@ -122,7 +123,7 @@ impl Core {
         let restored = async {
             let store = self.store()?;
             let manifest = snapshot::manifest(&store, id, now_ms()).await?;
-            self.unpack(boot, &store, &manifest, discard).await
+            self.unpack(boot, &store, &manifest, None, discard).await
         };
         restored.await.map_err(|e: ApiError| {
             ApiError::RestoreIncomplete(format!(
@@ -133,12 +134,14 @@ impl Core {
         })
     }
 
-    /// Sends the archive to `sandboxd`. With `discard`, the old content is deleted first.
+    /// Sends the archive to `sandboxd`, for a directory that is by default the one that was saved. With
+    /// `discard`, the old content is deleted first.
     async fn unpack(
         &self,
         boot: &Boot,
         store: &Store,
         manifest: &Manifest,
+        dir: Option<FilePath>,
         discard: bool,
     ) -> Result<Restored, ApiError> {
         let archive = store.get(&archive_key(&manifest.id), None).await?;
@@ -146,7 +149,10 @@ impl Core {
         let archive = archive.ok_or_else(|| {
             ApiError::RestoreIncomplete(format!("the archive of the snapshot {} is gone", manifest.id))
         })?;
-        let dir = FilePath::parse("dir", &manifest.dir, &self.config.file_roots)?;
+        let dir = match dir {
+            Some(dir) => dir,
+            None => FilePath::parse("dir", &manifest.dir, &self.config.file_roots)?,
+        };
         let contents = &manifest.contents;
         let init = RequestInit::new();
         init.set_method("POST");

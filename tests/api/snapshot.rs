@@ -147,6 +147,12 @@ async fn a_directory_and_excludes_are_saved_alone() {
     assert_eq!(read(&sandbox, "app/keep.txt").await.as_deref(), Some("keep"));
     assert_eq!(read(&sandbox, "app/node_modules/x.js").await, None);
     assert_eq!(read(&sandbox, "other.txt").await.as_deref(), Some("stays"));
+    let copy = json!({ "snapshot": id_of(&made), "dir": "/workspace/copies/one" });
+    ok(sandbox.post("/restore", &copy).await).await;
+    assert_eq!(
+        read(&sandbox, "copies/one/keep.txt").await.as_deref(),
+        Some("keep")
+    );
     client.delete_snapshot(id_of(&made)).await;
     assert_eq!(sandbox.destroy().await, 204);
 }
@@ -220,6 +226,12 @@ async fn bad_requests_start_nothing() {
             json!({ "snapshot": unknown }),
             404,
             "snapshot_not_found",
+        ),
+        (
+            "/restore",
+            json!({ "snapshot": unknown, "dir": "/etc" }),
+            403,
+            "invalid_request",
         ),
         ("/fork", json!({ "count": 0 }), 400, "invalid_request"),
         ("/fork", json!({}), 404, "sandbox_not_found"),

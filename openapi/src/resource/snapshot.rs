@@ -118,8 +118,11 @@ pub fn operations() -> Vec<Operation> {
             .text(RESTORE)
             .json_body::<RestoreRequest>(
                 Required::Yes,
-                |body| RestoreRequest::parse(body).map(drop),
-                &[("A snapshot", json!({ "snapshot": ID }))],
+                |body| RestoreRequest::parse(body, &FileRoots::default()).map(drop),
+                &[
+                    ("A snapshot", json!({ "snapshot": ID })),
+                    ("Into another directory", json!({ "snapshot": ID, "dir": "/workspace/copy" })),
+                ],
             )
             .answers(200, Answer::json::<Snapshot>("Directory is as it was saved", snapshot()))
             .fails(403, ErrorCode::InvalidRequest, "dir must resolve to a location within /workspace")

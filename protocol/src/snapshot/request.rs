@@ -74,6 +74,8 @@ pub struct RestoreRequest {
     /// The id of the snapshot.
     #[cfg_attr(feature = "schema", schemars(with = "super::schema::Id"))]
     pub snapshot: SnapshotId,
+    /// The directory that gets the files. Default: the one that was saved.
+    pub dir: Option<FilePath>,
 }
 
 impl RestoreRequest {
@@ -81,13 +83,15 @@ impl RestoreRequest {
     ///
     /// # Errors
     ///
-    /// 400: the message names the field.
-    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+    /// 400, or 403 for a directory outside of the roots: the message names the field.
+    pub fn parse(body: &[u8], roots: &FileRoots) -> Result<Self, Invalid> {
         let fields = json::object(body)?;
         let id = text(&fields, "snapshot")?;
         let id = id.ok_or_else(|| Invalid::request("snapshot must be the id of a snapshot"))?;
+        let dir = text(&fields, "dir")?;
         Ok(Self {
             snapshot: SnapshotId::parse(&id)?,
+            dir: dir.map(|dir| FilePath::parse("dir", &dir, roots)).transpose()?,
         })
     }
 }

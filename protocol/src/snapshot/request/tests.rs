@@ -30,9 +30,14 @@ fn bad_values_are_named() {
         assert_eq!(e.status(), status, "{body}");
         assert!(e.message().contains(name), "{body}: {}", e.message());
     }
+    let restore = |body: &str| RestoreRequest::parse(body.as_bytes(), &FileRoots::default());
     for body in ["{}", r#"{"snapshot":"x"}"#, "5"] {
-        assert_eq!(RestoreRequest::parse(body.as_bytes()).unwrap_err().status(), 400);
+        assert_eq!(restore(body).unwrap_err().status(), 400);
     }
+    let id = "a".repeat(35);
+    let dir = |dir: &str| restore(&format!(r#"{{"snapshot":"{id}","dir":"{dir}"}}"#));
+    assert_eq!(dir("/workspace/b").unwrap().dir.unwrap().as_str(), "/workspace/b");
+    assert_eq!(dir("/etc").unwrap_err().status(), 403);
     for body in [r#"{"count":0}"#, r#"{"count":101}"#, r#"{"count":"1"}"#] {
         assert_eq!(ForkRequest::parse(body.as_bytes()).unwrap_err().status(), 400);
     }
