@@ -78,8 +78,8 @@ pub enum Error {
     /// A session cannot be made, used or deleted.
     #[error("{0}")]
     Session(String),
-    /// There is a session with this id, created with another cwd or env.
-    #[error("there is a session {0} with another cwd or env")]
+    /// There is a session with this id, created with another cwd, env or timeout_ms.
+    #[error("there is a session {0} with another cwd, env or timeout_ms")]
     SessionExists(String),
     /// There is no such session.
     #[error("there is no session {0}")]

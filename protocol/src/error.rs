@@ -29,7 +29,7 @@ pub enum ErrorCode {
     WorkspaceArchiveWriteError,
     /// 502, or in an `error` event: a session cannot be created, used or deleted.
     SessionError,
-    /// 409: the session exists and was created with another `cwd` or `env`.
+    /// 409: the session exists and was created with another `cwd`, `env` or `timeout_ms`.
     SessionExists,
     /// 404: the sandbox was never created with settings and has never run, or it was destroyed.
     SandboxNotFound,

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
-use crate::exec::env;
+use crate::exec::{env, timeout_ms};
 use crate::json::{self, field};
 use crate::path::WORKSPACE;
 #[cfg(feature = "schema")]
@@ -93,6 +94,8 @@ pub struct SessionStart {
     /// Variables set on top of the sandbox's own.
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Variables>"))]
     pub env: BTreeMap<String, String>,
+    /// The timeout in milliseconds of commands of the session that have none of their own.
+    pub timeout_ms: Option<NonZeroU64>,
 }
 
 impl Default for SessionStart {
@@ -100,6 +103,7 @@ impl Default for SessionStart {
         Self {
             cwd: WORKSPACE.to_owned(),
             env: BTreeMap::new(),
+            timeout_ms: None,
         }
     }
 }
@@ -120,6 +124,7 @@ impl CreateSession {
         if let Some(value) = field(&fields, "env") {
             start.env = env(value)?;
         }
+        start.timeout_ms = field(&fields, "timeout_ms").map(timeout_ms).transpose()?;
         Ok(Self {
             id: text("id")?.map(|id| SessionId::parse(&id)).transpose()?,
             start,
@@ -189,6 +194,8 @@ mod tests {
         assert_eq!(request.start.cwd, "/workspace/src");
         assert_eq!(request.start.env["A"], "b=\nc");
         assert_eq!(parse(r#"{"cwd":"/tmp/x"}"#).unwrap().start.cwd, "/tmp/x");
+        let timed = parse(r#"{"timeout_ms":5}"#).unwrap();
+        assert_eq!(timed.start.timeout_ms.map(NonZeroU64::get), Some(5));
     }
 
     #[test]
@@ -204,6 +211,7 @@ mod tests {
             (r#"{"cwd":""}"#, 400, "cwd must not be empty"),
             (r#"{"cwd":"/a\u0000"}"#, 400, "NUL"),
             (r#"{"cwd":"../etc"}"#, 403, "within /workspace"),
+            (r#"{"timeout_ms":0}"#, 400, "timeout_ms"),
             (r#"{"env":["A=b"]}"#, 400, "env"),
             (r#"{"env":{"A":1}}"#, 400, "env.A"),
             (r#"{"env":{"A=":"b"}}"#, 400, "env"),

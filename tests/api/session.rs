@@ -155,6 +155,18 @@ async fn create_and_delete_as_the_contract_has_them() {
 }
 
 #[tokio::test]
+async fn the_timeout_of_a_session_is_that_of_commands_without_their_own() {
+    let sandbox = sandbox().await;
+    let created = create(&sandbox, &json!({"id": "s", "timeout_ms": 300})).await;
+    assert_eq!(created.status(), 200);
+    assert_eq!(run(&sandbox, "s", &["sleep", "4310"]).await.code(), 124);
+    let own = json!({"argv": ["sleep", "1"], "timeout_ms": 60000});
+    assert_eq!(stream(&sandbox, "s", &own).await.finish().await.code(), 0);
+    assert_error(create(&sandbox, &json!({"id": "s"})).await, 409, "session_exists").await;
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
 async fn deleting_a_session_ends_its_own_running_command_and_nothing_else() {
     let sandbox = sandbox().await;
     let script = "echo $$ >pid; echo up; sleep 4301";

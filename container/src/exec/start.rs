@@ -120,9 +120,7 @@ impl Commands {
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
         };
-        let deadline = request
-            .timeout_ms
-            .and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit.get())));
+        let arrived = Instant::now();
         // Commands that wait for their turn count as well.
         let permit = self.running.take()?;
         let permit = match (&cwd, &overrides.cwd) {
@@ -131,6 +129,14 @@ impl Commands {
         };
         let session = self.sessions.for_request(headers).await?;
         let takes_turn = kind == Kind::Command;
+        let usual_timeout = session
+            .as_ref()
+            .filter(|_| takes_turn)
+            .and_then(|session| session.timeout_ms());
+        let deadline = request
+            .timeout_ms
+            .or(usual_timeout)
+            .and_then(|limit| arrived.checked_add(Duration::from_millis(limit.get())));
         let position = match (&permit, &session) {
             (Admission::Granted(_), Some(session)) if takes_turn => Some(session.enqueue().await?),
             // The other commands of the session do not wait for this one's directory.

@@ -42,6 +42,7 @@ pub mod turn;
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandbox_protocol::SessionId;
@@ -99,6 +100,11 @@ impl Session {
     /// Its name.
     pub fn id(&self) -> &SessionId {
         &self.id
+    }
+
+    /// The timeout of its commands that have none of their own, in milliseconds.
+    pub fn timeout_ms(&self) -> Option<NonZeroU64> {
+        self.start.timeout_ms
     }
 
     /// Whether the client or a command of the session has set or unset the variable `name`.

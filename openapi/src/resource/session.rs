@@ -22,7 +22,7 @@ pub fn operations() -> Vec<Operation> {
         .text(
             "A session is shell state that outlives a command: the working directory, exported variables, and of bash also \
              functions, aliases and options. The first use of a session id creates the session, too. The same request again \
-             succeeds; another `cwd` or `env` for the same id is 409.",
+             succeeds; another `cwd`, `env` or `timeout_ms` for the same id is 409.",
         )
         .json_body::<CreateSession>(
             Required::No,
@@ -31,7 +31,7 @@ pub fn operations() -> Vec<Operation> {
                 ("No fields", json!({})),
                 (
                     "All fields",
-                    json!({ "id": "work", "cwd": "/workspace", "env": { "GREETING": "hello" } }),
+                    json!({ "id": "work", "cwd": "/workspace", "env": { "GREETING": "hello" }, "timeout_ms": 60000 }),
                 ),
             ],
         )
@@ -53,7 +53,7 @@ pub fn operations() -> Vec<Operation> {
         .fails(
             409,
             ErrorCode::SessionExists,
-            "there is a session work with another cwd or env",
+            "there is a session work with another cwd, env or timeout_ms",
         )
         .fails(
             413,
