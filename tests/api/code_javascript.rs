@@ -23,6 +23,7 @@ async fn javascript_and_typescript_keep_their_variables() {
             ("const b: number = 4; b", "4\n"),
             ("await (await fetch('data:text/plain,hi')).text()", "\"hi\"\n"),
             ("({ a, b })", "{ a: 2, b: 4 }\n"),
+            ("require('path').join('a', 'b')", "\"a/b\"\n"),
         ] {
             let run = run(&sandbox, language, code).await;
             assert_eq!(run["output"], output, "{language}: {code}: {run}");

@@ -15,6 +15,9 @@ const PYTHONS: [&str; 2] = ["python3", "python"];
 /// The largest `kernel.json`, in bytes.
 const MAX_SPEC: u64 = 1024 * 1024;
 
+/// Gives JavaScript of Deno the `require` of Node.js.
+const REQUIRE: &str = "globalThis.require = (await import('node:module')).createRequire(Deno.cwd() + '/');";
+
 /// A kernel that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelSpec {
@@ -47,6 +50,12 @@ impl KernelSpec {
     /// Whether it is IPython's.
     pub fn is_ipython(&self) -> bool {
         self.argv.iter().any(|arg| arg.starts_with("ipykernel"))
+    }
+
+    /// The code that runs before the first cell.
+    pub fn prelude(&self) -> Option<&'static str> {
+        let is_deno = self.argv.first().is_some_and(|program| program.ends_with("deno"));
+        is_deno.then_some(REQUIRE)
     }
 }
 

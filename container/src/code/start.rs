@@ -150,6 +150,12 @@ async fn connect(
             Err(_) => continue,
         }
     }
+    if let Some(code) = plan.spec.prelude() {
+        let content = json!({ "code": code, "silent": true, "store_history": false, "allow_stdin": false });
+        let (id, frames) = key.request(&session, "execute_request", &json!({}), &content)?;
+        shell.send(&frames).await?;
+        reply(&mut replies, &id).await?;
+    }
     let (control, answers) = connect_socket(folder.control(), uid, SocketType::Dealer).await?;
     Ok(Kernel::new(Connected {
         process: Arc::clone(process),
