@@ -58,11 +58,11 @@ export interface ExecEvent extends Partial<Pick<ExecResult, "command" | "exitCod
 }
 
 /** The fields of a body that say what runs. */
-export const commandBody = (command: Command, options: StreamOptions, timeout?: number) => ({
+export const commandBody = (command: Command, options: StreamOptions) => ({
   ...(typeof command === "string" ? { command } : { argv: command }),
   cwd: options.cwd,
   env: defined(options.env),
-  timeout_ms: options.timeout ?? timeout,
+  timeout_ms: options.timeout,
   stdin: options.stdin instanceof Uint8Array ? { base64: encodeBase64(options.stdin) } : options.stdin,
 });
 
@@ -133,7 +133,7 @@ export class Commands extends Target {
 
   /** Runs a command, with its output as bytes and as text. Leaving the loop over the events ends it. */
   execBytes(command: Command, options: StreamOptions = {}): AsyncGenerator<RawEvent> {
-    const body = commandBody(command, options, this.timeout);
+    const body = commandBody(command, options);
     return this.resumable("/exec", body, options.sessionId ?? this.session, options.signal);
   }
 

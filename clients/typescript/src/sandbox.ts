@@ -35,6 +35,8 @@ export interface BackupOptions extends Omit<Schemas["SnapshotRequest"], "dir" | 
   dir: string;
   /** In seconds. */
   ttl?: number;
+  /** Whether files that git ignores are left out. Default: false. */
+  gitignore?: boolean;
 }
 
 export interface CheckoutOptions extends Omit<Schemas["CheckoutRequest"], "repoUrl"> {
@@ -71,14 +73,23 @@ export class Session extends Code {
   unmountBucket = (mountPath: string) => this.perform("POST", "/unmount", { mountPath });
 
   /** Makes a snapshot of a directory. */
-  async createBackup({ ttl, dir, name, excludes }: BackupOptions): Promise<Schemas["Snapshot"]> {
-    const json = { dir, name, ttl: duration(ttl), excludes };
+  async createBackup({ ttl, dir, name, excludes, gitignore }: BackupOptions): Promise<Schemas["Snapshot"]> {
+    const ignored = gitignore ? await this.#ignored(dir) : [];
+    const json = { dir, name, ttl: duration(ttl), excludes: [...(excludes ?? []), ...ignored] };
     return this.call("POST", "/snapshot", { json });
   }
 
-  /** Restores a snapshot: the whole of it, or nothing. */
+  /** Patterns of what git ignores below a directory; none outside of a repository. */
+  async #ignored(dir: string): Promise<string[]> {
+    const list = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
+    const { stdout } = await new Session(this.http).exec(["git", "-C", dir, ...list]);
+    const paths = stdout.split("\0").filter(Boolean);
+    return paths.map((path) => path.replace(/[\\*?[]/g, "\\$&"));
+  }
+
+  /** Restores a snapshot into a directory: the whole of it, or nothing. */
   async restoreBackup({ id, dir }: { id: string; dir: string }) {
-    await this.perform("POST", "/restore", { snapshot: id });
+    await this.perform("POST", "/restore", { snapshot: id, dir });
     return { success: true, dir, id };
   }
 
@@ -171,15 +182,18 @@ export class Sandbox extends Session {
   }
 
   async createSession({ id = newId("session-"), cwd, env, commandTimeoutMs }: SessionOptions = {}) {
-    await this.perform("POST", "/session", { id, cwd, env: defined(env) });
-    return new Session(this.http, id, commandTimeoutMs);
+    await this.perform("POST", "/session", { id, cwd, env: defined(env), timeout_ms: commandTimeoutMs });
+    return new Session(this.http, id);
   }
 
   /** A session by its id. Its first command creates it if it is not there. */
   getSession = async (id: string) => new Session(this.http, id);
 
+  /** Ends a session, and the processes that it has started. */
   async deleteSession(id: string): Promise<Schemas["SessionDeleted"] & { timestamp: string }> {
     const deleted = await this.call<Schemas["SessionDeleted"]>("DELETE", `/session/${segment(id)}`);
+    const running = (await this.listProcesses()).filter(({ status }) => status === "running");
+    await Promise.all(running.filter(({ sessionId }) => sessionId === id).map((process) => process.kill()));
     return { ...deleted, timestamp: now() };
   }
 }

@@ -47,8 +47,6 @@ export class Target {
     protected readonly http: Box,
     /** The session of its commands, if they have one. */
     protected readonly session?: string,
-    /** The timeout of commands that have none of their own, in milliseconds. */
-    protected readonly timeout?: number,
   ) {}
 
   /** The id of the sandbox in URLs. */

@@ -69,8 +69,11 @@ export const cases = {
     equal((await sandbox.exec("echo [$GREETING]")).stdout, "[]\n");
     equal((await (await sandbox.getSession("one")).exec("echo $GREETING")).sessionId, "one");
     const short = await sandbox.createSession({ commandTimeoutMs: 200 });
-    await rejects(short.exec("sleep 60"), "command_timeout");
+    for (const same of [short, await sandbox.getSession(short.id)])
+      await rejects(same.exec("sleep 60"), "command_timeout");
+    const process = await session.startProcess("sleep 60");
     equal((await sandbox.deleteSession("one")).success, true);
+    equal(await process.getStatus(), "killed");
     await rejects(sandbox.deleteSession("one"), "session_not_found");
   },
 
@@ -122,6 +125,13 @@ export const cases = {
     equal(restored, { success: true, dir: "/workspace", id: backup.id });
     equal((await sandbox.readFile("saved/data.txt")).content, "before");
     equal((await sandbox.exists("saved/more.txt")).exists, false);
+    await sandbox.restoreBackup({ ...backup, dir: "/workspace/copy" });
+    equal((await sandbox.readFile("copy/saved/data.txt")).content, "before");
+    await sandbox.exec("git init -q && echo '*.log' >.gitignore && touch kept '[1].log'", { cwd: "copy" });
+    const { id } = await sandbox.createBackup({ dir: "/workspace/copy", gitignore: true });
+    await sandbox.restoreBackup({ id, dir: "/workspace/copy" });
+    const names = (await sandbox.listFiles("copy")).files.map(({ name }) => name);
+    equal([names.includes("kept"), names.includes("[1].log")], [true, false]);
     const gone = sandbox.restoreBackup({ id: "a".repeat(35), dir: "/workspace" });
     equal((await rejects(gone, "snapshot_not_found")).name, "BackupNotFoundError");
   },
