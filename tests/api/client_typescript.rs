@@ -134,6 +134,16 @@ async fn typescript_client_examples_of_its_readme_run() {
 }
 
 #[tokio::test]
+async fn typescript_client_passes_the_tests_of_the_sandbox_sdk() {
+    // A copy of the SDK, which is no part of this repository.
+    if std::env::var_os("SANDBOX_SDK").is_none() {
+        return;
+    }
+    let bridge = Bridge::start(&[("SANDBOX_FILE_ROOTS", "/workspace:/tmp:/home:/var/tmp")]);
+    run_by(node_program(), "sdk.mjs", &bridge, &[], &["passed:"]).await;
+}
+
+#[tokio::test]
 async fn typescript_client_is_ready_to_be_published() {
     let promised = [
         "npm publish --dry-run succeeds",
