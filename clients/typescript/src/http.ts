@@ -22,7 +22,7 @@ export interface Parts extends Omit<RequestInit, "headers"> {
   query?: Query;
 }
 
-/** How often a 503 with `Retry-After` is repeated, and what changes nothing when its connection breaks. */
+/** How often a 503 with `Retry-After` is repeated. */
 const MAX_REPEATS = 6;
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -34,14 +34,18 @@ export function segment(id: string | number): string {
   return encodeURIComponent(id);
 }
 
-/** Repeats what changes nothing, or is idempotent, while its connection breaks. */
-export async function insist<T>(attempt: (failures: number) => Promise<T>): Promise<T> {
+/** The time before another attempt. */
+export const backoff = (failures: number): Promise<void> => sleep(Math.min(50 * 2 ** failures, 2000));
+
+/** Repeats what changes nothing, or is idempotent, while its connection breaks, for some time. */
+export async function insist<T>(attempt: (failures: number) => Promise<T>, timeoutMs = 6_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
   for (let failures = 0; ; failures++) {
     try {
       return await attempt(failures);
     } catch (error) {
-      if (!(error instanceof ConnectionLostError) || failures === MAX_REPEATS) throw error;
-      await sleep(50 * 2 ** failures);
+      if (!(error instanceof ConnectionLostError) || Date.now() >= deadline) throw error;
+      await backoff(failures);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { ConnectionLostError, errorIn, hasCode, makeError } from "./errors.js";
-import { type Http, type Parts, sleep } from "./http.js";
+import { backoff, type Http, type Parts } from "./http.js";
 import type { Schemas } from "./target.js";
 
 type ByteStream = ReadableStream<Uint8Array>;
@@ -89,7 +89,7 @@ export async function* follow(http: Http, method: string, path: string, request:
     }
     parts.signal?.throwIfAborted();
     if (Date.now() - lastProgress > http.lingerMs) throw lost;
-    await sleep(Math.min(50 * 2 ** failures++, 2000));
+    await backoff(failures++);
   }
 }
 
