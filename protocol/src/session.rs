@@ -95,6 +95,7 @@ pub struct SessionStart {
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Variables>"))]
     pub env: BTreeMap<String, String>,
     /// The timeout in milliseconds of commands of the session that have none of their own.
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub timeout_ms: Option<NonZeroU64>,
 }
 
