@@ -98,7 +98,7 @@ impl Core {
             Ok(Some(found)) => Ok(found),
             Err(Outside) if prefix == sandboxd::FILE || asleep.below(&path).is_none() => return Ok(None),
             Ok(None) if prefix == sandboxd::FILE => Err(ApiError::WorkspaceFileNotFound(path.to_string())),
-            // What a link leads to outside is not there while the sandbox sleeps.
+            // While the sandbox sleeps, nothing outside of the directory exists.
             Ok(None) | Err(Outside) => Err(ApiError::FileNotFound(path.clone())),
         };
         let answer = async {

@@ -1,4 +1,4 @@
-//! Calls of `sandboxd` that the object makes by itself: those of a save, a restore and a resume.
+//! Requests from the object to `sandboxd` for a save, a restore and a resume.
 
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde::Serialize;

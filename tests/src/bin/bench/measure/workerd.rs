@@ -23,7 +23,7 @@ pub struct Workerd {
 }
 
 impl Workerd {
-    /// Those of a bridge; `None`: they are not on this machine.
+    /// The processes of a bridge; `None`: they are not on this machine.
     pub fn of(side: &Side) -> Option<Self> {
         let pids = descendants(side.client.bridge.pid?, "workerd");
         let idle_mib = sum_rss_mib(&pids)?;
