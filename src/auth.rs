@@ -82,7 +82,7 @@ fn bearer(header: &str) -> Option<&str> {
 /// Whether a browser sends this request for a web page of another origin. `origin` and `fetch_site`
 /// are the headers `Origin` and `Sec-Fetch-Site`, `url` is the request's. The scheme does not
 /// count: there may be a proxy with TLS in between.
-pub fn is_of_foreign_page(origin: Option<&str>, fetch_site: Option<&str>, url: &str) -> bool {
+pub fn is_cross_origin(origin: Option<&str>, fetch_site: Option<&str>, url: &str) -> bool {
     let is_foreign_origin = origin.is_some_and(|origin| url::authority(origin) != url::authority(url));
     let is_foreign_site = fetch_site.is_some_and(|site| !matches!(site, "same-origin" | "none"));
     is_foreign_origin || is_foreign_site
@@ -172,7 +172,7 @@ mod tests {
             (Some("http://localhost:8787"), Some("same-origin")),
             (Some("https://localhost:8787"), None),
         ] {
-            assert!(!is_of_foreign_page(origin, site, url), "{origin:?} {site:?}");
+            assert!(!is_cross_origin(origin, site, url), "{origin:?} {site:?}");
         }
         for (origin, site) in [
             (Some("https://example.com"), None),
@@ -184,7 +184,7 @@ mod tests {
             (None, Some("cross-site")),
             (None, Some("same-site")),
         ] {
-            assert!(is_of_foreign_page(origin, site, url), "{origin:?} {site:?}");
+            assert!(is_cross_origin(origin, site, url), "{origin:?} {site:?}");
         }
     }
 

@@ -15,7 +15,7 @@ pub enum ApiError {
     /// The token does not permit the operation; the text is the reason.
     Forbidden(String),
     /// A web page of another origin calls a bridge without a key.
-    ForeignPage,
+    CrossOrigin,
     /// The deployment lacks a setting; the text says which, and how to set it.
     NotConfigured(String),
     /// There is no such route.
@@ -83,7 +83,7 @@ impl ApiError {
     pub fn parts(&self) -> (u16, ErrorCode) {
         match self {
             Self::Invalid(e) => (e.status(), ErrorCode::InvalidRequest),
-            Self::Unauthorized | Self::ForeignPage => (401, ErrorCode::Unauthorized),
+            Self::Unauthorized | Self::CrossOrigin => (401, ErrorCode::Unauthorized),
             Self::Forbidden(_) => (403, ErrorCode::Forbidden),
             Self::NotConfigured(_) => (503, ErrorCode::NotConfigured),
             Self::NotFound => (404, ErrorCode::NotFound),
@@ -143,7 +143,7 @@ impl ApiError {
                 format!("the sandbox {id} does not run, and requests to its ports do not start it")
             }
             Self::DefaultSession => "the default session cannot be deleted".to_owned(),
-            Self::ForeignPage => {
+            Self::CrossOrigin => {
                 "Unauthorized: without a key (SANDBOX_API_KEY), no web page of another origin is served"
                     .to_owned()
             }
@@ -165,7 +165,7 @@ impl ApiError {
     /// The header that goes with the status, if it has one.
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Unauthorized | Self::ForeignPage => Some(("www-authenticate", "Bearer".to_owned())),
+            Self::Unauthorized | Self::CrossOrigin => Some(("www-authenticate", "Bearer".to_owned())),
             Self::MethodNotAllowed(allow) => Some(("allow", allow.clone())),
             _ => None,
         }

@@ -245,18 +245,18 @@ fn check_page(
     url: &str,
 ) -> Result<(), ApiError> {
     let is_mcp = matches!(operation, Ok(Operation::CallMcp | Operation::CallSandboxMcp));
-    if !is_mcp && config.api_keys.first().is_some() || !is_of_foreign_page(config, operation, request, url)? {
+    if !is_mcp && config.api_keys.first().is_some() || !is_cross_origin(config, operation, request, url)? {
         return Ok(());
     }
     Err(match is_mcp {
         true => ApiError::Forbidden("pages of this origin may not call this: see ALLOWED_ORIGINS".into()),
-        false => ApiError::ForeignPage,
+        false => ApiError::CrossOrigin,
     })
 }
 
 /// Whether a web page of an origin that is not allowed makes this request. Links to the document are allowed
 /// anywhere: it changes nothing.
-fn is_of_foreign_page(
+fn is_cross_origin(
     config: &Config,
     operation: &Result<Operation, ApiError>,
     request: &Request,
@@ -273,7 +273,7 @@ fn is_of_foreign_page(
     {
         return Ok(false);
     }
-    Ok(auth::is_of_foreign_page(origin.as_deref(), site.as_deref(), url))
+    Ok(auth::is_cross_origin(origin.as_deref(), site.as_deref(), url))
 }
 
 /// The key in the query, for browsers, which can set the headers neither of a WebSocket nor of a

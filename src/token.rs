@@ -1,7 +1,8 @@
 //! Signs and verifies tokens, see [`sandbox_protocol::token`].
 //!
 //! The key of the signatures is derived from a key of the deployment, so a token ends when that key
-//! is removed, and a token tells nothing about it.
+//! is removed, and a token tells nothing about it. The scope that each operation needs is in the route
+//! table, `protocol/src/route.rs`.
 
 use sandbox_protocol::token::{Claims, Unverified, join};
 

@@ -1,9 +1,9 @@
 //! The duties of pid 1: every process that loses its parent becomes a child of `sandboxd`. A parent
-//! must collect its children when they die, or they stay in the process table as zombies.
+//! must reap its children when they die, or they stay in the process table as zombies.
 //!
 //! Commands are children too, but each belongs to a task, which needs its exit status. Two things
 //! tell commands from orphans. The kernel gives an orphan to the first thread of `sandboxd`, and a
-//! child to the thread that forks it: the first thread forks none, collects orphans, and looks at
+//! child to the thread that forks it: the first thread forks none, reaps orphans, and looks at
 //! children of its own only. And [`Children`] knows every child of a task: it becomes one of the
 //! first thread's, too, when the thread that forked it ends.
 
@@ -22,7 +22,7 @@ use crate::threads::PROCESSES;
 /// command asks for one.
 const REAP_DELAY: Duration = Duration::from_millis(200);
 
-/// Collects orphans.
+/// Reaps orphans.
 #[derive(Debug)]
 pub struct Reaper {
     children: Arc<Children>,
@@ -41,12 +41,12 @@ impl Reaper {
         })
     }
 
-    /// Collects orphans without end. Only the first thread of the process may poll it.
+    /// Reaps orphans without end. Only the first thread of the process may poll it.
     pub async fn run(mut self) {
         while self.child_died.recv().await.is_some() {
             tokio::time::sleep(REAP_DELAY).await;
             if let Ok(dead) = PROCESSES.run(dead_children).await {
-                self.children.collect_orphans(&dead);
+                self.children.reap_orphans(&dead);
             }
         }
     }

@@ -32,7 +32,7 @@ impl Quota {
     /// A quota of at most `limit` of `what`, a noun in the plural.
     pub fn new(what: &'static str, limit: Limit) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(size(limit.value))),
+            free: Arc::new(Semaphore::new(permits(limit.value))),
             what,
             limit,
         }
@@ -83,7 +83,7 @@ impl BufferPermit {
     /// Gives back everything beyond `bytes`.
     pub fn shrink(&mut self, bytes: u64) {
         if let Some(held) = &mut self.held {
-            let spare = held.num_permits().saturating_sub(size(bytes.div_ceil(UNIT)));
+            let spare = held.num_permits().saturating_sub(permits(bytes.div_ceil(UNIT)));
             drop(held.split(spare));
         }
     }
@@ -103,7 +103,7 @@ impl Buffers {
     /// At most `limit` bytes.
     pub fn new(limit: Limit) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(size(limit.value / UNIT))),
+            free: Arc::new(Semaphore::new(permits(limit.value / UNIT))),
             limit,
             reclaim: Arc::default(),
         }
@@ -115,49 +115,50 @@ impl Buffers {
     }
 
     /// Reclaims bytes from `holder` when there are not enough.
-    pub fn reclaims_from(&self, holder: Arc<dyn Reclaim>) {
+    pub fn set_reclaimer(&self, holder: Arc<dyn Reclaim>) {
         // Only the first one counts.
         let _ = self.reclaim.set(holder);
     }
 
-    /// Takes a permit for `bytes`. Error: the other buffers leave less.
+    /// Takes a permit for `bytes`. Error: less is free.
     pub fn take(&self, bytes: u64) -> Result<BufferPermit, Error> {
         let mut permit = BufferPermit::default();
         self.grow(&mut permit, bytes)?;
         Ok(permit)
     }
 
-    /// Grows `permit` to at least `bytes` in all. Error: the other buffers leave less; the permit
-    /// stays as it is.
+    /// Grows `permit` to at least `bytes` in all. Error: less is free; the permit stays as
+    /// it is.
     pub fn grow(&self, permit: &mut BufferPermit, bytes: u64) -> Result<(), Error> {
         let has = permit.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = size(bytes.div_ceil(UNIT)).saturating_sub(has);
-        if more == 0 {
+        let missing = permits(bytes.div_ceil(UNIT)).saturating_sub(has);
+        if missing == 0 {
             return Ok(());
         }
-        let acquire = |more| Arc::clone(&self.free).try_acquire_many_owned(more).ok();
-        let reclaim = |more: u32| {
+        let acquire = |units| Arc::clone(&self.free).try_acquire_many_owned(units).ok();
+        let reclaim = |units: u32| {
             let holder = self.reclaim.get()?;
-            let is_possible = u64::from(more) * UNIT <= self.limit.value;
-            (is_possible && holder.reclaim(u64::from(more) * UNIT)).then_some(())?;
-            acquire(more)
+            let is_possible = u64::from(units) * UNIT <= self.limit.value;
+            (is_possible && holder.reclaim(u64::from(units) * UNIT)).then_some(())?;
+            acquire(units)
         };
-        let more = u32::try_from(more)
+        let acquired = u32::try_from(missing)
             .ok()
-            .and_then(|more| acquire(more).or_else(|| reclaim(more)))
+            .and_then(|units| acquire(units).or_else(|| reclaim(units)))
             .ok_or(Error::Limit {
                 what: "bytes in buffers",
                 limit: self.limit,
             })?;
         match &mut permit.held {
-            Some(held) => held.merge(more),
-            none => *none = Some(more),
+            Some(held) => held.merge(acquired),
+            none => *none = Some(acquired),
         }
         Ok(())
     }
 }
 
-fn size(value: u64) -> usize {
+/// The number of permits of a semaphore, which has a maximum.
+fn permits(value: u64) -> usize {
     usize::try_from(value)
         .unwrap_or(usize::MAX)
         .min(Semaphore::MAX_PERMITS)

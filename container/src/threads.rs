@@ -33,14 +33,14 @@ pub static PATHS: Threads = Threads::new("paths", MAX_THREADS);
 /// Threads that end processes: a command's end must not wait for a path.
 pub static PROCESSES: Threads = Threads::new("processes", MAX_THREADS);
 
-/// The maximum number of threads of a group: more than all permits together, as nothing counts the
+/// The maximum number of threads of a group: more than all permits together, as no quota limits the
 /// files that wait to be closed.
 const MAX_THREADS: usize = 4096;
 
 /// The time after which a group has stalled: jobs wait, and no thread has begun one.
 const STALL_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// The timeout of a file system for a request without a timeout of its own.
+/// The timeout of a call of a file system for a request that has no timeout of its own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time without a job after which a thread ends, if there are others.

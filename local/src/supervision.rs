@@ -54,8 +54,8 @@ impl Supervision {
     }
 
     /// Follows a launched sandbox until all its processes have ended, and returns the phase to
-    /// finish with. `record` gets the identity of `sandboxd` before the wait; `s3_origin` is where the
-    /// sandbox reaches the S3 of its object.
+    /// finish with. `record` is called with the identity of the process `sandboxd` before that.
+    /// `s3_origin` is the origin at which the sandbox reaches the S3 proxy of its Sandbox object.
     pub async fn follow(
         &mut self,
         mut launched: Launched,
@@ -78,7 +78,7 @@ impl Supervision {
         if let Some(process) = process {
             process.ended().await?;
         }
-        // Not before: the last writes to a bucket take the network.
+        // Only now: the last writes to a bucket need the network.
         if let Some(uplink) = launched.uplink.take() {
             uplink.end().await;
         }
@@ -145,7 +145,7 @@ impl Supervision {
                             Some(Instant::now() + STOP_GRACE)
                         }
                         _ => {
-                            // Both ends take their time, so at the same time.
+                            // Both take time to stop, so they stop at the same time.
                             if let Some(uplink) = &mut launched.uplink {
                                 uplink.begin_end();
                             }

@@ -156,7 +156,7 @@ pub fn parts(event: &[u8]) -> Option<(&str, &str)> {
     Some((field("event: ")?, field("data: ")?))
 }
 
-/// The output that an event in wire form is of; `None` for another event.
+/// The stream whose output an event in wire form has; `None` for another event.
 pub fn stream_of(event: &[u8]) -> Option<OutputStream> {
     let is_type = |line: &&[u8]| line.starts_with(b"event: ");
     match event.split(|byte| *byte == b'\n').find(is_type)? {

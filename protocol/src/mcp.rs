@@ -4,20 +4,20 @@
 mod arguments;
 mod log;
 mod message;
-mod output;
 mod revision;
 #[cfg(feature = "schema")]
 mod schema;
 mod tool;
 mod tools;
+mod truncated;
 
 pub use arguments::Arguments;
 pub use log::{End, LogReader};
 pub use message::{Fault, MAX_BATCH, Message, Request, Sent};
-pub use output::{Output, Rest};
 pub use revision::{CURRENT, RequestHeaders, Revision, SUPPORTED};
 pub use tool::{Field, Hints, Kind, Tool};
 pub use tools::{SANDBOX, TOOLS, tools};
+pub use truncated::{Rest, Truncated};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;

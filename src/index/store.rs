@@ -11,8 +11,8 @@ use crate::error::ApiError;
 use crate::sql::{Database, ms};
 
 /// `changed_ms`: the time of the newest report, by the clock of the Sandbox object. `info`: the JSON
-/// that lists have; NULL for a sandbox that was destroyed. `permit`: the sandboxes that may run, and
-/// the time until which.
+/// that lists have; NULL for a sandbox that was destroyed. `permit`: the sandboxes that may run, each
+/// until `until_ms`.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS sandbox (
   id TEXT PRIMARY KEY,
@@ -44,8 +44,9 @@ pub struct Store {
     database: Database,
 }
 
+/// A row of which only the presence counts.
 #[derive(Deserialize)]
-struct Id {}
+struct AnyRow {}
 
 #[derive(Deserialize)]
 struct ListedRow {
@@ -61,13 +62,13 @@ impl Store {
         Ok(Self { database })
     }
 
-    /// Applies a report, unless one as new has arrived. Returns whether it did.
+    /// Applies a report, unless one that is at least as new was applied before. Returns whether it did.
     pub fn report(&self, report: &SandboxReport) -> Result<bool, ApiError> {
         let id = report.id.as_str();
         let listed = report.listed.as_ref();
         let state = listed.map_or(DESTROYED, |listed| listed.state.name());
         let info = listed.map(|listed| listed.info.get());
-        let applied: Vec<Id> = self.database.rows(
+        let applied: Vec<AnyRow> = self.database.rows(
             "INSERT INTO sandbox (id, created_ms, changed_ms, state, info) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET created_ms = ?2, changed_ms = ?3, state = ?4, info = ?5
              WHERE changed_ms < ?3
@@ -121,7 +122,7 @@ impl Store {
             bindings.extend([created_ms(), created_ms(), cursor.id.as_str().into()]);
         }
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        // One more than wanted: whether there are more.
+        // One row more than wanted tells whether there is another page.
         bindings.push(limit.saturating_add(1).into());
         let statement = format!(
             "SELECT created_ms, id, info FROM sandbox WHERE {} ORDER BY created_ms DESC, id LIMIT ?",
@@ -146,7 +147,7 @@ impl Store {
     pub fn acquire(&self, request: &PermitRequest, now_ms: u64) -> Result<bool, ApiError> {
         self.database
             .run("DELETE FROM permit WHERE until_ms < ?", vec![ms(now_ms)])?;
-        let granted: Vec<Id> = self.database.rows(
+        let granted: Vec<AnyRow> = self.database.rows(
             "INSERT INTO permit (id, until_ms)
              SELECT ?1, ?2 WHERE (SELECT COUNT(*) FROM permit WHERE id != ?1) < ?3
              ON CONFLICT DO UPDATE SET until_ms = ?2

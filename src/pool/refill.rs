@@ -16,11 +16,11 @@ use crate::config::SANDBOX_BINDING;
 use crate::error::ApiError;
 use crate::{log, new_id, stub};
 
-/// The time added to the timeout of a start while the pool waits for a Sandbox object that starts.
+/// The time that the pool waits for a Sandbox object to start a sandbox, beyond the timeout of a start.
 const START_GRACE: Duration = Duration::from_secs(15);
-/// The timeout of a Sandbox object that stops.
+/// The timeout of the pool's request that a Sandbox object stop its sandbox.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// The timeout of a Sandbox object that only inspects its runtime.
+/// The timeout of the pool's request that a Sandbox object inspect its runtime.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The interval at which the pool checks warm sandboxes that did not report: a sandbox reports its
@@ -31,7 +31,7 @@ const READY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 const ASSIGNED_CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// The maximum of sandboxes checked at once.
 const MAX_CHECKS: u32 = 20;
-/// The time for which a stopped sandbox is remembered: longer than any report is under way.
+/// The time for which a stopped sandbox is remembered: longer than a report can take to arrive.
 const STOPPED_RETENTION: Duration = Duration::from_secs(60);
 
 /// The result of a start.

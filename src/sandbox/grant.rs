@@ -131,7 +131,7 @@ impl Core {
         self.retain_grants(&|_| false).await
     }
 
-    /// Removes the grants of boots that ended without a watch.
+    /// Removes the grants of boots whose end this object did not see.
     pub async fn sweep_grants(&self) {
         let swept = async {
             if self.grants().await?.is_empty() {
@@ -148,13 +148,14 @@ impl Core {
         }
     }
 
-    /// Whether the boot with this id has mounts that this object serves.
+    /// Whether the boot with this id has mounts whose S3 requests go through this object.
     pub async fn has_grants(&self, boot_id: &str) -> Result<bool, ApiError> {
         let grants = self.grants().await?;
         Ok(grants.iter().any(|grant| grant.boot == boot_id))
     }
 
-    /// The client's request for the mount of this boot at a path, if this object serves it.
+    /// The client's request for the mount of this boot at a path, if its S3 requests go through this
+    /// object.
     pub async fn granted_mount(
         &self,
         boot_id: &str,
@@ -195,8 +196,8 @@ fn add(grants: &mut Vec<Rc<Grant>>, grant: Grant, limit: Limit) -> Result<(), Ap
     grants.retain(|other| other.boot == grant.boot);
     if grants.len() as u64 >= limit.value.saturating_mul(2) {
         return Err(ApiError::Mount(format!(
-            "twice as many buckets as may be mounted at a time ({}) have been asked for in this sandbox, and of none is \
-             known that it is not mounted; unmount some",
+            "too many mounts of this sandbox are active or unconfirmed: at most {}, twice {}; unmount some",
+            limit.value.saturating_mul(2),
             limit.name
         )));
     }

@@ -39,14 +39,14 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The longest inactivity timeout of the platform.
 const MAX_INACTIVITY: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// The finding of an alarm.
+/// The result of a check whether the sandbox may sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
+enum IdleCheck {
     /// Nothing runs.
-    Absent,
-    /// The sandbox can be idle long enough after this time.
-    Awake(Duration),
-    /// The sandbox is idle long enough.
+    NotRunning,
+    /// It is not idle for long enough yet: to be checked again after this time.
+    NotYet(Duration),
+    /// It is idle for long enough.
     Idle,
 }
 
@@ -90,26 +90,26 @@ pub async fn alarm(core: &Rc<Core>) {
         Ok(false) => {}
         Err(e) => core.log("not expired", None, &e.body().error),
     }
-    let awake = check(core).await;
-    let save = match awake {
+    let next_check = check(core).await;
+    let save = match next_check {
         Some(_) => core.save_at_interval().await,
         None => None,
     };
     let tunnels = core.sweep_tunnels().await;
     core.sweep_grants().await;
     let is_in_transition = core.lifecycle.borrow().need() == Need::Wait;
-    match awake {
+    match next_check {
         Some(_) => core.renew_permit().await,
         // A start has its permit already, and notes its own result.
         None if is_in_transition => {}
         None => core.note_stop().await,
     }
     let record = core.update_index().await;
-    if awake.is_none() && tunnels.is_none() {
+    if next_check.is_none() && tunnels.is_none() {
         core.forget().await;
     }
-    let awake = awake.map(|awake| awake.min(PERMIT_RENEW_INTERVAL));
-    if let Some(next) = [awake, save, tunnels, record].into_iter().flatten().min() {
+    let next_check = next_check.map(|next| next.min(PERMIT_RENEW_INTERVAL));
+    if let Some(next) = [next_check, save, tunnels, record].into_iter().flatten().min() {
         set_alarm(core, next).await;
     }
 }
@@ -118,7 +118,7 @@ pub async fn alarm(core: &Rc<Core>) {
 async fn check(core: &Rc<Core>) -> Option<Duration> {
     let Some(after) = core.sleep_after().await else {
         return match core.check_activity(KEEP_ALIVE_INTERVAL).await {
-            Ok((Finding::Absent, _)) => None,
+            Ok((IdleCheck::NotRunning, _)) => None,
             Ok(_) => {
                 prepare(core).await;
                 Some(KEEP_ALIVE_INTERVAL)
@@ -130,15 +130,19 @@ async fn check(core: &Rc<Core>) -> Option<Duration> {
         };
     };
     match core.check_activity(after).await {
-        Ok((Finding::Absent, _)) => None,
-        Ok((Finding::Awake(next), _)) => Some(next),
-        Ok((Finding::Idle, boot)) => {
+        Ok((IdleCheck::NotRunning, _)) => None,
+        Ok((IdleCheck::NotYet(next), _)) => Some(next),
+        Ok((IdleCheck::Idle, boot)) => {
             if !core.save_before_sleep(&boot, after).await {
                 return Some(after);
             }
-            let e = core.sleep(&boot).await.err()?;
-            core.log("sleep failed", Some(&boot.id), &e.body().error);
-            Some(after)
+            match core.sleep(&boot).await {
+                Ok(()) => None,
+                Err(e) => {
+                    core.log("sleep failed", Some(&boot.id), &e.body().error);
+                    Some(after)
+                }
+            }
         }
         Err(e) => {
             core.log("sleep postponed", None, &e.body().error);
@@ -153,8 +157,8 @@ pub async fn set_alarm(core: &Core, after: Duration) {
     // If two tasks read the alarm before either sets it, the later time could win.
     let _guard = core.alarm_lock.lock().await;
     let due = js_sys::Date::now() + after.as_millis() as f64;
-    let is_earlier = core.storage.get_alarm().await;
-    if matches!(is_earlier, Ok(Some(earlier)) if earlier as f64 <= due) {
+    let current = core.storage.get_alarm().await;
+    if matches!(current, Ok(Some(earlier)) if earlier as f64 <= due) {
         return;
     }
     if let Err(e) = core.storage.set_alarm(after).await {
@@ -177,7 +181,7 @@ impl Core {
     }
 
     /// Checks whether the sandbox may sleep. Starts no sandbox.
-    async fn check_activity(self: &Rc<Self>, after: Duration) -> Result<(Finding, Boot), ApiError> {
+    async fn check_activity(self: &Rc<Self>, after: Duration) -> Result<(IdleCheck, Boot), ApiError> {
         let absent = Boot {
             id: String::new(),
             origin: String::new(),
@@ -187,10 +191,10 @@ impl Core {
         let boot = match need {
             Need::Use(boot) => boot,
             // A start sets its own alarm; an end needs none.
-            Need::Wait | Need::Start { inspect_first: false } => return Ok((Finding::Absent, absent)),
+            Need::Wait | Need::Start { inspect_first: false } => return Ok((IdleCheck::NotRunning, absent)),
             // The object was evicted while its sandbox ran.
             Need::Start { inspect_first: true } if self.runtime.inspect().await?.is_none() => {
-                return Ok((Finding::Absent, absent));
+                return Ok((IdleCheck::NotRunning, absent));
             }
             Need::Start { inspect_first: true } => self.boot().await?,
         };
@@ -204,15 +208,15 @@ impl Core {
             )
             .await?;
         let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
-        let mut finding = classify(&activity, after);
-        if finding == Finding::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
-            finding = Finding::Awake(after);
+        let mut result = classify(&activity, after);
+        if result == IdleCheck::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
+            result = IdleCheck::NotYet(after);
         }
         // A request that came during these calls may not have reached sandboxd yet.
         if self.uses.get() != uses {
-            finding = Finding::Awake(after);
+            result = IdleCheck::NotYet(after);
         }
-        Ok((finding, boot))
+        Ok((result, boot))
     }
 
     /// Sends SIGTERM, and SIGKILL after the grace. Requests that come meanwhile wait, and then
@@ -271,14 +275,14 @@ impl Core {
     }
 }
 
-fn classify(activity: &Activity, after: Duration) -> Finding {
+fn classify(activity: &Activity, after: Duration) -> IdleCheck {
     let idle = Duration::from_millis(activity.idle_ms);
     if activity.is_busy() {
-        Finding::Awake(after)
+        IdleCheck::NotYet(after)
     } else if idle < after {
-        Finding::Awake(after - idle)
+        IdleCheck::NotYet(after - idle)
     } else {
-        Finding::Idle
+        IdleCheck::Idle
     }
 }
 
@@ -295,16 +299,16 @@ mod tests {
             idle_ms,
             uptime_ms: 99_999,
         };
-        for (activity, finding) in [
-            (activity(1, 0, 0), Finding::Awake(after)),
-            (activity(0, 1, 0), Finding::Awake(after)),
-            (activity(0, 0, 0), Finding::Awake(after)),
-            (activity(0, 0, 7_000), Finding::Awake(Duration::from_secs(3))),
-            (activity(0, 0, 9_999), Finding::Awake(Duration::from_millis(1))),
-            (activity(0, 0, 10_000), Finding::Idle),
-            (activity(0, 0, 99_000), Finding::Idle),
+        for (activity, result) in [
+            (activity(1, 0, 0), IdleCheck::NotYet(after)),
+            (activity(0, 1, 0), IdleCheck::NotYet(after)),
+            (activity(0, 0, 0), IdleCheck::NotYet(after)),
+            (activity(0, 0, 7_000), IdleCheck::NotYet(Duration::from_secs(3))),
+            (activity(0, 0, 9_999), IdleCheck::NotYet(Duration::from_millis(1))),
+            (activity(0, 0, 10_000), IdleCheck::Idle),
+            (activity(0, 0, 99_000), IdleCheck::Idle),
         ] {
-            assert_eq!(classify(&activity, after), finding, "{activity:?}");
+            assert_eq!(classify(&activity, after), result, "{activity:?}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The large images of a context's results, for clients that ask for them by URL. The oldest are dropped.
+//! The images of a context's results that are larger than `LARGE_IMAGE`: `display::bundle` stores them
+//! here, for clients that ask for them by URL. The oldest are dropped.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -23,7 +23,7 @@ use super::message::{Incoming, Message};
 use crate::Error;
 use crate::activity::ActivityGuard;
 use crate::exec::Commands;
-use crate::exec::ending::{abandoned, expired};
+use crate::exec::ending::{wait_abandoned, wait_deadline};
 use crate::exec::process::{Control, Controls, Process};
 use crate::process::directory;
 use crate::quota::{BufferPermit, Permit};
@@ -85,7 +85,7 @@ impl Run {
         let result = result.map_err(|e| e.body());
         self.process.finish(result);
         commands.registry.ended(&self.process);
-        self.process.released();
+        self.process.mark_over();
         let Held {
             activity,
             queue_permit,
@@ -102,7 +102,7 @@ impl Run {
         let mut guard = tokio::select! {
             biased;
             kernel = &mut turn => kernel?,
-            () = abandoned(&process.log, self.linger) => return Ok(interrupted_before()),
+            () = wait_abandoned(&process.log, self.linger) => return Ok(interrupted_before()),
             // Fails when the process is dropped, which this run holds.
             _ = ending.wait_for(|is_ending| *is_ending) => return Ok(interrupted_before()),
         };
@@ -140,7 +140,7 @@ impl Run {
         };
         let kernel_process = Arc::clone(&kernel.process);
         let mut ended = std::pin::pin!(kernel_process.log.ended());
-        let mut left = std::pin::pin!(abandoned(&log, self.linger));
+        let mut left = std::pin::pin!(wait_abandoned(&log, self.linger));
         let (mut is_left, mut drop_at) = (false, None);
         while state.reply.is_none() || !state.is_idle || !state.is_behind_barrier {
             if state.reply.is_some() && state.is_idle && state.barrier.is_none() {
@@ -169,8 +169,8 @@ impl Run {
                     Err(_) => return Err(self.lost(&kernel_process).await),
                 },
                 _ = &mut ended => return Err(self.lost(&kernel_process).await),
-                () = expired(drop_at), if !state.is_dropping => state.is_dropping = true,
-                () = expired(deadline), if state.kill.is_none() && state.reply.is_none() => {
+                () = wait_deadline(drop_at), if !state.is_dropping => state.is_dropping = true,
+                () = wait_deadline(deadline), if state.kill.is_none() && state.reply.is_none() => {
                     state.timed_out = true;
                     self.interrupt(kernel, &mut state, "its code did not end at its timeout").await;
                 }
@@ -303,5 +303,5 @@ fn cwd(context: &Context, commands: &Commands) -> String {
 }
 
 async fn killed(state: &State) {
-    expired(state.kill.map(|(at, _)| at)).await;
+    wait_deadline(state.kill.map(|(at, _)| at)).await;
 }

@@ -41,8 +41,8 @@ impl LogBudget {
             value: limit.value / 2,
             ..limit
         });
-        share.reclaims_from(Arc::clone(&reclaim));
-        buffers.reclaims_from(reclaim);
+        share.set_reclaimer(Arc::clone(&reclaim));
+        buffers.set_reclaimer(reclaim);
         Self { buffers, share }
     }
 

@@ -17,31 +17,35 @@ use crate::process::tree::Tree;
 use crate::threads::PROCESSES;
 
 /// Makes the end of a command known after `delay`. Never resolves.
-pub async fn known_after(delay: Duration, log: &EventLog, exit: &Result<Exit, ErrorBody>) -> Infallible {
+pub async fn publish_exit_after(
+    delay: Duration,
+    log: &EventLog,
+    exit: &Result<Exit, ErrorBody>,
+) -> Infallible {
     sleep(delay).await;
     log.set_end(exit.clone());
     pending().await
 }
 
 /// Sends a signal to a tree, and then answers `done`.
-pub fn send(tree: Tree, signal: Signal, done: oneshot::Sender<()>) -> JoinHandle<()> {
-    end(move || {
+pub fn signal_tree(tree: Tree, signal: Signal, done: oneshot::Sender<()>) -> JoinHandle<()> {
+    spawn_end(move || {
         tree.signal(signal);
         // Fails when its client has left.
         let _ = done.send(());
     })
 }
 
-/// Returns when all signals have been sent. The command is collected afterwards, and then its tree
+/// Returns when all signals have been sent. The command is reaped afterwards, and then its tree
 /// cannot be searched any more.
-pub async fn sent(signals: Vec<JoinHandle<()>>) {
+pub async fn wait_sent(signals: Vec<JoinHandle<()>>) {
     for signal in signals {
         let _ = signal.await;
     }
 }
 
 /// Ends a tree, or signals it, also when the handle is dropped.
-pub fn end(tree: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub fn spawn_end(tree: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
         // It fails only when it panics.
         let _ = PROCESSES.run(tree).await;
@@ -50,7 +54,7 @@ pub fn end(tree: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 /// Returns when a tree was ended, and with it the command `child`, which may take longer. May be
 /// called repeatedly.
-pub async fn ended(ending: &mut JoinHandle<()>, child: &Child) {
+pub async fn wait_ended(ending: &mut JoinHandle<()>, child: &Child) {
     if !ending.is_finished() {
         let _ = ending.await;
     }
@@ -58,7 +62,7 @@ pub async fn ended(ending: &mut JoinHandle<()>, child: &Child) {
 }
 
 /// Resolves when there has been no owner of `log` for `linger`; never without one.
-pub async fn abandoned(log: &EventLog, linger: Option<Duration>) {
+pub async fn wait_abandoned(log: &EventLog, linger: Option<Duration>) {
     match linger {
         Some(linger) => log.abandoned(linger).await,
         None => pending().await,
@@ -66,7 +70,7 @@ pub async fn abandoned(log: &EventLog, linger: Option<Duration>) {
 }
 
 /// Resolves at `deadline`; never without one.
-pub async fn expired(deadline: Option<Instant>) {
+pub async fn wait_deadline(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,

@@ -96,7 +96,7 @@ impl Launch {
             Err(unstarted) => {
                 unstarted.report(&process);
                 registry.ended(&process);
-                process.released();
+                process.mark_over();
             }
         }
     }
@@ -202,7 +202,7 @@ impl Launch {
             activity,
             turn,
             permit: launched.permit,
-            in_background: commands.in_background.clone(),
+            held_pipes: commands.held_pipes.clone(),
             process: Arc::clone(&process),
             controls,
             registry: Arc::clone(&commands.registry),

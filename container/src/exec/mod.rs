@@ -89,7 +89,7 @@ pub struct Commands {
     sessions: Arc<Sessions>,
     last_cookie: AtomicU64,
     running: Quota,
-    in_background: Quota,
+    held_pipes: Quota,
     buffers: Buffers,
     /// Every command, as a process.
     pub registry: Arc<Registry>,
@@ -109,7 +109,7 @@ impl Commands {
         let limits = config.limits;
         Self {
             running: Quota::new("commands at a time", limits.max_commands),
-            in_background: Quota::new("outputs of background processes", limits.max_background_outputs),
+            held_pipes: Quota::new("outputs of background processes", limits.max_background_outputs),
             registry: Arc::new(Registry::new(
                 buffers.clone(),
                 limits.max_buffer_bytes,

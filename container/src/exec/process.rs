@@ -179,7 +179,7 @@ impl Process {
     }
 
     /// Its task has ended, or it was not started.
-    pub fn released(&self) {
+    pub fn mark_over(&self) {
         self.stdin.close_now();
         self.supervised.send_replace(Supervision::Over);
     }
@@ -223,7 +223,7 @@ impl Process {
     }
 
     /// Its tree without its first process, which may be searched for children in the background
-    /// also when the first process has been collected. `None`: it was not started.
+    /// also when the first process has been reaped. `None`: it was not started.
     pub fn tree(&self) -> std::sync::MutexGuard<'_, Option<Tree>> {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }

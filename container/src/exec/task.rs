@@ -9,7 +9,9 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, timeout_at};
 
 use super::disconnect::probe_running;
-use super::ending::{abandoned, end, ended, expired, known_after, send, sent};
+use super::ending::{
+    publish_exit_after, signal_tree, spawn_end, wait_abandoned, wait_deadline, wait_ended, wait_sent,
+};
 use super::output::Outputs;
 use super::process::{Control, Controls, Process};
 use super::registry::Registry;
@@ -31,7 +33,8 @@ const TREE_END_TIMEOUT: Duration = Duration::from_millis(1700);
 /// the end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// The time after the command's end for which a client that reads nothing keeps that end unknown.
+/// The time after the command's end at which the end becomes known to others, although a client that
+/// reads nothing has not read all of the output.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A command that runs.
@@ -53,8 +56,8 @@ pub struct Task {
     pub turn: Option<Turn>,
     /// Its permit to run.
     pub permit: Permit,
-    /// Limits the commands whose background processes hold their outputs.
-    pub in_background: Quota,
+    /// Limits the commands that have ended while a background process still has their pipes open.
+    pub held_pipes: Quota,
     /// The command as its clients see it.
     pub process: Arc<Process>,
     /// The requests of its clients.
@@ -114,27 +117,27 @@ impl Task {
                 self.process.finish(Ok(exit));
                 self.registry.ended(&self.process);
                 // Last, however long it takes: see `tree` for why.
-                let collected = async {
+                let reaped = async {
                     if !is_ended {
-                        ended(&mut ending, &self.child).await;
+                        wait_ended(&mut ending, &self.child).await;
                     }
-                    sent(signals).await;
-                    collect(self.child);
+                    wait_sent(signals).await;
+                    reap(self.child);
                     drop(self.turn);
-                    self.process.released();
+                    self.process.mark_over();
                 };
                 drop(self.permit);
-                let drained = self.outputs.remaining().drain(&self.in_background);
-                tokio::join!(drained, collected);
+                let drained = self.outputs.remaining().drain(&self.held_pipes);
+                tokio::join!(drained, reaped);
             }
             End::Abandoned(mut ending) => {
-                ended(&mut ending, &self.child).await;
-                sent(signals).await;
-                let exit = collect(self.child).map(status::ended);
+                wait_ended(&mut ending, &self.child).await;
+                wait_sent(signals).await;
+                let exit = reap(self.child).map(status::ended);
                 let exit_code = exit.as_ref().map(|exit| exit.exit_code);
                 self.process.finish(exit.ok_or_else(lost));
                 self.registry.ended(&self.process);
-                self.process.released();
+                self.process.mark_over();
                 log("command killed: its client left", started, exit_code);
             }
         }
@@ -151,7 +154,7 @@ impl Task {
     ) {
         let is_ended = self.forward_until(Instant::now() + limit, &mut ending, &mut signals);
         if !is_ended.await {
-            ended(&mut ending, &self.child).await;
+            wait_ended(&mut ending, &self.child).await;
         }
         self.finish(signals, started, &format!("command ended: {why}"))
             .await;
@@ -159,13 +162,13 @@ impl Task {
 
     /// Writes the rest of the output and the exit of a command that has ended.
     async fn finish(mut self, signals: Vec<JoinHandle<()>>, started: Instant, what: &str) {
-        sent(signals).await;
-        let exit = collect(self.child).map(status::ended);
+        wait_sent(signals).await;
+        let exit = reap(self.child).map(status::ended);
         let exit_code = exit.as_ref().map(|exit| exit.exit_code);
         let exit = exit.ok_or_else(lost);
         // A client that reads nothing delays the end of the log, but not requests for the end.
         drop(self.controls);
-        self.process.released();
+        self.process.mark_over();
         // Before the client gets the exit: its next command finds this one's changes.
         let save_error = match self.turn.take() {
             Some(turn) => turn.save().await.err(),
@@ -174,7 +177,7 @@ impl Task {
         self.outputs.command_ended();
         drop(self.activity);
         let log = &self.process.log;
-        let abandoned = abandoned(log, self.linger);
+        let abandoned = wait_abandoned(log, self.linger);
         tokio::select! {
             () = self.outputs.forward_all() => {}
             () = abandoned => {
@@ -182,7 +185,8 @@ impl Task {
                 log.forget_owner();
                 self.outputs.forward_all().await;
             }
-            never = known_after(UNREAD_TIMEOUT, log, &exit) => match never {},
+            // Publishes the exit, and never completes.
+            never = publish_exit_after(UNREAD_TIMEOUT, log, &exit) => match never {},
         }
         if let Some(message) = save_error {
             self.process.log.write_line(&message);
@@ -193,30 +197,30 @@ impl Task {
         // First the task that sends the event to the client runs, then the log line is written.
         yield_now().await;
         self::log(what, started, exit_code);
-        self.outputs.remaining().drain(&self.in_background).await;
+        self.outputs.remaining().drain(&self.held_pipes).await;
     }
 
     /// Forwards output until the command ends or has to be ended. Adds the signals that are being
     /// sent to `signals`.
     async fn until_end(&mut self, signals: &mut Vec<JoinHandle<()>>) -> End {
         let first_end = async {
-            let expired = expired(self.deadline);
+            let expired = wait_deadline(self.deadline);
             let deleted = async {
                 match &self.turn {
                     Some(turn) => turn.session().deleted().await,
                     None => std::future::pending().await,
                 }
             };
-            let abandoned = abandoned(&self.process.log, self.linger);
+            let abandoned = wait_abandoned(&self.process.log, self.linger);
             let tree = self.tree.clone();
             tokio::select! {
                 biased;
                 () = self.child.ended() => End::Exited,
-                () = expired => End::TimedOut(end(move || tree.end(KILL_GRACE))),
-                () = deleted => End::Deleted(end(move || tree.end(KILL_GRACE))),
+                () = expired => End::TimedOut(spawn_end(move || tree.end(KILL_GRACE))),
+                () = deleted => End::Deleted(spawn_end(move || tree.end(KILL_GRACE))),
                 // Without a grace: a command may take long to end, and no client is left to read
                 // its output.
-                () = abandoned => End::Abandoned(end(move || tree.kill())),
+                () = abandoned => End::Abandoned(spawn_end(move || tree.kill())),
             }
         };
         let session = self
@@ -233,13 +237,14 @@ impl Task {
                 Some(control) = self.controls.requests.recv() => {
                     let tree = self.tree.clone();
                     match control {
-                        Control::End(grace) => return End::Requested(end(move || tree.end(grace)), grace),
+                        Control::End(grace) => return End::Requested(spawn_end(move || tree.end(grace)), grace),
                         Control::Signal(signal, done) => {
                             signals.retain(|signal: &JoinHandle<()>| !signal.is_finished());
-                            signals.push(send(tree, signal, done));
+                            signals.push(signal_tree(tree, signal, done));
                         }
                     }
                 }
+                // Writes to the log, and never completes.
                 never = &mut probe => match never {},
                 () = self.outputs.forward() => {}
             }
@@ -255,7 +260,7 @@ impl Task {
         ending: &mut JoinHandle<()>,
         signals: &mut Vec<JoinHandle<()>>,
     ) -> bool {
-        let ended = timeout_at(deadline, ended(ending, &self.child));
+        let ended = timeout_at(deadline, wait_ended(ending, &self.child));
         let mut ended = std::pin::pin!(ended);
         loop {
             tokio::select! {
@@ -264,8 +269,8 @@ impl Task {
                 Some(control) = self.controls.requests.recv() => {
                     let tree = self.tree.clone();
                     signals.push(match control {
-                        Control::End(grace) => end(move || tree.end(grace)),
-                        Control::Signal(signal, done) => send(tree, signal, done),
+                        Control::End(grace) => spawn_end(move || tree.end(grace)),
+                        Control::Signal(signal, done) => signal_tree(tree, signal, done),
                     });
                 }
                 () = self.outputs.forward() => {}
@@ -279,9 +284,9 @@ fn lost() -> ErrorBody {
     ErrorBody::new(ErrorCode::ExecError, "the command's exit status is lost")
 }
 
-fn collect(child: Child) -> Option<ExitStatus> {
+fn reap(child: Child) -> Option<ExitStatus> {
     child
-        .collect()
+        .reap()
         .inspect_err(|e| tracing::error!(error = %e, "the exit status of a command is lost"))
         .ok()
 }

@@ -7,7 +7,7 @@ use sandbox_protocol::{ErrorBody, ErrorCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ending::{abandoned, expired};
+use super::ending::{wait_abandoned, wait_deadline};
 use super::event_log::EventLog;
 use super::process::Process;
 use crate::Error;
@@ -42,13 +42,13 @@ impl Wait<'_> {
                 None => std::future::pending().await,
             }
         };
-        let left = abandoned(self.log, self.linger);
+        let left = wait_abandoned(self.log, self.linger);
         let mut ending = self.ending.clone();
         tokio::select! {
             biased;
             () = deleted => Err(Unstarted::Deleted(self.session.map(|session| session.id().to_string()).unwrap_or_default())),
             result = result => Ok(result),
-            () = expired(self.deadline) => Err(Unstarted::Shell(ShellError::timed_out(timeout_message()))),
+            () = wait_deadline(self.deadline) => Err(Unstarted::Shell(ShellError::timed_out(timeout_message()))),
             () = left => Err(Unstarted::Abandoned),
             Ok(_) = ending.wait_for(|ending| *ending) => Err(Unstarted::Ended),
         }

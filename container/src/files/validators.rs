@@ -99,8 +99,8 @@ impl Validators {
     }
 }
 
-/// Whether a change after `now` gives a file another time of change than `ctime`. The kernel's
-/// clock for files ticks at least every 10 ms; file systems with a resolution of one or two seconds
+/// Whether any change after `now` gives a file another ctime than this one. The kernel's clock for
+/// files ticks at least every 10 ms; file systems with a resolution of one or two seconds
 /// have no nanoseconds.
 fn is_settled((seconds, nanoseconds): (i64, i64), now: SystemTime) -> bool {
     let tick = match nanoseconds {

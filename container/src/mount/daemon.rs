@@ -131,15 +131,15 @@ async fn own(child: Child, mut killed: mpsc::Receiver<()>, end: watch::Sender<bo
         () = child.ended() => {}
         // The daemon is to be killed, or was dropped.
         _ = killed.recv() => {
-            // It has not been collected, so its pid is not reused.
+            // It has not been reaped, so its pid is not reused.
             if let Err(e) = kill_process(child.pid(), Signal::KILL) {
                 tracing::warn!(pid = child.pid().as_raw_pid(), error = %e, "cannot kill s3fs");
             }
             child.ended().await;
         }
     }
-    if let Err(e) = child.collect() {
-        tracing::warn!(error = %e, "cannot collect s3fs");
+    if let Err(e) = child.reap() {
+        tracing::warn!(error = %e, "cannot reap s3fs");
     }
     end.send_replace(true);
 }

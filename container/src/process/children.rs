@@ -1,4 +1,4 @@
-//! The children of `sandboxd`, as its tasks and the collector of orphans share them.
+//! The children of `sandboxd`, as its tasks and the reaper of orphans share them.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ pub struct Children {
 
 impl Children {
     /// Enters a child that the calling thread has forked. Until that thread ends, no other thread
-    /// collects it.
+    /// reaps it.
     pub fn enter(&self, pid: Pid) {
         self.owned().insert(pid);
     }
@@ -31,23 +31,23 @@ impl Children {
         lock(&self.helpers).iter().copied().collect()
     }
 
-    /// Waits until the child `pid` has ended, then calls `collect`, which reaps it, and removes the
+    /// Waits until the child `pid` has ended, then calls `reap`, which reaps it, and removes the
     /// child.
-    pub fn collect<T>(&self, pid: Pid, collect: impl FnOnce() -> T) -> T {
+    pub fn reap<T>(&self, pid: Pid, reap: impl FnOnce() -> T) -> T {
         // Without the lock: a system call that cannot be interrupted delays even SIGKILL. Fails
-        // when it is collected.
+        // when it is reaped.
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let mut owned = self.owned();
-        let collected = collect();
+        let reaped = reap();
         // Under the same lock: the next child may get its pid.
         owned.remove(&pid);
         lock(&self.helpers).remove(&pid);
-        collected
+        reaped
     }
 
-    /// Collects the orphans among the processes `dead`. Only the first thread of the process may
+    /// Reaps the orphans among the processes `dead`. Only the first thread of the process may
     /// call it.
-    pub fn collect_orphans(&self, dead: &[Pid]) {
+    pub fn reap_orphans(&self, dead: &[Pid]) {
         let owned = self.owned();
         for pid in dead.iter().filter(|pid| !owned.contains(pid)) {
             // Fails when it is gone already, or is a child that another thread is just starting.

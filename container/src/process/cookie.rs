@@ -1,5 +1,5 @@
-//! Finds the processes that have a mark in their environment, such as a command's cookie, although
-//! some environments may be unreadable.
+//! Finds the processes that have a cookie in their environment: a variable, by which a command knows
+//! its children. Some environments may be unreadable.
 //!
 //! The kernel reads an environment under the lock of the process's address space. A process that
 //! hangs in a file system can hold that lock until the file system answers, and SIGKILL does not
@@ -7,7 +7,7 @@
 //! process that it waits for, and another thread goes on with the next one. Until an abandoned
 //! thread returns, no other thread reads that process: it costs one thread, and one delay.
 //!
-//! The mark of such a process is not seen. It belongs to a tree by its process group and its
+//! The cookie of such a process is not seen. It belongs to a tree by its process group and its
 //! parents only.
 
 use std::collections::{HashMap, HashSet};
@@ -26,9 +26,9 @@ use crate::user::Ids;
 /// The interval at which a reader is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
 
-/// The time that a reader may sleep in one process. Each one that is abandoned halves it for the
-/// next, down to a [`POLL_INTERVAL`]: hundreds of processes that hang delay a search by seconds,
-/// once.
+/// The time that a reader may sleep in one process. It is halved after each reader that was abandoned,
+/// down to a [`POLL_INTERVAL`]: hundreds of processes that hang delay only the first search, by
+/// seconds.
 const STALL_TIMEOUT: Duration = Duration::from_millis(64);
 
 /// The number of abandoned readers from which on no further one is started.
@@ -50,13 +50,13 @@ struct Search {
 
 #[derive(Default)]
 struct Progress {
-    marked: HashMap<String, Vec<usize>>,
+    found: HashMap<String, Vec<usize>>,
     /// The last of them is read next.
     unread: Vec<usize>,
     /// The processes that only the user with `ids` may read.
     hidden: Vec<usize>,
-    /// Whether `unread` are the hidden ones.
-    is_as_user: bool,
+    /// Whether the hidden ones are being read now: they are in `unread`.
+    reads_hidden: bool,
     /// The active reader, by its number and its thread, and the process that it reads.
     reader: u32,
     thread: Option<Pid>,
@@ -64,19 +64,19 @@ struct Progress {
     is_done: bool,
 }
 
-/// Adds to `marked`, by `NAME=value`, the indices of the `processes` that were started with that
-/// variable. A process that `sandboxd` may not read is read as the user with `ids`. Blocks for some
+/// Adds to each cookie `NAME=value` in `found` the indices of the `processes` that have it. A process
+/// that `sandboxd` may not read is read as the user with `ids`. Blocks for some
 /// milliseconds for a thousand processes.
 pub fn find(
     processes: &Arc<[Process]>,
-    marked: HashMap<String, Vec<usize>>,
+    found: HashMap<String, Vec<usize>>,
     ids: Option<Ids>,
 ) -> HashMap<String, Vec<usize>> {
     let search = Arc::new(Search {
         processes: Arc::clone(processes),
         ids,
         progress: Mutex::new(Progress {
-            marked,
+            found,
             unread: (0..processes.len()).rev().collect(),
             ..Progress::default()
         }),
@@ -85,10 +85,10 @@ pub fn find(
     if let Err(e) = search.run() {
         tracing::warn!(error = %e, "cannot look for all processes that left their group");
     }
-    let mut marked = std::mem::take(&mut lock(&search.progress).marked);
+    let mut found = std::mem::take(&mut lock(&search.progress).found);
     // The processes of the user came last.
-    marked.values_mut().for_each(|found| found.sort_unstable());
-    marked
+    found.values_mut().for_each(|found| found.sort_unstable());
+    found
 }
 
 impl Search {
@@ -105,16 +105,16 @@ impl Search {
                 .name("environ".into())
                 .stack_size(STACK_SIZE)
                 .spawn(move || search.read(reader))?;
-            if self.is_finished(stall) {
+            if self.wait_or_abandon(stall) {
                 return Ok(());
             }
             stall = (stall / 2).max(POLL_INTERVAL);
         }
     }
 
-    /// Waits until the reader has finished. False: it has slept for `stall` in one process, and is
-    /// abandoned.
-    fn is_finished(&self, stall: Duration) -> bool {
+    /// Waits until the reader has finished, and returns true. False: it has slept for `stall` in one
+    /// process, and is abandoned.
+    fn wait_or_abandon(&self, stall: Duration) -> bool {
         let mut slept = (None, Duration::ZERO);
         let mut progress = lock(&self.progress);
         loop {
@@ -160,8 +160,8 @@ impl Search {
         while progress.reader == reader {
             progress.reading = progress.unread.pop();
             let Some(process) = progress.reading.and_then(|index| self.processes.get(index)) else {
-                if !progress.is_as_user && self.ids.is_some() && !progress.hidden.is_empty() {
-                    progress.is_as_user = true;
+                if !progress.reads_hidden && self.ids.is_some() && !progress.hidden.is_empty() {
+                    progress.reads_hidden = true;
                     progress.unread = std::mem::take(&mut progress.hidden);
                     progress.unread.reverse();
                     continue;
@@ -169,7 +169,7 @@ impl Search {
                 progress.is_done = true;
                 return self.done.notify_one();
             };
-            if let Some(ids) = self.ids.as_ref().filter(|_| progress.is_as_user && !is_user) {
+            if let Some(ids) = self.ids.as_ref().filter(|_| progress.reads_hidden && !is_user) {
                 if let Err(e) = become_user(ids) {
                     tracing::warn!(error = %e, "cannot look for processes that left their group");
                     progress.is_done = true;
@@ -201,7 +201,7 @@ impl Progress {
             return self.hidden.push(index);
         };
         for variable in environment.split(|byte| *byte == 0) {
-            if let Some(found) = str::from_utf8(variable).ok().and_then(|v| self.marked.get_mut(v)) {
+            if let Some(found) = str::from_utf8(variable).ok().and_then(|v| self.found.get_mut(v)) {
                 // Once, even if the variable occurs twice.
                 if found.last() != Some(&index) {
                     found.push(index);

@@ -90,14 +90,14 @@ pub struct Started {
     pub stderr: OwnedFd,
 }
 
-/// A child process. Its end can be observed without collecting it, so that its id stays reserved
+/// A child process. Its end can be observed without reaping it, so that its id stays reserved
 /// while its tree is being ended.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
     children: Arc<Children>,
-    is_collected: bool,
+    is_reaped: bool,
 }
 
 impl<'a> Start<'a> {
@@ -226,7 +226,7 @@ impl Child {
                 pid,
                 pidfd,
                 children,
-                is_collected: false,
+                is_reaped: false,
             }),
             Err(e) => {
                 abandon(pid, children);
@@ -240,13 +240,13 @@ impl Child {
         self.pid
     }
 
-    /// Returns when it has ended. Does not collect it.
+    /// Returns when it has ended. Does not reap it.
     pub async fn ended(&self) {
         // A pidfd becomes readable and stays so. Waiting for it fails only when the runtime stops.
         let _ = self.pidfd.readable().await;
     }
 
-    /// Its exit status, once it has ended. Does not collect it.
+    /// Its exit status, once it has ended. Does not reap it.
     pub fn status(&self) -> Option<ExitStatus> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = waitid(WaitId::Pid(self.pid), options).ok()??;
@@ -257,34 +257,34 @@ impl Child {
             .map(ExitStatus::from_raw)
     }
 
-    /// Collects it after [`ended`](Self::ended), and returns its exit status.
-    pub fn collect(mut self) -> io::Result<ExitStatus> {
-        self.is_collected = true;
-        collect(self.pid, &self.children)
+    /// Reaps it after [`ended`](Self::ended), and returns its exit status.
+    pub fn reap(mut self) -> io::Result<ExitStatus> {
+        self.is_reaped = true;
+        reap(self.pid, &self.children)
     }
 }
 
 impl Drop for Child {
     /// Kills a command without a task, because the task could not be set up or has ended.
     fn drop(&mut self) {
-        if !self.is_collected {
+        if !self.is_reaped {
             abandon(self.pid, Arc::clone(&self.children));
         }
     }
 }
 
-fn collect(pid: Pid, children: &Children) -> io::Result<ExitStatus> {
-    let collected = children.collect(pid, || waitpid(Some(pid), WaitOptions::empty()));
-    let (_, status) = collected?.ok_or(io::ErrorKind::NotFound)?;
+fn reap(pid: Pid, children: &Children) -> io::Result<ExitStatus> {
+    let reaped = children.reap(pid, || waitpid(Some(pid), WaitOptions::empty()));
+    let (_, status) = reaped?.ok_or(io::ErrorKind::NotFound)?;
     Ok(ExitStatus::from_raw(status.as_raw()))
 }
 
-/// Kills a child, and collects it on a thread of its own: even SIGKILL may take time.
+/// Kills a child, and reaps it on a thread of its own: even SIGKILL may take time.
 fn abandon(pid: Pid, children: Arc<Children>) {
     let _ = kill_process_group(pid, Signal::KILL);
     let end = move || {
         let killed = kill_process(pid, Signal::KILL).map_err(io::Error::from);
-        if let Err(e) = killed.and_then(|()| collect(pid, &children)) {
+        if let Err(e) = killed.and_then(|()| reap(pid, &children)) {
             tracing::warn!(pid = pid.as_raw_pid(), error = %e, "cannot end a command");
         }
     };

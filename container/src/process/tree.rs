@@ -4,7 +4,7 @@
 //! the command's cookie in its environment, or descends from such a process. The group finds the
 //! processes of an ordinary command; the cookie finds those that left it (`setsid`, a daemon's
 //! double fork), even when their parents are gone; descent finds those that cleared their
-//! environment. A tree may only be searched while its command has not been collected: until then
+//! environment. A tree may only be searched while its command has not been reaped: until then
 //! the kernel does not reuse the id of the process group.
 //!
 //! The cookie of a process that hangs may be unreadable: see [`cookie`](super::cookie).
@@ -49,7 +49,7 @@ enum Root {
         spared: Vec<Pid>,
     },
     Command {
-        /// `None`: it may have been collected.
+        /// `None`: it may have been reaped.
         leader: Option<Pid>,
         /// `NAME=value`.
         cookie: String,
@@ -71,7 +71,7 @@ impl Tree {
         }
     }
 
-    /// The same tree, as far as it is found without its leader, which may have been collected: by
+    /// The same tree, as far as it is found without its leader, which may have been reaped: by
     /// the cookie and by descent.
     pub fn without_leader(&self) -> Self {
         let mut tree = self.clone();

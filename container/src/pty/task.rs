@@ -110,7 +110,7 @@ impl Task {
         };
         let (running, input) = self.start(first).await?;
         match self.until_end(&running, input).await {
-            End::Exited | End::Closing => self.collect(running).await.map(Some),
+            End::Exited | End::Closing => self.reap(running).await.map(Some),
             end => {
                 // A client that comes now gets a new terminal.
                 self.clients.close();

@@ -70,7 +70,7 @@ impl Session {
         let mut env = self.fit_environment(env, overrides);
         let commands = match plan.startup {
             Startup::BashEnv => {
-                // With them, bash might not read the commands.
+                // In POSIX mode, bash does not read the file in BASH_ENV, which restores the state.
                 env.remove(OsStr::new(POSIX));
                 env.remove(OsStr::new(SHELLOPTS));
                 env.insert(BASH_ENV.into(), script::restore_path().into());
@@ -92,7 +92,8 @@ impl Session {
     }
 
     /// Prepares `argv` with the current directory and environment of this session, without its
-    /// shell state. Nothing is saved. Errors are those of the kernel.
+    /// shell state. It does not wait in the queue of the session (`turn.rs`), and nothing is saved.
+    /// Errors are those of the kernel.
     pub fn prepare_without_turn(&self, argv: &[String], overrides: &Overrides) -> io::Result<Prepared> {
         let state = self.state().clone();
         let (directory, env) = self.start_environment(&state, overrides)?;
@@ -124,7 +125,7 @@ impl Session {
         };
         let (mut posix, mut options) = (None, Vec::new());
         if kind == Shell::Bash {
-            // With them, bash might not read the commands.
+            // In POSIX mode, bash does not read the file of --rcfile, which restores the state.
             posix = prepared.env.remove(OsStr::new(POSIX));
             options = shell_options(&prepared.env);
             prepared.env.remove(OsStr::new(SHELLOPTS));
@@ -142,7 +143,7 @@ impl Session {
         };
         let path = script::restore_path();
         let arguments = match kind {
-            // Its own `-l` would read the profiles, and then no commands that restore.
+            // A login shell of bash (`-l`) ignores --rcfile, so its state would not be restored.
             Shell::Bash => ["--rcfile".to_owned(), path, "-i".to_owned()].to_vec(),
             Shell::Sh => {
                 prepared.env.insert("ENV".into(), path.into());
@@ -167,7 +168,7 @@ impl Session {
             Some(cwd) => (Directory::existing(cwd.clone()), cwd),
             None => (Directory::at(&state.cwd)?, &state.cwd),
         };
-        // A shell that starts in this directory then calls it so, with its symbolic links.
+        // A shell that starts in this directory keeps this path, with its symbolic links, in PWD.
         env.insert("PWD".into(), cwd.into());
         env.extend(overrides.env.clone());
         Ok((directory, env))

@@ -151,7 +151,7 @@ impl Connector {
         let was_open = matches!(*self.phase.borrow(), Phase::Open { .. });
         let token = self.named.as_ref().map(|named| named.token.as_str());
         let output = self.log.last_lines(token);
-        let status = self.child.collect().map_or("status lost".to_owned(), ended);
+        let status = self.child.reap().map_or("status lost".to_owned(), ended);
         let reason = match end {
             End::Closed => "it was closed".to_owned(),
             End::TooLate => format!(

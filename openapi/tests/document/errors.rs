@@ -53,7 +53,7 @@ table! {
         ],
         ApiError::Unauthorized => [ApiError::Unauthorized => At::Guarded],
         ApiError::Forbidden(_) => [ApiError::Forbidden(text()) => At::Guarded],
-        ApiError::ForeignPage => [ApiError::ForeignPage => At::Guarded],
+        ApiError::CrossOrigin => [ApiError::CrossOrigin => At::Guarded],
         ApiError::NotConfigured(_) => [
             ApiError::NotConfigured(text()) => At::Guarded,
             ApiError::NotConfigured(text()) => At::Ids(&["healthCheck"])

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::output::{Output, Rest};
+use super::truncated::{Rest, Truncated};
 use crate::ErrorBody;
 use crate::event::{self, Exit, Gap};
 
@@ -11,7 +11,7 @@ use crate::event::{self, Exit, Gap};
 pub struct LogReader {
     /// Bytes that are no whole event yet.
     begun: Vec<u8>,
-    output: Output,
+    output: Truncated,
     /// The bytes of output that are still to be left out.
     skip: u64,
     last: u64,
@@ -33,7 +33,7 @@ impl LogReader {
     pub fn new(since: u64, skip: u64, limit: usize) -> Self {
         Self {
             begun: Vec::new(),
-            output: Output::new(limit),
+            output: Truncated::new(limit),
             skip,
             last: since,
             end: None,
@@ -95,7 +95,7 @@ impl LogReader {
         self.end.as_ref()
     }
 
-    /// The output, see [`Output::finish`].
+    /// The output, see [`Truncated::finish`].
     pub fn finish(self, notice: impl FnOnce(u64, Rest) -> String) -> String {
         self.output.finish(notice)
     }

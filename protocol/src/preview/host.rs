@@ -1,4 +1,5 @@
-//! The host below which previews are.
+//! The host below which previews are. The label before it, with the port, the id and the token, is
+//! [`PreviewLabel`](super::PreviewLabel).
 
 /// The host name below which previews are, with the port of their addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]

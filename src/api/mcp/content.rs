@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sandbox_protocol::Invalid;
-use sandbox_protocol::mcp::{Arguments, DEFAULT_OUTPUT, Output, Rest};
+use sandbox_protocol::mcp::{Arguments, DEFAULT_OUTPUT, Rest, Truncated};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 
@@ -92,7 +92,7 @@ pub fn limit(arguments: &Arguments) -> usize {
 
 /// A text of which the middle is left out when it is too long. `advice` says how to get the rest.
 pub fn cut(text: &str, limit: usize, advice: &str) -> String {
-    let mut output = Output::new(limit);
+    let mut output = Truncated::new(limit);
     output.push(Rest { since: 0, skip: 0 }, text.as_bytes());
     output.finish(|left_out, _| format!("[{left_out} bytes left out: {advice}]"))
 }

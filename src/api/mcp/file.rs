@@ -1,7 +1,7 @@
 //! The tools `read`, `write`, `edit`, `search` and `list`.
 
 use sandbox_protocol::json::Fields as _;
-use sandbox_protocol::mcp::{Arguments, Output, Rest};
+use sandbox_protocol::mcp::{Arguments, Rest, Truncated};
 use sandbox_protocol::route::Operation;
 use sandbox_protocol::{FilePath, SandboxId};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Server {
             )));
         }
         let at = |skip| Rest { since: 0, skip };
-        let mut output = Output::new(most as usize);
+        let mut output = Truncated::new(most as usize);
         if size <= offset.saturating_add(most) {
             output.push(at(offset), &bytes);
         } else {

@@ -92,7 +92,7 @@ impl Server {
         let ended = waited.get("exit").cloned();
         let ended: Option<Exit> = ended.and_then(|exit| serde_json::from_value(exit).ok());
         let state = match (log.end(), &ended) {
-            (Some(End::Exit(exit)), _) | (None, Some(exit)) => ended_as(exit),
+            (Some(End::Exit(exit)), _) | (None, Some(exit)) => exit_line(exit),
             (Some(End::Error(text)), _) => format!("[{text}]"),
             (None, _) if waited.at("state") == "exited" => {
                 format!(
@@ -188,7 +188,7 @@ fn finish(log: LogReader, process: &ProcessId, arguments: &Arguments) -> String 
     })
 }
 
-fn ended_as(exit: &Exit) -> String {
+fn exit_line(exit: &Exit) -> String {
     match (&exit.signal, exit.timed_out) {
         (_, true) => format!("[exit code {}: timeout_ms is over]", exit.exit_code),
         (Some(signal), false) => format!("[exit code {}: {signal}]", exit.exit_code),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Finding;
+use super::IdleCheck;
 use crate::clock::now_ms;
 use crate::sandbox::Core;
 use crate::sandbox::lifecycle::{Boot, Need};
@@ -24,7 +24,7 @@ impl Core {
             return false;
         }
         // Requests that came and ended meanwhile may have changed files.
-        self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((Finding::Idle, _)))
+        self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((IdleCheck::Idle, _)))
     }
 
     /// Saves the workspace, and the container if wanted, while clients can use it. Returns whether

@@ -24,8 +24,8 @@ pub struct FinalOutput {
 }
 
 impl Task {
-    /// Collects a program that has ended; returns the final output.
-    pub(super) async fn collect(&mut self, running: Running) -> Result<FinalOutput, String> {
+    /// Reaps a program that has ended; returns the final output.
+    pub(super) async fn reap(&mut self, running: Running) -> Result<FinalOutput, String> {
         let Running {
             device,
             started,
@@ -33,7 +33,7 @@ impl Task {
             activity,
         } = running;
         drop(device);
-        let status = started.child.collect();
+        let status = started.child.reap();
         drop(activity);
         let saved = self.save(started.files).await;
         let status = status.map_err(|e| format!("the program's exit status is lost: {e}"))?;
@@ -62,7 +62,7 @@ impl Task {
         // It fails only when it panics.
         let _ = PROCESSES.run(move || tree.kill_after(KILL_GRACE)).await;
         started.child.ended().await;
-        let exit = started.child.collect().map(status::ended);
+        let exit = started.child.reap().map(status::ended);
         drop(activity);
         if let Err(message) = self.save(started.files).await {
             tracing::warn!("{message}");

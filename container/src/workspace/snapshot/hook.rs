@@ -127,14 +127,14 @@ impl Started {
         };
         let is_late = timeout(limit, ends).await.is_err();
         let status = self.child.status();
-        // Before the leader is collected: its id names the tree.
+        // Before the leader is reaped: its id names the tree.
         let tree = self.tree;
         let _ = PROCESSES.run(move || tree.kill()).await;
-        let collected = PROCESSES.run(move || self.child.collect()).await;
+        let reaped = PROCESSES.run(move || self.child.reap()).await;
         let _ = timeout(OUTPUT_TIMEOUT, read_all(&mut self.output, &mut tail)).await;
         let exit = match status {
             Some(status) => ended(status),
-            None => timed_out(collected.and_then(|status| status).ok()),
+            None => timed_out(reaped.and_then(|status| status).ok()),
         };
         Ok(HookResult {
             exit_code: exit.exit_code,

@@ -1,4 +1,4 @@
-//! Output of which the middle is left out when it is long.
+//! The output of a tool, of which the middle is left out when it is long.
 
 use crate::Tail;
 use crate::utf8::incomplete_tail;
@@ -14,7 +14,7 @@ pub struct Rest {
 
 /// Output in bounded memory: the first and the last part of it.
 #[derive(Debug)]
-pub struct Output {
+pub struct Truncated {
     head: Vec<u8>,
     tail: Tail,
     limit: usize,
@@ -23,7 +23,7 @@ pub struct Output {
     rest: Option<Rest>,
 }
 
-impl Output {
+impl Truncated {
     /// Keeps at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn cut(limit: usize, pieces: &[&str]) -> String {
-        let mut output = Output::new(limit);
+        let mut output = Truncated::new(limit);
         for (since, piece) in pieces.iter().enumerate() {
             output.push(
                 Rest {
@@ -129,7 +129,7 @@ mod tests {
         let mut read = String::new();
         let mut skip = 0;
         while skip < text.len() {
-            let mut output = Output::new(8);
+            let mut output = Truncated::new(8);
             output.push(
                 Rest {
                     since: 0,
@@ -153,12 +153,12 @@ mod tests {
     fn no_character_is_divided() {
         assert_eq!(cut(4, &["aüüüb"]), "a\n[6 0+1]\nb");
         assert_eq!(cut(6, &["aüüüüb"]), "aü\n[4 0+3]\nüb");
-        let mut output = Output::new(8);
+        let mut output = Truncated::new(8);
         output.push(START, "abü".as_bytes().split_at(3).0);
         output.leave_out(Rest { since: 0, skip: 3 }, 7);
         output.push(START, b"\xbcend");
         assert_eq!(output.finish(notice), "ab\n[9 0+2]\nend");
-        let mut output = Output::new(8);
+        let mut output = Truncated::new(8);
         output.push(START, b"\xff\xfe");
         assert_eq!(output.finish(notice), "\u{fffd}\u{fffd}");
     }
