@@ -85,7 +85,7 @@ impl Run {
         let result = result.map_err(|e| e.body());
         self.process.finish(result);
         commands.registry.ended(&self.process);
-        self.process.mark_over();
+        self.process.end_supervision();
         let Held {
             activity,
             queue_permit,

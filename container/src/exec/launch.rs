@@ -96,7 +96,7 @@ impl Launch {
             Err(unstarted) => {
                 unstarted.report(&process);
                 registry.ended(&process);
-                process.mark_over();
+                process.end_supervision();
             }
         }
     }

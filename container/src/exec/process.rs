@@ -81,7 +81,7 @@ enum Supervision {
     /// It does.
     Running,
     /// Not any more: the tree has ended as far as the process's end asks for it.
-    Over,
+    Ended,
 }
 
 /// A request to the task of a process.
@@ -179,9 +179,9 @@ impl Process {
     }
 
     /// Its task has ended, or it was not started.
-    pub fn mark_over(&self) {
+    pub fn end_supervision(&self) {
         self.stdin.close_now();
-        self.supervised.send_replace(Supervision::Over);
+        self.supervised.send_replace(Supervision::Ended);
     }
 
     /// Resolves when its program was started, or could not be.
@@ -217,7 +217,7 @@ impl Process {
         let _ = self.controls.send(Control::End(grace));
         let mut supervised = self.supervised.subscribe();
         let _ = supervised
-            .wait_for(|supervision| *supervision == Supervision::Over)
+            .wait_for(|supervision| *supervision == Supervision::Ended)
             .await;
         was_running
     }

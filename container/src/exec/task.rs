@@ -124,7 +124,7 @@ impl Task {
                     wait_sent(signals).await;
                     reap(self.child);
                     drop(self.turn);
-                    self.process.mark_over();
+                    self.process.end_supervision();
                 };
                 drop(self.permit);
                 let drained = self.outputs.remaining().drain(&self.held_pipes);
@@ -137,7 +137,7 @@ impl Task {
                 let exit_code = exit.as_ref().map(|exit| exit.exit_code);
                 self.process.finish(exit.ok_or_else(lost));
                 self.registry.ended(&self.process);
-                self.process.mark_over();
+                self.process.end_supervision();
                 log("command killed: its client left", started, exit_code);
             }
         }
@@ -168,7 +168,7 @@ impl Task {
         let exit = exit.ok_or_else(lost);
         // A client that reads nothing delays the end of the log, but not requests for the end.
         drop(self.controls);
-        self.process.mark_over();
+        self.process.end_supervision();
         // Before the client gets the exit: its next command finds this one's changes.
         let save_error = match self.turn.take() {
             Some(turn) => turn.save().await.err(),
