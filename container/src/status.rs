@@ -12,9 +12,7 @@ use sandbox_protocol::sandboxd;
 
 use crate::activity::Tracker;
 use crate::mount::Mounts;
-use crate::process::tree::Tree;
 use crate::process_routes::ports;
-use crate::threads::PROCESSES;
 use crate::tunnel::Tunnels;
 use crate::user::User;
 
@@ -42,10 +40,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(sources: Arc<Sources>) -> Router
 impl Sources {
     /// The TCP ports on which processes of the sandbox listen, in ascending order.
     pub async fn ports(&self) -> Vec<u16> {
-        let ids = self.user.ids.clone();
-        let ports = PROCESSES.run(move || ports::of_user(&Tree::everything(), ids.as_ref()));
-        // Fails when it panics.
-        let mut ports = ports.await.unwrap_or_default();
+        let mut ports = ports::of_sandbox(self.user.ids.clone()).await;
         let (_, own_ports) = self.tunnels.open_now();
         ports.retain(|port| !own_ports.contains(port));
         ports

@@ -6,6 +6,7 @@
 mod attach;
 mod log;
 pub mod ports;
+mod socket_owners;
 mod stdin;
 mod wait;
 

@@ -1,16 +1,18 @@
 //! The TCP ports on which process trees listen.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::future::join_all;
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 use sandbox_protocol::process::ProcessState;
 
+use super::socket_owners::SocketOwners;
 use crate::exec::process::Process;
 use crate::process::cookie::read_as_user;
-use crate::process::listeners::{listeners, of_line};
+use crate::process::listeners::{Listeners, listeners, of_line};
 use crate::process::tree::Tree;
 use crate::threads::PROCESSES;
 use crate::user::Ids;
@@ -35,50 +37,87 @@ const REACHABLE: [&str; 5] = if cfg!(target_endian = "little") {
     ]
 };
 
+/// The owners of the listening sockets, as they were found last.
+static OWNERS: LazyLock<Mutex<SocketOwners>> = LazyLock::new(Mutex::default);
+
 /// The ports of the trees of these processes, in order; none for one that has ended.
 pub(super) async fn of(processes: &[Arc<Process>]) -> Vec<Vec<u16>> {
+    let user_of = |process: &Arc<Process>| process.tree().as_ref()?.user().cloned();
+    let ids = processes.iter().find_map(user_of);
+    let sockets = Arc::new(sockets_of_sandbox(ids).await);
     // Together, so that they share a snapshot of the process table.
-    join_all(processes.iter().map(|process| of_one(process))).await
+    join_all(processes.iter().map(|process| of_process(process, &sockets))).await
 }
 
 /// The ports of the tree of this process; none if it has ended.
-pub(super) async fn of_one(process: &Process) -> Vec<u16> {
-    if process.state() != ProcessState::Running {
-        return Vec::new();
-    }
-    let tree = process.tree().clone();
-    match tree {
-        // It fails when it panics.
-        Some(tree) => PROCESSES.run(move || of_tree(&tree)).await.unwrap_or_default(),
-        None => Vec::new(),
-    }
+pub(super) async fn of_one(process: &Arc<Process>) -> Vec<u16> {
+    of(std::slice::from_ref(process)).await.pop().unwrap_or_default()
+}
+
+/// The ports of all processes of the sandbox, which run as the user with `ids`; `None`: that of
+/// `sandboxd`.
+pub async fn of_sandbox(ids: Option<Ids>) -> Vec<u16> {
+    sorted(sockets_of_sandbox(ids).await.into_values())
 }
 
 /// The ports of a tree. Blocks.
 pub(super) fn of_tree(tree: &Tree) -> Vec<u16> {
-    of_user(tree, tree.user())
+    match listeners() {
+        sockets if sockets.is_empty() => Vec::new(),
+        sockets => of_tree_among(tree, &sockets),
+    }
 }
 
-/// The ports of a tree whose processes run as the user with `ids`; `None`: that of `sandboxd`.
-/// Blocks.
-pub fn of_user(tree: &Tree, ids: Option<&Ids>) -> Vec<u16> {
-    let sockets = listeners();
-    if sockets.is_empty() {
+async fn of_process(process: &Process, sockets: &Arc<Listeners>) -> Vec<u16> {
+    if sockets.is_empty() || process.state() != ProcessState::Running {
         return Vec::new();
     }
+    let (tree, sockets) = (process.tree().clone(), Arc::clone(sockets));
+    match tree {
+        // It fails when it panics.
+        Some(tree) => PROCESSES
+            .run(move || of_tree_among(&tree, &sockets))
+            .await
+            .unwrap_or_default(),
+        None => Vec::new(),
+    }
+}
+
+/// The ports of those of the sockets that a tree has open. Blocks.
+fn of_tree_among(tree: &Tree, sockets: &Listeners) -> Vec<u16> {
+    let inodes = inodes_of(tree, tree.user());
+    sorted(inodes.iter().filter_map(|inode| sockets.get(inode)).copied())
+}
+
+/// The listening sockets of the sandbox's processes, which run as the user with `ids`.
+async fn sockets_of_sandbox(ids: Option<Ids>) -> Listeners {
+    let look = move || {
+        let mut owners = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut sockets, now) = (listeners(), Instant::now());
+        if !owners.are_known(&sockets, now) {
+            let of_sandbox = inodes_of(&Tree::everything(), ids.as_ref());
+            let of_server = sockets_of(getpid()).into_iter().collect();
+            owners.update(&sockets, &of_sandbox, &of_server, now);
+        }
+        sockets.retain(|inode, _| owners.is_of_sandbox(*inode));
+        sockets
+    };
+    // It fails when it panics.
+    PROCESSES.run(look).await.unwrap_or_default()
+}
+
+/// Ports in ascending order, each once.
+fn sorted(ports: impl Iterator<Item = u16>) -> Vec<u16> {
+    ports.collect::<BTreeSet<u16>>().into_iter().collect()
+}
+
+/// The inodes of the sockets that the processes of a tree have open.
+fn inodes_of(tree: &Tree, ids: Option<&Ids>) -> HashSet<u64> {
     let pids = tree.pids();
     let read = move || pids.into_iter().flat_map(sockets_of).collect();
-    let inodes: HashSet<u64> = read_as_user(ids, read)
+    read_as_user(ids, read)
         .inspect_err(|e| tracing::warn!(error = %e, "cannot see the ports of a process"))
-        .unwrap_or_default();
-    let mut ports: Vec<u16> = sockets
-        .into_iter()
-        .filter(|(inode, _)| inodes.contains(inode))
-        .map(|(_, port)| port)
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+        .unwrap_or_default()
 }
 
 /// Whether a process listens on the port at an address that [`connect`](crate::port::connect) tries.
