@@ -20,9 +20,14 @@ pub enum Delivery {
 /// Whether a request has the same effect when it is sent twice. `path` is as the receiver sees it,
 /// with or without a query.
 pub fn is_repeatable(method: &str, path: &str) -> bool {
+    let saves = path.ends_with("?save=true");
     let path = without_query(path);
     match ObjectCall::from_path(path) {
-        Some(ObjectCall::Mount) => return false,
+        Some(ObjectCall::Mount | ObjectCall::Snapshot | ObjectCall::Restore | ObjectCall::Fork) => {
+            return false;
+        }
+        // The one that is repeated has nothing to save any more.
+        Some(ObjectCall::Destroy) => return !saves,
         Some(_) => return true,
         None => {}
     }
@@ -63,6 +68,7 @@ fn code(path: &str) -> ErrorCode {
         sandboxd::HYDRATE => ErrorCode::WorkspaceArchiveWriteError,
         sandboxd::UNMOUNT => ErrorCode::UnmountError,
         sandboxd::MOUNT => ErrorCode::MountError,
+        _ if is_about_snapshots(path) => ErrorCode::SnapshotError,
         _ if path == ObjectCall::Mount.path() || is_below(s3::OBJECT) => ErrorCode::MountError,
         // A write: reads of files are repeatable.
         _ if sandboxd::is_change_of_files(path) => ErrorCode::WorkspaceArchiveWriteError,
@@ -70,6 +76,15 @@ fn code(path: &str) -> ErrorCode {
         _ if is_below(sandboxd::TUNNEL) => ErrorCode::TunnelError,
         _ => ErrorCode::ExecTransportError,
     }
+}
+
+/// A DELETE is, when it saves first: else it is repeatable.
+fn is_about_snapshots(path: &str) -> bool {
+    use ObjectCall::{Destroy, Fork, Restore, Snapshot};
+    matches!(
+        ObjectCall::from_path(path),
+        Some(Snapshot | Restore | Fork | Destroy)
+    )
 }
 
 fn without_query(path: &str) -> &str {
@@ -112,6 +127,10 @@ mod tests {
             ("POST", "/unmount", "unmount_error"),
             ("POST", "/tunnel/8080", "tunnel_error"),
             ("DELETE", "/tunnel/8080", "tunnel_error"),
+            ("POST", "/object/snapshot", "snapshot_error"),
+            ("POST", "/object/restore", "snapshot_error"),
+            ("POST", "/object/fork", "snapshot_error"),
+            ("POST", "/object/destroy?save=true", "snapshot_error"),
             ("GET", "/proxy/8080", "exec_transport_error"),
             ("POST", "/proxy/8080", "exec_transport_error"),
             ("GET", "/tcp/8080", "exec_transport_error"),

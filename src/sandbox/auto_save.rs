@@ -10,10 +10,10 @@ use sandbox_protocol::snapshot::{ListQuery, Manifest, Restoration};
 use sandbox_protocol::{SnapshotId, time};
 use serde::{Deserialize, Serialize};
 
-use super::Core;
 use super::lifecycle::Boot;
 use super::record::Record;
 use super::save::Save;
+use super::{Core, resume};
 use crate::clock::{millis, now_ms};
 use crate::error::ApiError;
 use crate::snapshot;
@@ -83,6 +83,11 @@ impl Core {
         let Some(settings) = record.settings.auto_save.clone() else {
             return Ok(());
         };
+        if record.is_to_be_restored(boot) {
+            // Its workspace is not the one that the last save has.
+            return Ok(());
+        }
+        let created_ms = record.created_ms;
         let save = Save {
             is_auto_save: true,
             unless: record.last_save.as_ref().and_then(|last| last.version.clone()),
@@ -98,7 +103,7 @@ impl Core {
                     self.add_file_system_of(last, saved).await;
                 }
                 self.note_resume(boot).await;
-                let record = self.record_save(saved).await?;
+                let record = self.record_save(saved, created_ms).await?;
                 // After the record has the workspace: should the container end meanwhile, that is safe.
                 if and_file_system
                     && keeps_file_system
@@ -114,7 +119,8 @@ impl Core {
                 self.change_record(|record| {
                     record.save_error = Some(error);
                     record.save_failed_ms = Some(now_ms());
-                    Ok(true)
+                    // Else the sandbox was destroyed meanwhile.
+                    Ok(record.created_ms == created_ms)
                 })
                 .await?;
                 Err(e)
@@ -131,11 +137,20 @@ impl Core {
         }
     }
 
-    /// Puts a save into the record; `None`: nothing had changed. Deletes the save before.
-    async fn record_save(self: &Rc<Self>, saved: Option<Manifest>) -> Result<Record, ApiError> {
+    /// Puts a save into the record of the sandbox that was created at `created_ms`; `None`: nothing had
+    /// changed. Deletes the save before, or this one if the sandbox was destroyed meanwhile.
+    async fn record_save(
+        self: &Rc<Self>,
+        saved: Option<Manifest>,
+        created_ms: u64,
+    ) -> Result<Record, ApiError> {
         let mut replaced = None;
         let record = self
             .change_record(|record| {
+                if record.created_ms != created_ms {
+                    replaced = saved.map(|saved| saved.id);
+                    return Ok(false);
+                }
                 record.save_error = None;
                 record.save_failed_ms = None;
                 if let Some(saved) = saved {
@@ -215,8 +230,10 @@ impl Core {
             record.last_save = None;
             Ok(true)
         })
-        .await
-        .map(drop)
+        .await?;
+        // It belongs to the save.
+        self.storage.delete(resume::KEY).await?;
+        Ok(())
     }
 
     /// Saves the workspace before a DELETE: of the boot that runs, or else the last save. Returns the

@@ -91,11 +91,11 @@ impl Core {
             self.runtime.destroy().await?;
         }
         self.report(SandboxEvent::Stopped);
-        let record = self.record().await?;
-        let has_saves =
-            record.is_some_and(|record| record.settings.auto_save.is_some() || record.last_save.is_some());
         self.destroy_record().await?;
-        if has_saves {
+        // They belong to what was destroyed, also when the sandbox is soon created again.
+        self.storage.delete(resume::KEY).await?;
+        // Also in a DELETE that is repeated because this object was evicted here.
+        if self.stored_record().await?.is_some_and(|record| record.has_saves) {
             self.delete_saves().await;
         }
         self.report_now().await;

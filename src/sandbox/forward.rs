@@ -57,6 +57,11 @@ impl Core {
             let Some(boot) = self.running_boot().await? else {
                 return Ok(None);
             };
+            let boot = match self.record().await? {
+                // Its files are not there yet.
+                Some(record) if record.is_to_be_restored(&boot) => self.boot().await?,
+                _ => boot,
+            };
             match self.send(&boot, path, request).await {
                 Ok(response) => return Ok(Some(response)),
                 Err(_) if again => again = false,

@@ -42,6 +42,12 @@ impl Core {
     async fn info_with(self: &Rc<Self>, boot: Option<Boot>) -> Result<SandboxInfo, ApiError> {
         let record = match (&boot, self.record().await?) {
             (None, None) => return Err(ApiError::SandboxNotFound(self.id.clone())),
+            // It was destroyed after the boot was seen.
+            (Some(_), None)
+                if self.stored_record().await?.is_some() && self.runtime.inspect().await?.is_none() =>
+            {
+                return Err(ApiError::SandboxNotFound(self.id.clone()));
+            }
             // A version without records has started it.
             (Some(_), None) => self.mark_started().await?,
             (None, Some(record)) if record.state == SandboxState::Running => self.mark_stopped().await?,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::auto_save::LastSave;
+use super::lifecycle::Boot;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 
@@ -64,6 +65,9 @@ pub struct Record {
     /// Whether the sandbox was destroyed. The record is kept until the index knows.
     #[serde(default)]
     pub is_destroyed: bool,
+    /// Whether the store may have saves of the sandbox that was destroyed.
+    #[serde(default)]
+    pub has_saves: bool,
 }
 
 /// The settings that apply to a start.
@@ -107,7 +111,13 @@ impl Record {
             restored: None,
             started_image: None,
             is_destroyed: false,
+            has_saves: false,
         }
+    }
+
+    /// Whether the workspace of this boot was not restored yet.
+    pub fn is_to_be_restored(&self, boot: &Boot) -> bool {
+        self.restoring_boot.as_ref() == Some(&boot.id)
     }
 
     /// The settings that take effect with the next start.
@@ -198,6 +208,7 @@ impl Core {
         }
         self.change_record(|record| {
             record.is_destroyed = true;
+            record.has_saves = record.settings.auto_save.is_some() || record.last_save.is_some();
             record.settings = Settings::default();
             record.last_save = None;
             Ok(true)

@@ -82,7 +82,7 @@ impl Core {
     /// A boot that cannot be restored is destroyed. Error: 409, with the reason.
     pub async fn finish_restore(self: &Rc<Self>, ticket: Ticket, boot: &Boot) -> Result<(), ApiError> {
         let record = self.record().await?;
-        let record = record.filter(|record| record.restoring_boot.as_ref() == Some(&boot.id));
+        let record = record.filter(|record| record.is_to_be_restored(boot));
         let Some(restored) = record.and_then(|record| record.restored) else {
             return Ok(());
         };

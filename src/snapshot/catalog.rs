@@ -92,7 +92,14 @@ pub async fn list(store: &Store, query: &snapshot::ListQuery, now_ms: u64) -> Re
 /// Deletes a snapshot. Error: 404 when there is none.
 pub async fn delete(store: &Store, id: &SnapshotId) -> Result<(), ApiError> {
     // One that has expired is deleted, too.
-    let manifest = manifest(store, id, 0).await?;
+    let manifest = match manifest(store, id, 0).await {
+        Err(e @ ApiError::SnapshotNotFound(_)) => {
+            // A deletion that failed half-way has left it.
+            store.delete(&archive_key(id)).await?;
+            return Err(e);
+        }
+        manifest => manifest?,
+    };
     store.delete(&manifest_key(id)).await?;
     store.delete(&archive_key(id)).await?;
     store

@@ -113,6 +113,7 @@ mod snapshot;
 mod snapshot_asleep;
 mod snapshot_auto;
 mod snapshot_container;
+mod snapshot_destroy;
 mod snapshot_fault;
 mod snapshot_mount;
 mod snapshot_store;

@@ -278,6 +278,10 @@ async fn an_evicted_object_loses_nothing_at_any_step() {
             sandbox.stop().await;
             let started = sandbox.request(Method::POST, "/start").send();
             drop(tokio::join!(started, evict));
+            if round % 4 == 0 {
+                // An object that finds the boot does not save what was not restored.
+                drop(sandbox.request(Method::POST, "/stop").send().await);
+            }
         } else {
             // During the save, the stop, or after it.
             let stopped = sandbox.request(Method::POST, "/stop").send();

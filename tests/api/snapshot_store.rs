@@ -24,13 +24,16 @@ pub enum Fault {
     Slow,
 }
 
+/// The bucket of the snapshots.
+const BUCKET: &str = "saves";
+
 /// The requests until the next fault, and the fault. All later requests have it, too.
 type Plan = Arc<Mutex<Option<(u32, Fault)>>>;
 
 pub struct FaultyStore {
     port: String,
     plan: Plan,
-    _server: S3Server,
+    server: S3Server,
 }
 
 #[derive(Clone)]
@@ -42,7 +45,7 @@ struct Proxy {
 
 impl FaultyStore {
     pub fn start() -> Self {
-        let server = S3Server::start(&["saves"]);
+        let server = S3Server::start(&[BUCKET]);
         let plan = Plan::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -57,11 +60,7 @@ impl FaultyStore {
             let listener = TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await
         });
-        Self {
-            port,
-            plan,
-            _server: server,
-        }
+        Self { port, plan, server }
     }
 
     /// The variables of a bridge that uses it.
@@ -69,7 +68,7 @@ impl FaultyStore {
         // Leaked: a few bytes for each test.
         let endpoint = Box::leak(format!("http://127.0.0.1:{}", self.port).into_boxed_str());
         [
-            ("SNAPSHOT_BUCKET", "saves"),
+            ("SNAPSHOT_BUCKET", BUCKET),
             ("SNAPSHOT_ENDPOINT", endpoint),
             ("SNAPSHOT_ACCESS_KEY_ID", ACCESS_KEY_ID),
             ("SNAPSHOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
@@ -79,6 +78,12 @@ impl FaultyStore {
     /// Fails all requests but the first `requests`.
     pub fn break_at(&self, requests: u32, fault: Fault) {
         *self.plan.lock().unwrap() = Some((requests, fault));
+    }
+
+    /// The keys of the objects below a prefix.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let keys = self.server.keys(BUCKET);
+        keys.into_iter().filter(|key| key.starts_with(prefix)).collect()
     }
 
     /// Fails no more.

@@ -116,6 +116,7 @@ table! {
             lost(ErrorCode::ExecTransportError) => COMMANDS,
             lost(ErrorCode::ExecTransportError) => CONNECTS,
             lost(ErrorCode::WorkspaceArchiveWriteError) => CHANGES,
+            lost(ErrorCode::SnapshotError) => At::Ids(&["createSnapshot", "restoreSnapshot", "forkSandbox", "deleteSandbox"]),
             lost(ErrorCode::SessionError) => At::Ids(&["createSession", "deleteSession"]),
             lost(ErrorCode::MountError) => At::Ids(&["mountBucket"]),
             lost(ErrorCode::UnmountError) => At::Ids(&["unmountBucket"]),
