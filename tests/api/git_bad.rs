@@ -83,6 +83,25 @@ async fn what_does_not_exist_is_an_error_with_its_code() {
 }
 
 #[tokio::test]
+async fn a_submodule_that_fails_leaves_the_checkout() {
+    let setting = Setting::new().await;
+    let first = setting.server.add("inner").first;
+    setting.server.add_with_submodule("outer", "missing", &first);
+    let with_submodules = json!({ "submodules": true });
+    let failed = setting.post("outer", with_submodules.clone()).await;
+    assert_error(failed, 502, "git_repository_not_found").await;
+    assert_eq!(
+        setting.sh("cd outer && echo mine > mine && ls -A").await,
+        ".git\n.gitmodules\nmine\nsub"
+    );
+    // The next one finds a checkout, and the user's file in it.
+    let failed = setting.post("outer", with_submodules).await;
+    assert_error(failed, 502, "git_repository_not_found").await;
+    assert_eq!(setting.sh("cat outer/mine").await, "mine");
+    setting.sandbox.destroy().await;
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_reached_breaks_off_or_stalls_is_a_network_error() {
     let setting = Setting::new().await;
     setting.server.add("broken");

@@ -83,6 +83,12 @@ async fn exec_answers_with_json_to_a_client_that_wants_nothing_else() {
         (1 << 20, &json!(true))
     );
     assert!(result.get("stderrTruncated").is_none());
+    // The second request with this id reads a log that has lost the middle.
+    let kept = json!({ "argv": ["seq", "100000"], "id": "kept", "detached": true, "log_bytes": 65_536 });
+    for expected in [None, Some(&json!(true))] {
+        let result = ok(exec_as(&sandbox, "application/json", &kept).await).await;
+        assert_eq!(result.get("stdoutTruncated"), expected, "{}", result["exit_code"]);
+    }
     let late = json!({ "argv": ["sleep", "60"], "timeout_ms": 100 });
     let result = ok(exec_as(&sandbox, "application/json", &late).await).await;
     assert_eq!(

@@ -23,6 +23,7 @@ mod chunk;
 mod part;
 mod state;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -57,6 +58,8 @@ pub struct EventLog {
     appended: watch::Sender<()>,
     /// Changes when an owner has taken events, has come or has left.
     owners: watch::Sender<()>,
+    /// Whether the end of the process is known.
+    has_ended: AtomicBool,
 }
 
 /// The next part of a stream for a reader.
@@ -89,6 +92,7 @@ impl EventLog {
             state: Mutex::new(State::new(limit, lingers, budget)),
             appending: Mutex::default(),
             appended: watch::Sender::new(()),
+            has_ended: AtomicBool::new(false),
             owners: watch::Sender::new(()),
         }
     }
@@ -159,6 +163,7 @@ impl EventLog {
         let at = SystemTime::now();
         state.known_end.get_or_insert(End { result, at });
         drop(state);
+        self.has_ended.store(true, Ordering::Release);
         self.appended.send_replace(());
     }
 
@@ -264,7 +269,14 @@ impl EventLog {
     pub fn set_end(&self, result: Result<Exit, ErrorBody>) {
         let at = SystemTime::now();
         self.state().known_end.get_or_insert(End { result, at });
+        self.has_ended.store(true, Ordering::Release);
         self.appended.send_replace(());
+    }
+
+    /// Whether [`end`](Self::end) is there. For the holder of the registry's lock: a log that needs
+    /// memory waits for that lock and holds its own.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// The end of the process, if it has ended.

@@ -201,6 +201,8 @@ impl Process {
                 [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::KILL].contains(&signal);
             if is_end {
                 self.ending.send_replace(true);
+                // Should it be started at this moment, its task sends the signal.
+                let _ = self.controls.send(Control::Signal(signal, oneshot::channel().0));
             }
             return self.log.end().is_none();
         }

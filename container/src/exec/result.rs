@@ -26,9 +26,11 @@ pub async fn response(process: Arc<Process>, mut reader: Reader) -> Response {
     heartbeat::json(async move {
         let mut outputs = [Excerpt::default(), Excerpt::default()];
         let mut output = Vec::new();
+        let mut has_gap = false;
         while let Some(events) = reader.next().await {
             for event in event::split(&events) {
                 let Some(stream) = event::stream_of(event) else {
+                    has_gap |= event::parts(event).is_some_and(|(kind, _)| kind == "gap");
                     continue;
                 };
                 output.clear();
@@ -40,7 +42,11 @@ pub async fn response(process: Arc<Process>, mut reader: Reader) -> Response {
         }
         let exit = process.log.ended().await.result.map_err(Error::Failed)?;
         let [stdout, stderr] = outputs;
-        Ok(result(exit, stdout, stderr, process.id.to_string()))
+        let mut result = result(exit, stdout, stderr, process.id.to_string());
+        // A gap does not tell whose output is missing.
+        result.stdout_truncated |= has_gap;
+        result.stderr_truncated |= has_gap;
+        Ok(result)
     })
     .await
 }

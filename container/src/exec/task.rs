@@ -108,6 +108,8 @@ impl Task {
                 let deadline = self.deadline.unwrap_or(started);
                 let tree_end = self.forward_until(deadline + TREE_END_TIMEOUT, &mut ending, &mut signals);
                 let is_ended = tree_end.await;
+                // Signals are refused from now on: nobody receives them.
+                drop(self.controls);
                 let status = if is_ended { self.child.status() } else { None };
                 let exit = status::timed_out(status);
                 log("command timed out", started, Some(exit.exit_code));

@@ -67,7 +67,10 @@ async fn store(
     let create = move || Upload::create(workspace, order);
     if length.is_some_and(|length| length <= SMALL) {
         // One job for a small file: each takes a switch of threads.
-        let blocks = upload.next_batch().await?.unwrap_or_default();
+        let mut blocks = Vec::new();
+        while let Some(batch) = upload.next_batch().await? {
+            blocks.extend(batch);
+        }
         return blocking(Error::Write, move || create()?.write(&blocks)?.commit()).await;
     }
     let file = blocking(Error::Write, move || create().map(OffRuntime::new)).await?;

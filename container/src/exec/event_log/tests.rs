@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use sandbox_protocol::limits::Limit;
+use sandbox_protocol::{ErrorBody, ErrorCode};
 
 use super::part::MEMORY_FACTOR;
 use super::*;
@@ -286,4 +287,14 @@ fn the_output_of_an_ended_process_can_be_dropped() {
     assert_eq!(events(&log, 0, None), named(&[("gap", 4), ("exit", 5)]));
     assert!(log.written().is_truncated);
     assert_eq!(log.drop_output(), 0);
+}
+
+#[test]
+fn whether_it_has_ended_is_known_without_its_lock() {
+    let log = log(100, false);
+    assert!(!log.has_ended());
+    log.finish(Err(ErrorBody::new(ErrorCode::ExecError, "lost")));
+    // With it, the registry and a log that needs memory would wait for each other.
+    let _state = log.state();
+    assert!(log.has_ended());
 }

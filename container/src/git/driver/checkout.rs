@@ -68,15 +68,16 @@ impl<'a> Target<'a> {
         if content == Content::Incomplete {
             remove_entries(&self.directory).map_err(|e| self.unusable(&e))?;
         }
-        let made = self.create(&wanted, &fetched).and_then(|()| {
-            self.update_submodules()?;
-            self.run(Network::None, &["config", "--remove-section", INCOMPLETE])?;
-            self.result()
-        });
-        if made.is_err() {
+        let made = self
+            .create(&wanted, &fetched)
+            .and_then(|()| self.run(Network::None, &["config", "--remove-section", INCOMPLETE]));
+        if let Err(failure) = made {
             self.remove(existed);
+            return Err(failure);
         }
-        made
+        // From now on, the user may have changed its files: a failure leaves them.
+        self.update_submodules()?;
+        self.result()
     }
 
     /// Makes the directory if there is none, and keeps other checkouts from it until the lock is
