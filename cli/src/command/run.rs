@@ -13,6 +13,9 @@ use crate::output::note;
 use crate::settings::Settings;
 use crate::signals::Signals;
 
+/// The longest time for the end of the request that creates the sandbox, after a signal.
+const CREATE_GRACE: Duration = Duration::from_secs(2);
+
 /// The longest time for the request that destroys the sandbox.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -44,15 +47,7 @@ impl Run {
     /// Runs the command.
     pub async fn run(self, bridge: &Bridge) -> Result<u8> {
         let mut signals = Signals::new()?;
-        if !self.keep
-            && let Some(id) = self.settings.named_id()
-            && exists(bridge, &id).await?
-        {
-            let message =
-                "there is a sandbox with this name, which would be destroyed: add --keep, or use exec";
-            return Err(Error::Usage(message.to_owned()));
-        }
-        let sandbox = self.settings.create(bridge).await?;
+        let sandbox = self.create(bridge, &mut signals).await?;
         if self.keep {
             note(&format!("the id of the sandbox is {sandbox}"));
         }
@@ -65,20 +60,48 @@ impl Run {
         };
         let result = attached.run(&mut signals).await;
         if !self.keep {
-            let destroyed = timeout(DESTROY_TIMEOUT, bridge.destroy(&sandbox)).await;
-            let failure = match destroyed {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("no answer".to_owned()),
-            };
-            if let Some(failure) = failure {
-                note(&format!(
-                    "the sandbox {sandbox} could not be destroyed: {failure}"
-                ));
-            }
+            destroy(bridge, &sandbox).await;
         }
         result.map(exit_code)
     }
+
+    /// Creates the sandbox. After a signal, one that was created all the same is destroyed.
+    async fn create(&self, bridge: &Bridge, signals: &mut Signals) -> Result<SandboxId> {
+        let mut creating = std::pin::pin!(async {
+            if !self.keep
+                && let Some(id) = self.settings.named_id()
+                && exists(bridge, &id).await?
+            {
+                let message =
+                    "there is a sandbox with this name, which would be destroyed: add --keep, or use exec";
+                return Err(Error::Usage(message.to_owned()));
+            }
+            self.settings.create(bridge).await
+        });
+        tokio::select! {
+            created = &mut creating => created,
+            signal = signals.next() => {
+                if let Ok(Ok(sandbox)) = timeout(CREATE_GRACE, creating).await
+                    && !self.keep
+                {
+                    destroy(bridge, &sandbox).await;
+                }
+                Err(Error::Signal(signal.number))
+            }
+        }
+    }
+}
+
+async fn destroy(bridge: &Bridge, sandbox: &SandboxId) {
+    let destroyed = timeout(DESTROY_TIMEOUT, bridge.destroy(sandbox)).await;
+    let failure = match destroyed {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    note(&format!(
+        "the sandbox {sandbox} could not be destroyed: {failure}"
+    ));
 }
 
 async fn exists(bridge: &Bridge, id: &SandboxId) -> Result<bool> {

@@ -16,6 +16,7 @@ use super::location::{Location, Remote};
 use crate::error::{Error, Result};
 use crate::http::{Bridge, backoff, insist, query, send};
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// How often a download is continued without a byte between.
 const MAX_FAILURES: u32 = 6;
@@ -62,8 +63,13 @@ async fn file(bridge: &Bridge, source: &Remote, entry: &Entry, target: &Path) ->
         return result;
     }
     let target = existing.as_deref().unwrap_or(target);
+    // After a signal, the part is removed first.
+    let mut signals = Signals::new()?;
     let (part, mut output) = beside(target, entry).map_err(failed())?;
-    let result = fetch(bridge, source, &mut output, &progress).await;
+    let result = tokio::select! {
+        result = fetch(bridge, source, &mut output, &progress) => result,
+        signal = signals.next() => Err(Error::Signal(signal.number)),
+    };
     progress.finish();
     let finished = result.and_then(|()| {
         if existing.is_some() {
