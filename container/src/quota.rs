@@ -139,8 +139,13 @@ impl Buffers {
         let reclaim = |units: u32| {
             let holder = self.reclaim.get()?;
             let is_possible = u64::from(units) * UNIT <= self.limit.value;
-            (is_possible && holder.reclaim(u64::from(units) * UNIT)).then_some(())?;
-            acquire(units)
+            // Another thread may be faster and take what was freed.
+            while is_possible && holder.reclaim(u64::from(units) * UNIT) {
+                if let Some(acquired) = acquire(units) {
+                    return Some(acquired);
+                }
+            }
+            None
         };
         let acquired = u32::try_from(missing)
             .ok()
@@ -166,6 +171,9 @@ fn permits(value: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn limit(value: u64) -> Limit {
@@ -205,5 +213,44 @@ mod tests {
         drop((one, other));
         let _all = buffers.take(4 * UNIT).unwrap();
         assert!(buffers.take(u64::MAX).is_err());
+    }
+
+    /// Gives back one permit at a time. Another thread takes the first ones before the caller can.
+    #[derive(Debug, Default)]
+    struct Contended {
+        buffers: Buffers,
+        held: Mutex<Vec<BufferPermit>>,
+        taken: AtomicUsize,
+    }
+
+    impl Reclaim for Contended {
+        fn reclaim(&self, _: u64) -> bool {
+            let freed = self.held.lock().unwrap().pop();
+            let is_freed = freed.is_some();
+            drop(freed);
+            if is_freed && self.taken.fetch_add(1, Ordering::Relaxed) < 2 {
+                std::mem::forget(self.buffers.take(UNIT).unwrap());
+            }
+            is_freed
+        }
+    }
+
+    #[test]
+    fn what_another_thread_takes_first_is_reclaimed_again() {
+        let buffers = Buffers::new(limit(4 * UNIT));
+        let held = (0..4).map(|_| buffers.take(UNIT).unwrap()).collect();
+        let holder = Contended {
+            // Without the holder, which is set below.
+            buffers: Buffers {
+                reclaim: Arc::default(),
+                ..buffers.clone()
+            },
+            held: Mutex::new(held),
+            taken: AtomicUsize::new(0),
+        };
+        buffers.set_reclaimer(Arc::new(holder));
+        let _third = buffers.take(UNIT).unwrap();
+        let _fourth = buffers.take(UNIT).unwrap();
+        assert!(buffers.take(UNIT).is_err());
     }
 }

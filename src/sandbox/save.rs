@@ -87,6 +87,14 @@ impl Core {
         let _ = self
             .call::<()>(boot, "DELETE", &save_url(&running, ""), None)
             .await;
+        let contents = match saved {
+            Ok(contents) => contents,
+            Err(e) => {
+                // The archive may be there already.
+                let _ = store.delete(&key).await;
+                return Err(e);
+            }
+        };
         let now_ms = now_ms();
         let manifest = Manifest {
             id,
@@ -97,7 +105,7 @@ impl Core {
             expires_ms: save.ttl.map(|ttl| now_ms.saturating_add(millis(ttl))),
             is_auto_save: save.is_auto_save,
             container: None,
-            contents: saved?,
+            contents,
         };
         if let Err(e) = snapshot::put_manifest(&store, &manifest).await {
             let _ = store.delete(&key).await;
