@@ -70,7 +70,7 @@ impl Core {
         let exposure = Exposure::new(port, request, present.as_ref(), now_ms(), random_id);
         exposures.push(exposure.clone());
         self.set_exposures(exposures).await?;
-        // Those of an exposure before this one, also when a request that was to close them has failed.
+        // Visits of the exposure before this one, also when the request that was to close them has failed.
         self.close_visits(port, exposure.since_ms.saturating_sub(1))
             .await?;
         Ok(exposure)

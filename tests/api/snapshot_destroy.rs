@@ -20,7 +20,7 @@ async fn a_sandbox_that_is_destroyed_while_it_is_saved_does_not_come_back() {
     let client = Client::new(&bridge);
     // Each step of the save takes long enough to be hit.
     store.break_at(0, Fault::Slow);
-    let rounds = if bridge.is_local { 20 } else { 5 };
+    let rounds = if bridge.is_local { 8 } else { 4 };
     for round in 0..rounds {
         let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
         write(&sandbox, "a.txt", "gone").await;
@@ -33,8 +33,8 @@ async fn a_sandbox_that_is_destroyed_while_it_is_saved_does_not_come_back() {
         drop(tokio::join!(stopped, destroyed));
         // The save may still be under way.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let shown = sandbox.request(Method::GET, "").send().await.unwrap();
-        assert_error(shown, 404, "sandbox_not_found").await;
+        let answer = sandbox.request(Method::GET, "").send().await.unwrap();
+        assert_error(answer, 404, "sandbox_not_found").await;
         let left = client.snapshots_of(&sandbox.id).await;
         assert_eq!(left, [""; 0], "round {round}, {wait:?}");
     }
@@ -74,12 +74,12 @@ async fn what_ran_in_a_destroyed_sandbox_does_not_run_in_the_next_one_of_its_nam
     let next = create(&client, &json!({ "name": name, "snapshot": made["id"] })).await;
     assert_eq!(next.id, sandbox.id);
     assert_eq!(next.sh("echo started").await.text(), "started\n");
-    let shown = next
+    let answer = next
         .request(Method::GET, "/process/service")
         .send()
         .await
         .unwrap();
-    assert_error(shown, 404, "process_not_found").await;
+    assert_error(answer, 404, "process_not_found").await;
     assert_eq!(next.destroy().await, 204);
     client.delete_snapshot(made["id"].as_str().unwrap()).await;
 }

@@ -91,7 +91,7 @@ fn of_tree_among(tree: &Tree, sockets: &Listeners) -> Vec<u16> {
 
 /// The listening sockets of the sandbox's processes, which run as the user with `ids`.
 async fn sockets_of_sandbox(ids: Option<Ids>) -> Listeners {
-    let look = move || {
+    let inspect = move || {
         let mut owners = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut sockets, now) = (listeners(), Instant::now());
         if !owners.are_known(&sockets, now) {
@@ -103,7 +103,7 @@ async fn sockets_of_sandbox(ids: Option<Ids>) -> Listeners {
         sockets
     };
     // It fails when it panics.
-    PROCESSES.run(look).await.unwrap_or_default()
+    PROCESSES.run(inspect).await.unwrap_or_default()
 }
 
 /// Ports in ascending order, each once.
