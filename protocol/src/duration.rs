@@ -1,4 +1,5 @@
-//! Durations as people write them: in a variable, or in a request.
+//! Durations as people write them: in a variable, or in a request. `sleepAfter`, which can also be
+//! `never`, is in `sandbox/settings.rs`, and its maximum in `sandbox/patch.rs`.
 
 use std::time::Duration;
 

@@ -17,13 +17,14 @@ mod object;
 mod refill;
 mod row;
 mod state;
+mod stats;
 mod store;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use sandbox_protocol::SandboxId;
-use sandbox_protocol::pool::{KeepAnswer, KeepQuestion, PoolCall, PoolStats, PoolStatsConfig, Report, Taken};
+use sandbox_protocol::pool::{KeepAnswer, KeepQuestion, PoolCall, Report, Taken};
 use web_sys::{Request, Response};
 use worker::{Env, Storage};
 
@@ -100,27 +101,6 @@ impl Pool {
         };
         self.store.seen(&id, now_ms)?;
         response::json(200, &KeepAnswer { keep })
-    }
-
-    fn stats(&self) -> Result<Response, ApiError> {
-        let known = self.known()?;
-        // Sandboxes do not report to a pool that is off.
-        let assigned = if self.config.pool.is_on() {
-            known.counts.assigned
-        } else {
-            0
-        };
-        let stats = PoolStats {
-            warm: known.counts.ready,
-            assigned,
-            total: known.counts.ready + assigned,
-            config: PoolStatsConfig {
-                warm_target: known.target,
-                refresh_interval: known.interval_ms,
-            },
-            max_instances: known.ceiling(),
-        };
-        response::json(200, &stats)
     }
 
     async fn shutdown_prewarmed(&self) -> Result<Response, ApiError> {

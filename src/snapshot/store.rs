@@ -1,6 +1,8 @@
 //! The store of snapshots: an R2 binding, or a bucket at an S3 endpoint, behind the same few calls.
 //! Both speak S3 here, as they do for mounts.
 
+use std::time::Duration;
+
 use js_sys::{Reflect, Uint8Array};
 use sandbox_protocol::mount::Remote;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -9,6 +11,7 @@ use worker::Env;
 
 use crate::body;
 use crate::config::Config;
+use crate::deadline::within;
 use crate::error::ApiError;
 use crate::s3::list::{Page, Query};
 use crate::s3::xml::{self, Xml};
@@ -24,8 +27,15 @@ const BINDING: &str = "SNAPSHOTS";
 /// The largest list of keys, in bytes.
 const MAX_LIST: usize = 4 * 1024 * 1024;
 
+/// The timeout of a request to the store, as a multiple of that of a call of the platform: a part of an
+/// archive has 8 MiB.
+const TIMEOUT_FACTOR: u32 = 12;
+
 /// The store of the deployment.
-pub struct Store(Backend);
+pub struct Store {
+    backend: Backend,
+    timeout: Duration,
+}
 
 enum Backend {
     Binding(Bucket),
@@ -39,9 +49,11 @@ enum Backend {
 impl Store {
     /// The store that the deployment configures. Error: 501, which says what to set.
     pub fn from_env(env: &Env, config: &Config) -> Result<Self, ApiError> {
+        let timeout = config.platform_timeout * TIMEOUT_FACTOR;
         let binding = Reflect::get(env, &BINDING.into())?;
         if is_bucket(&binding) {
-            return Ok(Self(Backend::Binding(binding.unchecked_into())));
+            let backend = Backend::Binding(binding.unchecked_into());
+            return Ok(Self { backend, timeout });
         }
         let Some(snapshots) = &config.snapshots else {
             return Err(ApiError::NotSupported(format!(
@@ -49,11 +61,12 @@ impl Store {
                  and SNAPSHOT_ENDPOINT with a key"
             )));
         };
-        Ok(Self(Backend::Remote {
+        let backend = Backend::Remote {
             remote: Box::new(snapshots.remote.clone()),
             region: snapshots.region.clone(),
             signer: Signer::default(),
-        }))
+        };
+        Ok(Self { backend, timeout })
     }
 
     async fn send(
@@ -76,14 +89,18 @@ impl Store {
         init.set_headers(&headers);
         let request = Request::new_with_str_and_init("http://store/", &init)?;
         let scope = Scope::new(None);
-        match &self.0 {
-            Backend::Binding(bucket) => binding::serve(bucket, &scope, operation, &request).await,
-            Backend::Remote {
-                remote,
-                region,
-                signer,
-            } => remote::serve(signer, remote, &scope, region, operation, &request).await,
-        }
+        let answer = async {
+            match &self.backend {
+                Backend::Binding(bucket) => binding::serve(bucket, &scope, operation, &request).await,
+                Backend::Remote {
+                    remote,
+                    region,
+                    signer,
+                } => remote::serve(signer, remote, &scope, region, operation, &request).await,
+            }
+        };
+        let answer = within(self.timeout, "a request to it", answer).await;
+        answer.unwrap_or_else(|e| Err(S3Error::Failed(e.body().error)))
     }
 
     /// Stores an object of this length, in the place of another.

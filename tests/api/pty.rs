@@ -1,4 +1,5 @@
-//! Terminals: how they are opened, what they run, and their output.
+//! Terminals: how they are opened, what they run, and their output. More of those that a client comes back
+//! to is in `container/tests/sandboxd/pty_session.rs`.
 
 use futures_util::future::join_all;
 use reqwest::Method;

@@ -22,6 +22,8 @@ pub enum Fault {
     Cut,
     /// The answer takes 60 ms.
     Slow,
+    /// There is no answer.
+    Hang,
 }
 
 /// The bucket of the snapshots.
@@ -118,6 +120,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
             let text = "<Error><Code>InternalError</Code></Error>";
             return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
         }
+        Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(60)).await,
         _ => {}
     }

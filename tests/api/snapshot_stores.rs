@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::sandbox_settings::{create, info};
 use crate::snapshot::{DIGEST, id_of, read, write};
+use crate::snapshot_store::{Fault, FaultyStore};
 
 /// The test that every store passes.
 async fn check_store(bridge: &Bridge) {
@@ -108,5 +109,28 @@ async fn a_snapshot_ends_with_its_ttl() {
     .await;
     assert_eq!(client.snapshots_of(&sandbox.id).await, [id_of(&long)]);
     client.delete_snapshot(id_of(&long)).await;
+    assert_eq!(sandbox.destroy().await, 204);
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_holds_nobody_up() {
+    let store = FaultyStore::start();
+    // A request to the store may take twelve times as long.
+    let vars = [&store.vars()[..], &[("SANDBOX_PLATFORM_TIMEOUT", "300ms")]].concat();
+    let bridge = Bridge::start(&vars);
+    if !bridge.is_local {
+        // A container takes longer to end.
+        return;
+    }
+    let client = Client::new(&bridge);
+    let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
+    write(&sandbox, "a.txt", "kept").await;
+    store.break_at(0, Fault::Hang);
+    let stopped = sandbox.request(Method::POST, "/stop").send().await.unwrap();
+    assert_error(stopped, 502, "snapshot_error").await;
+    assert_eq!(sandbox.sh("cat a.txt").await.text(), "kept");
+    store.heal();
+    sandbox.stop().await;
+    assert_eq!(read(&sandbox, "a.txt").await.as_deref(), Some("kept"));
     assert_eq!(sandbox.destroy().await, 204);
 }

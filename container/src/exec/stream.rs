@@ -1,4 +1,5 @@
-//! The body of a response that is a stream of events.
+//! The body of a response that is a stream of events. They come here encoded: `event_log/chunk.rs` encodes
+//! them, in the format of `sandbox_protocol::event`.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Terminals of sessions.
+//! Terminals of sessions: clients that come back, and the output that they get again.
 
 use std::thread;
 use std::time::Duration;

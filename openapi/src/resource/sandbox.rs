@@ -1,4 +1,4 @@
-//! Sandboxes themselves.
+//! Sandboxes themselves. The schemas of the bodies are in `protocol/src/sandbox/schema.rs`.
 
 use sandbox_protocol::answer::{Running, SandboxCreated};
 use sandbox_protocol::sandbox::{CreateRequest, SandboxInfo, SandboxPage, SettingsPatch};

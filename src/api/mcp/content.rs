@@ -1,4 +1,5 @@
-//! The results of tools.
+//! The parts that every result of a tool consists of, and the limit of their length. Each tool writes its
+//! own text: that of `run`, with `[exit code N]`, is in `process.rs`.
 
 use std::fmt;
 
