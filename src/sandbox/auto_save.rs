@@ -144,11 +144,11 @@ impl Core {
         saved: Option<Manifest>,
         created_ms: u64,
     ) -> Result<Record, ApiError> {
-        let mut replaced = None;
+        let mut obsolete = None;
         let record = self
             .change_record(|record| {
                 if record.created_ms != created_ms {
-                    replaced = saved.map(|saved| saved.id);
+                    obsolete = saved.map(|saved| saved.id);
                     return Ok(false);
                 }
                 record.save_error = None;
@@ -161,15 +161,15 @@ impl Core {
                         is_kept: false,
                     };
                     let last = record.last_save.replace(new);
-                    replaced = last.filter(|last| !last.is_kept).map(|last| last.id);
+                    obsolete = last.filter(|last| !last.is_kept).map(|last| last.id);
                 } else if let Some(last) = &mut record.last_save {
                     last.at_ms = now_ms();
                 }
                 Ok(true)
             })
             .await?;
-        if let Some(replaced) = replaced {
-            self.delete_save(&replaced).await;
+        if let Some(obsolete) = obsolete {
+            self.delete_save(&obsolete).await;
         }
         Ok(record)
     }

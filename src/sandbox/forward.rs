@@ -54,13 +54,8 @@ impl Core {
     ) -> Result<Option<Response>, ApiError> {
         let mut again = request.body().is_none() && connection_error::is_repeatable(&request.method(), path);
         loop {
-            let Some(boot) = self.running_boot().await? else {
+            let Some(boot) = self.restored_boot().await? else {
                 return Ok(None);
-            };
-            let boot = match self.record().await? {
-                // Its files are not there yet.
-                Some(record) if record.is_to_be_restored(&boot) => self.boot().await?,
-                _ => boot,
             };
             match self.send(&boot, path, request).await {
                 Ok(response) => return Ok(Some(response)),

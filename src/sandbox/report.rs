@@ -67,6 +67,23 @@ impl Core {
         }
     }
 
+    /// Notes that nothing runs after a start that failed, or that a boot does: it keeps its permit, and
+    /// the next request finds it.
+    pub async fn note_failed_start(self: &Rc<Self>) {
+        let noted = match self.runtime.inspect().await {
+            Ok(None) => {
+                self.note_stop().await;
+                return;
+            }
+            Ok(Some(_)) => self.mark_started().await.map(drop),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = noted {
+            // The alarm looks again.
+            self.log("state not recorded", None, &e.body().error);
+        }
+    }
+
     /// Reports the record, unless the index has it.
     async fn report_record(&self) -> Result<(), ApiError> {
         let Some(record) = self.stored_record().await? else {

@@ -87,30 +87,31 @@ impl Core {
         let _ = self
             .call::<()>(boot, "DELETE", &save_url(&running, ""), None)
             .await;
-        let contents = match saved {
-            Ok(contents) => contents,
+        let stored = async {
+            let contents = saved?;
+            let now_ms = now_ms();
+            let manifest = Manifest {
+                id,
+                name: save.name,
+                sandbox: self.id.to_string(),
+                dir: save.dir,
+                created_ms: now_ms,
+                expires_ms: save.ttl.map(|ttl| now_ms.saturating_add(millis(ttl))),
+                is_auto_save: save.is_auto_save,
+                container: None,
+                contents,
+            };
+            snapshot::put_manifest(&store, &manifest).await?;
+            Ok(manifest)
+        };
+        let manifest = match stored.await {
+            Ok(manifest) => manifest,
             Err(e) => {
                 // The archive may be there already.
                 let _ = store.delete(&key).await;
                 return Err(e);
             }
         };
-        let now_ms = now_ms();
-        let manifest = Manifest {
-            id,
-            name: save.name,
-            sandbox: self.id.to_string(),
-            dir: save.dir,
-            created_ms: now_ms,
-            expires_ms: save.ttl.map(|ttl| now_ms.saturating_add(millis(ttl))),
-            is_auto_save: save.is_auto_save,
-            container: None,
-            contents,
-        };
-        if let Err(e) = snapshot::put_manifest(&store, &manifest).await {
-            let _ = store.delete(&key).await;
-            return Err(e);
-        }
         let size = manifest.contents.archive_bytes;
         self.log("saved", Some(&boot.id), &format!("{} {size} bytes", manifest.id));
         Ok(Some(manifest))

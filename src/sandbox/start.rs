@@ -109,26 +109,9 @@ pub async fn start(
         .finish_start(ticket, result.as_ref().ok().cloned());
     if result.is_err() && is_current {
         // After the start has ended: only then is its permit given back.
-        note_failure(&core).await;
+        core.note_failed_start().await;
     }
     result.map(drop)
-}
-
-/// Notes that nothing runs after a start that failed, or that a boot does: it keeps its permit, and the
-/// next request finds it.
-async fn note_failure(core: &Rc<Core>) {
-    let noted = match core.runtime.inspect().await {
-        Ok(None) => {
-            core.note_stop().await;
-            return;
-        }
-        Ok(Some(_)) => core.mark_started().await.map(drop),
-        Err(e) => Err(e),
-    };
-    if let Err(e) = noted {
-        // The alarm looks again.
-        core.log("state not recorded", None, &e.body().error);
-    }
 }
 
 /// The boot that runs already, or else a new one.

@@ -51,6 +51,21 @@ impl Core {
         self.runtime.inspect().await
     }
 
+    /// As [`running_boot`](Self::running_boot), once its workspace is restored, which the object that
+    /// started it may not have finished.
+    pub async fn restored_boot(self: &Rc<Self>) -> Result<Option<Boot>, ApiError> {
+        if let Need::Use(boot) = self.lifecycle.borrow().need() {
+            return Ok(Some(boot));
+        }
+        let Some(boot) = self.running_boot().await? else {
+            return Ok(None);
+        };
+        match self.record().await? {
+            Some(record) if record.is_to_be_restored(&boot) => self.boot().await.map(Some),
+            _ => Ok(Some(boot)),
+        }
+    }
+
     /// The id of the running boot, if known; for the log.
     pub async fn running_boot_id(&self) -> Option<String> {
         if let Some((id, exit)) = &*self.exit.borrow() {

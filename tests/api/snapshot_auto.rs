@@ -160,15 +160,10 @@ async fn processes_with_restart_are_started_again() {
         sandbox.sh("cat count").await.text() == "started\nstarted\n"
     })
     .await;
-    let list = ok(sandbox.request(Method::GET, "/process").send().await.unwrap()).await;
-    let ids: Vec<_> = list["processes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|p| p["id"].clone())
-        .collect();
+    let processes = sandbox.processes("").await;
+    let ids: Vec<_> = processes.iter().map(|process| &process["id"]).collect();
     assert!(
-        ids.contains(&json!("service")) && !ids.contains(&json!("once")),
+        ids.contains(&&json!("service")) && !ids.contains(&&json!("once")),
         "{ids:?}"
     );
     assert_eq!(sandbox.destroy().await, 204);

@@ -74,12 +74,8 @@ async fn what_ran_in_a_destroyed_sandbox_does_not_run_in_the_next_one_of_its_nam
     let next = create(&client, &json!({ "name": name, "snapshot": made["id"] })).await;
     assert_eq!(next.id, sandbox.id);
     assert_eq!(next.sh("echo started").await.text(), "started\n");
-    let answer = next
-        .request(Method::GET, "/process/service")
-        .send()
-        .await
-        .unwrap();
-    assert_error(answer, 404, "process_not_found").await;
+    let answer = next.process("service").request(Method::GET, "").send().await;
+    assert_error(answer.unwrap(), 404, "process_not_found").await;
     assert_eq!(next.destroy().await, 204);
     client.delete_snapshot(made["id"].as_str().unwrap()).await;
 }

@@ -23,8 +23,7 @@ mod chunk;
 mod part;
 mod state;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -58,8 +57,9 @@ pub struct EventLog {
     appended: watch::Sender<()>,
     /// Changes when an owner has taken events, has come or has left.
     owners: watch::Sender<()>,
-    /// Whether the end of the process is known.
-    has_ended: AtomicBool,
+    /// The end of the process. Known before the log is complete if an owner does not read. Not in the
+    /// state: the registry asks for it under its own lock, for which a log that needs memory waits.
+    known_end: OnceLock<End>,
 }
 
 /// The next part of a stream for a reader.
@@ -92,7 +92,7 @@ impl EventLog {
             state: Mutex::new(State::new(limit, lingers, budget)),
             appending: Mutex::default(),
             appended: watch::Sender::new(()),
-            has_ended: AtomicBool::new(false),
+            known_end: OnceLock::new(),
             owners: watch::Sender::new(()),
         }
     }
@@ -161,9 +161,8 @@ impl EventLog {
         state.push_event(&event);
         state.is_complete = true;
         let at = SystemTime::now();
-        state.known_end.get_or_insert(End { result, at });
+        self.known_end.get_or_init(|| End { result, at });
         drop(state);
-        self.has_ended.store(true, Ordering::Release);
         self.appended.send_replace(());
     }
 
@@ -268,20 +267,13 @@ impl EventLog {
     /// not read.
     pub fn set_end(&self, result: Result<Exit, ErrorBody>) {
         let at = SystemTime::now();
-        self.state().known_end.get_or_insert(End { result, at });
-        self.has_ended.store(true, Ordering::Release);
+        self.known_end.get_or_init(|| End { result, at });
         self.appended.send_replace(());
-    }
-
-    /// Whether [`end`](Self::end) is there. For the holder of the registry's lock: a log that needs
-    /// memory waits for that lock and holds its own.
-    pub fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Acquire)
     }
 
     /// The end of the process, if it has ended.
     pub fn end(&self) -> Option<End> {
-        self.state().known_end.clone()
+        self.known_end.get().cloned()
     }
 
     /// Whether `cursor` is the id of an event, or 0. Error: 400.

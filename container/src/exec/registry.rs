@@ -153,7 +153,7 @@ impl Table {
         let Some(found) = request.id.as_ref().and_then(|id| self.by_id.get(id)) else {
             return Ok(None);
         };
-        if request.replace && found.log.has_ended() {
+        if request.replace && found.log.end().is_some() {
             return Ok(None);
         }
         if found.fingerprint == fingerprint {

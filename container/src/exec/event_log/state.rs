@@ -4,7 +4,6 @@ use sandbox_protocol::Event;
 use sandbox_protocol::event::{Gap, OutputStream};
 
 use super::super::budget::{LogBudget, LogPermit};
-use super::End;
 use super::chunk::{Chunk, event_bytes};
 use super::part::Part;
 
@@ -55,8 +54,6 @@ pub(super) struct State {
     pub(super) is_full: bool,
     /// The number of comments that owners are to get.
     pub(super) comments: u64,
-    /// The end of the process. Known before the log is complete if an owner does not read.
-    pub(super) known_end: Option<End>,
     /// Whether the log has its last event.
     pub(super) is_complete: bool,
 }
@@ -97,7 +94,6 @@ impl State {
             lingers,
             is_full: false,
             comments: 0,
-            known_end: None,
             is_complete: false,
         }
     }
