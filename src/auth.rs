@@ -7,7 +7,7 @@
 //! any page on the web can make a browser send requests to a loopback address.
 
 use sandbox_protocol::SandboxId;
-use sandbox_protocol::route::Access;
+use sandbox_protocol::route_table::Access;
 use sandbox_protocol::token::Claims;
 use wasm_bindgen_futures::JsFuture;
 

@@ -142,10 +142,10 @@ mod tests {
                 (502, Some(name)),
                 "{method} {path}"
             );
-            assert_eq!(lost.retry_after(0.0), None);
+            assert_eq!(lost.retry_after_seconds(0.0), None);
             let refused = error(method, path, Delivery::NotDelivered, "refused".into());
             assert_eq!(refused.parts().0, 503, "{method} {path}");
-            assert!(refused.retry_after(0.0).is_some());
+            assert!(refused.retry_after_seconds(0.0).is_some());
         }
     }
 

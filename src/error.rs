@@ -1,7 +1,8 @@
 //! Every error of the Worker, and its form on the wire.
 
+use sandbox_protocol::retry_after::retry_after_seconds;
 use sandbox_protocol::{
-    ContextId, ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, SnapshotId, error,
+    ContextId, ErrorBody, ErrorCode, FilePath, Invalid, ProcessId, SandboxId, SessionId, SnapshotId,
 };
 
 /// An error of the Worker or of a Sandbox object. One table, [`ApiError::parts`], has the status
@@ -173,9 +174,9 @@ impl ApiError {
 
     /// The seconds after which a client may retry, for the header `Retry-After`, if a retry may
     /// help. `random`, from 0 to 1, spreads clients that failed at the same time.
-    pub fn retry_after(&self, random: f64) -> Option<u32> {
+    pub fn retry_after_seconds(&self, random: f64) -> Option<u32> {
         match self {
-            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(error::retry_after(random)),
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(retry_after_seconds(random)),
             _ => None,
         }
     }
@@ -273,7 +274,13 @@ mod tests {
 
     #[test]
     fn only_errors_that_may_go_away_have_retry_after() {
-        assert_eq!(ApiError::Unavailable(String::new()).retry_after(0.0), Some(1));
-        assert_eq!(ApiError::StartFailed(String::new()).retry_after(0.0), None);
+        assert_eq!(
+            ApiError::Unavailable(String::new()).retry_after_seconds(0.0),
+            Some(1)
+        );
+        assert_eq!(
+            ApiError::StartFailed(String::new()).retry_after_seconds(0.0),
+            None
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! A request of a client from its start to its end: the error's form, and the line of the log.
 
 use sandbox_protocol::SandboxId;
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 use web_sys::{Request, Response};
 
 use crate::discard::discard;

@@ -1,6 +1,6 @@
 //! Method and path → a route of the table (`sandbox_protocol::route`).
 
-use sandbox_protocol::route::{self, Access, Operation, Route, SANDBOX};
+use sandbox_protocol::route_table::{self, Access, Operation, Route, SANDBOX};
 use sandbox_protocol::{Invalid, SandboxId};
 
 use crate::error::ApiError;
@@ -42,7 +42,7 @@ pub fn resolve<'p>(method: &str, path: &'p str) -> Result<Resolved<'p>, Invalid>
     // `/v1/sandbox/` alone names none.
     let named = named.filter(|_| path != SANDBOX);
     let sandbox = named.map(SandboxId::parse).transpose()?;
-    let Some(found) = route::find(method, path) else {
+    let Some(found) = route_table::find(method, path) else {
         let (pattern, access) = match sandbox {
             Some(_) => ("/v1/sandbox/{id}/unknown", Access::Token),
             None if path.starts_with("/v1/") => ("unknown", Access::Token),

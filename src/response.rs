@@ -47,7 +47,7 @@ pub fn error(error: &ApiError) -> Result<Response, ApiError> {
     if let Some((name, value)) = error.header() {
         response.headers().set(name, &value)?;
     }
-    if let Some(seconds) = error.retry_after(js_sys::Math::random()) {
+    if let Some(seconds) = error.retry_after_seconds(js_sys::Math::random()) {
         response.headers().set("retry-after", &seconds.to_string())?;
     }
     Ok(response)

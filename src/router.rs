@@ -1,7 +1,7 @@
 //! Routes one request, from start to end: resolve, authorize, call the handler, log.
 
 use futures_util::future::LocalBoxFuture;
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 use sandbox_protocol::{ContextId, FilePath, Port, ProcessId, ServerPort, SessionId, SnapshotId, query};
 use web_sys::{Request, Response};
 use worker::Env;

@@ -2,7 +2,7 @@
 //!
 //! The key of the signatures is derived from a key of the deployment, so a token ends when that key
 //! is removed, and a token tells nothing about it. The scope that each operation needs is in the route
-//! table, `protocol/src/route.rs`.
+//! table, `protocol/src/route_table.rs`.
 
 use sandbox_protocol::token::{Claims, Unverified, join};
 

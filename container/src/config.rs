@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{env, io};
 
 use sandbox_protocol::code::parse_prewarm;
-use sandbox_protocol::{FileRoots, Limits, path, sandboxd};
+use sandbox_protocol::{FileRoots, Limits, sandboxd, workspace_path};
 
 use crate::random::random_id;
 use crate::secret::Secret;
@@ -54,7 +54,7 @@ impl Flags {
 
         let mut flags = Self {
             listen: (Ipv4Addr::UNSPECIFIED, sandboxd::PORT).into(),
-            workspace: path::WORKSPACE.into(),
+            workspace: workspace_path::WORKSPACE.into(),
             volume: None,
             reserve_mounting: false,
         };

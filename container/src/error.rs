@@ -7,9 +7,10 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustix::io::Errno;
-use sandbox_protocol::error::{ERROR_HEADER, retry_after};
+use sandbox_protocol::error::ERROR_HEADER;
 use sandbox_protocol::file::EditMismatch;
 use sandbox_protocol::limits::Limit;
+use sandbox_protocol::retry_after::retry_after_seconds;
 use sandbox_protocol::{ErrorBody, ErrorCode, Invalid};
 use serde::Serialize;
 
@@ -280,7 +281,7 @@ impl IntoResponse for Error {
             Self::Limit { .. } => set(
                 &mut response,
                 header::RETRY_AFTER,
-                &retry_after(random()).to_string(),
+                &retry_after_seconds(random()).to_string(),
             ),
             _ => {}
         }

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use sandbar::error::ApiError;
 use sandbar::resolve::{Resolved, resolve};
-use sandbox_protocol::route::{Access, Operation, ROUTES};
+use sandbox_protocol::route_table::{Access, Operation, ROUTES};
 
 /// Every method that some route has, and one that only the route with every method has.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"];

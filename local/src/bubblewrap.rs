@@ -85,7 +85,11 @@ const VOLUME: &str = "/run/volume";
 /// inside, the mode.
 pub const OWN_DIRECTORIES: [(&str, &str, u32); 6] = [
     ("volume", VOLUME, 0o700),
-    ("volume/workspace", sandbox_protocol::path::WORKSPACE, 0o755),
+    (
+        "volume/workspace",
+        sandbox_protocol::workspace_path::WORKSPACE,
+        0o755,
+    ),
     ("home", HOME, 0o755),
     ("mnt", "/mnt", 0o755),
     ("tmp", "/tmp", 0o1777),
@@ -211,7 +215,7 @@ pub fn arguments(
     ]);
     // The root of these mounts is a writable file system in memory.
     args.add(["--remount-ro", "/"]);
-    args.add(["--chdir", sandbox_protocol::path::WORKSPACE]);
+    args.add(["--chdir", sandbox_protocol::workspace_path::WORKSPACE]);
     args.add(["--", SANDBOXD, "--volume", VOLUME]);
     if mounts {
         args.add(["--reserve-mounting"]);

@@ -6,12 +6,12 @@ use sandbox_protocol::ErrorBody;
 use sandbox_protocol::code::Exception;
 use sandbox_protocol::event::{Exit, Gap};
 use sandbox_protocol::git::CheckoutFailure;
-use sandbox_protocol::route::Method;
+use sandbox_protocol::route_table::Method;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Header};
+use crate::api_examples::{Example, examples};
 use crate::failure::{Failure, GUARDED};
-use crate::guide::{Example, examples};
 use crate::operation::Operation;
 use crate::{answer, operations, schema};
 

@@ -9,17 +9,17 @@
 //! This crate runs when the Worker is built, never in the Worker: the document is a static file.
 
 mod answer;
+mod api_examples;
 mod document;
 mod failure;
-mod guide;
 mod operation;
 mod resource;
 mod schema;
 
 pub use answer::{Answer, Content, Header};
+pub use api_examples::{Example, examples};
 pub use document::document;
 pub use failure::Failure;
-pub use guide::{Example, examples};
 pub use operation::{Body, Operation, Parse, Required};
 
 /// Every operation, in the order of the document.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sandbox_protocol::route::{self, Access, Method, Needs};
+use sandbox_protocol::route_table::{self, Access, Method, Needs};
 use sandbox_protocol::{ErrorCode, Invalid};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ pub struct Operation {
 impl Operation {
     /// The operation of the table of routes, with the access, the errors and the headers that
     /// follow from there.
-    pub fn new(operation: route::Operation, tag: &'static str, summary: &'static str) -> Self {
+    pub fn new(operation: route_table::Operation, tag: &'static str, summary: &'static str) -> Self {
         let route = operation.route();
         let guarded = route.access.is_guarded();
         let new = Self {

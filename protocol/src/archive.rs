@@ -2,7 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::path::WORKSPACE;
+use crate::workspace_path::WORKSPACE;
 use crate::{FilePath, FileRoots, Invalid, query};
 
 /// How the archive of a workspace is packed.

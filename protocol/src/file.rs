@@ -4,8 +4,8 @@ mod change;
 mod directory;
 mod edit;
 mod entry;
+mod file_path;
 mod mode;
-mod path;
 mod search;
 mod watch;
 mod write;
@@ -19,8 +19,8 @@ pub use edit::{
     MAX_EDITS,
 };
 pub use entry::{Entry, EntryType};
+pub use file_path::{FilePath, FileRoots};
 pub use mode::FileMode;
-pub use path::{FilePath, FileRoots};
 pub use search::{
     DEFAULT_RESULTS, MAX_CONTEXT, MAX_LINE, MAX_SEARCH_BODY, SearchEnd, SearchMatch, SearchRequest,
     SearchResult,

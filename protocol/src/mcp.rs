@@ -17,7 +17,7 @@ pub use message::{Fault, MAX_BATCH, Message, Request, Sent};
 pub use revision::{CURRENT, RequestHeaders, Revision, SUPPORTED};
 pub use tool::{Field, Hints, Kind, Tool};
 pub use tools::{SANDBOX, TOOLS, tools};
-pub use truncated::{Rest, Truncated};
+pub use truncated::{LogPosition, Truncated};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::{env, timeout_ms};
 use crate::json::{self, field};
-use crate::path::WORKSPACE;
 #[cfg(feature = "schema")]
 use crate::schema;
+use crate::workspace_path::WORKSPACE;
 use crate::{Invalid, WorkspacePath};
 
 /// Request header with the session that a request belongs to.

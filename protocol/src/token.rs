@@ -1,6 +1,6 @@
 //! Tokens: JSON Web Tokens that stand in for the deployment's key, for one sandbox or all, for some
 //! operations, until a time. The Worker signs them; this module has everything else, except for the
-//! scope that each operation needs: that is in the route table, `route.rs`.
+//! scope that each operation needs: that is in `route_table.rs`.
 
 use std::fmt;
 use std::time::Duration;

@@ -7,10 +7,11 @@
 
 mod calls;
 mod code;
-mod content;
 mod file;
 mod process;
+mod run;
 mod sandbox;
+mod tool_result;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -24,7 +25,7 @@ use web_sys::Response;
 use worker::Env;
 
 use self::calls::Calls;
-use self::content::{Content, Failure};
+use self::tool_result::{Failure, ToolResult};
 use crate::body;
 use crate::caller::Caller;
 use crate::config::Config;
@@ -190,14 +191,14 @@ impl Server {
             Asked::Call(_, Err(text)) => Err(Failure(text)),
             Asked::Call(tool, Ok(arguments)) => self.call(tool, &arguments).await,
         };
-        called.unwrap_or_else(Content::from).into_result()
+        called.unwrap_or_else(ToolResult::from).into_result()
     }
 
     fn call<'a>(
         &'a self,
         tool: &'a str,
         arguments: &'a Arguments,
-    ) -> LocalBoxFuture<'a, Result<Content, Failure>> {
+    ) -> LocalBoxFuture<'a, Result<ToolResult, Failure>> {
         match tool {
             "create_sandbox" => self.create_sandbox(arguments).boxed_local(),
             "destroy_sandbox" => self.destroy_sandbox(arguments).boxed_local(),

@@ -120,7 +120,7 @@ extern "C" {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_protocol::route::{Access, Operation};
+    use sandbox_protocol::route_table::{Access, Operation};
 
     use super::*;
     use crate::resolve::resolve;

@@ -32,7 +32,7 @@ use crate::clock::{millis, now_ms};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::{response, stub, url};
-use plan::{Known, Memory};
+use plan::{PlanInput, StartHistory};
 use state::State as SandboxState;
 use store::Store;
 
@@ -77,11 +77,11 @@ impl Pool {
         let id = SandboxId::parse(&report.id)?;
         let change = self.store.report(&id, report.event, report.at_ms, now_ms)?;
         if let Some((Some(SandboxState::Ready), SandboxState::Stopped)) = change {
-            let memory = Memory {
+            let history = StartHistory {
                 failed_at_ms: Some(now_ms),
-                ..self.store.memory()?
+                ..self.store.history()?
             };
-            self.store.remember(memory)?;
+            self.store.remember(history)?;
         }
         response::empty(204)
     }
@@ -111,16 +111,16 @@ impl Pool {
         response::empty(204)
     }
 
-    fn known(&self) -> Result<Known, ApiError> {
+    fn known(&self) -> Result<PlanInput, ApiError> {
         let config = &self.config.pool;
-        Ok(Known {
+        Ok(PlanInput {
             now_ms: now_ms(),
             target: config.target,
             batch: config.batch,
             interval_ms: millis(config.refresh_interval),
             max_instances: config.max_instances,
             counts: self.store.counts()?,
-            memory: self.store.memory()?,
+            history: self.store.history()?,
         })
     }
 

@@ -1,5 +1,5 @@
 //! Plans the next step of the pool. Pure: the known state → the plan, and the result of a batch →
-//! the memory.
+//! the history.
 //!
 //! - There are never more warm sandboxes than the target, and never more sandboxes in all than a
 //!   ceiling allows. When clients need the capacity below a configured ceiling, warm ones are
@@ -33,7 +33,7 @@ impl Counts {
 
 /// The results of earlier starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct StartHistory {
     /// The learned ceiling.
     pub ceiling: Option<Ceiling>,
     /// The time at which a start failed for another reason than capacity; `None` once one has
@@ -52,7 +52,7 @@ pub struct Ceiling {
 
 /// The input of a plan. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+pub struct PlanInput {
     /// Now.
     pub now_ms: u64,
     /// The target number of warm sandboxes.
@@ -66,7 +66,7 @@ pub struct Known {
     /// The sandboxes that there are.
     pub counts: Counts,
     /// The results of earlier starts.
-    pub memory: Memory,
+    pub history: StartHistory,
 }
 
 /// The next step of the pool.
@@ -84,7 +84,7 @@ pub struct Plan {
 /// The minimum delay of the next refill: an alarm that an alarm sets for now is lost.
 const MIN_ALARM_DELAY_MS: u64 = 1;
 
-impl Known {
+impl PlanInput {
     /// The next step of the pool.
     pub fn plan(&self) -> Plan {
         let warm = self.counts.ready + self.counts.starting;
@@ -117,7 +117,7 @@ impl Known {
     /// The number of starts that earlier results allow now; if 0, the time until they allow one.
     fn allowed_starts(&self) -> (u32, u64) {
         let running = self.counts.running();
-        let tried_at_ms = match (self.memory.failed_at_ms, self.learned_ceiling()) {
+        let tried_at_ms = match (self.history.failed_at_ms, self.learned_ceiling()) {
             (Some(failed), Some(ceiling)) if running >= ceiling.instances => failed.max(ceiling.at_ms),
             (Some(failed), _) => failed,
             (None, Some(ceiling)) if running >= ceiling.instances => ceiling.at_ms,
@@ -135,7 +135,7 @@ impl Known {
 
     /// The learned ceiling, unless more sandboxes run now than it allows, which disproves it.
     fn learned_ceiling(&self) -> Option<Ceiling> {
-        self.memory
+        self.history
             .ceiling
             .filter(|ceiling| self.counts.running() <= ceiling.instances)
     }
@@ -158,8 +158,8 @@ pub struct Batch {
     pub failed: u32,
 }
 
-impl Memory {
-    /// The memory after a batch that began at `started_ms`, when `running` sandboxes are left.
+impl StartHistory {
+    /// The history after a batch that began at `started_ms`, when `running` sandboxes are left.
     pub fn after(self, batch: Batch, running: u32, started_ms: u64, now_ms: u64) -> Self {
         let ceiling = if batch.no_capacity > 0 {
             Some(Ceiling {

@@ -74,10 +74,10 @@ impl Pool {
         let batch = batch?;
         checked.and(stopped)?;
 
-        let memory = self.store.memory()?;
+        let history = self.store.history()?;
         let running = self.store.counts()?.running();
-        let learned = memory.after(batch, running, started_ms, now_ms());
-        if learned != memory {
+        let learned = history.after(batch, running, started_ms, now_ms());
+        if learned != history {
             self.store.remember(learned)?;
         }
         match self.known()?.plan().next_refill_ms {

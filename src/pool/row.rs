@@ -3,7 +3,7 @@
 use sandbox_protocol::SandboxId;
 use serde::Deserialize;
 
-use super::plan::{Ceiling, Counts, Memory};
+use super::plan::{Ceiling, Counts, StartHistory};
 use super::state::State;
 
 /// A sandbox whose last report or check is too old.
@@ -46,7 +46,7 @@ pub struct StateRow {
 
 /// The results of earlier starts.
 #[derive(Debug, Default, Deserialize)]
-pub struct MemoryRow {
+pub struct HistoryRow {
     /// The number of sandboxes that ran when the platform had no capacity for more.
     pub ceiling: Option<u32>,
     /// The time at which it last reported that.
@@ -70,8 +70,8 @@ pub fn count(rows: &[CountRow]) -> Counts {
     }
 }
 
-impl From<MemoryRow> for Memory {
-    fn from(row: MemoryRow) -> Self {
+impl From<HistoryRow> for StartHistory {
+    fn from(row: HistoryRow) -> Self {
         Self {
             ceiling: row
                 .ceiling
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_reads_back() {
-        let memory = |json: &str| Memory::from(serde_json::from_str::<MemoryRow>(json).unwrap());
+    fn a_history_reads_back() {
+        let history = |json: &str| StartHistory::from(serde_json::from_str::<HistoryRow>(json).unwrap());
         assert_eq!(
-            memory(r#"{"ceiling":null,"ceiling_at_ms":null,"failed_at_ms":null}"#),
-            Memory::default()
+            history(r#"{"ceiling":null,"ceiling_at_ms":null,"failed_at_ms":null}"#),
+            StartHistory::default()
         );
-        let expected = Memory {
+        let expected = StartHistory {
             ceiling: Some(Ceiling {
                 instances: 3,
                 at_ms: 1_700_000_000_000,
@@ -117,7 +117,7 @@ mod tests {
             failed_at_ms: Some(1_700_000_000_001),
         };
         assert_eq!(
-            memory(r#"{"ceiling":3,"ceiling_at_ms":1700000000000,"failed_at_ms":1700000000001}"#),
+            history(r#"{"ceiling":3,"ceiling_at_ms":1700000000000,"failed_at_ms":1700000000001}"#),
             expected
         );
     }

@@ -5,8 +5,8 @@ use sandbox_protocol::SandboxId;
 use sandbox_protocol::pool::SandboxEvent;
 use worker::{SqlStorage, SqlStorageValue};
 
-use super::plan::{Counts, Memory};
-use super::row::{MemoryRow, SandboxRow, Stale, StateRow, count};
+use super::plan::{Counts, StartHistory};
+use super::row::{HistoryRow, SandboxRow, Stale, StateRow, count};
 use super::state::State;
 use crate::error::ApiError;
 use crate::sql::{Database, ms};
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS sandbox (
   seen_ms INTEGER NOT NULL,
   reported_ms INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS memory (
+CREATE TABLE IF NOT EXISTS start_history (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   ceiling INTEGER,
   ceiling_at_ms INTEGER,
@@ -188,22 +188,23 @@ impl Store {
     }
 
     /// The results of earlier starts.
-    pub fn memory(&self) -> Result<Memory, ApiError> {
-        let rows: Vec<MemoryRow> = self
-            .database
-            .rows("SELECT ceiling, ceiling_at_ms, failed_at_ms FROM memory", vec![])?;
+    pub fn history(&self) -> Result<StartHistory, ApiError> {
+        let rows: Vec<HistoryRow> = self.database.rows(
+            "SELECT ceiling, ceiling_at_ms, failed_at_ms FROM start_history",
+            vec![],
+        )?;
         Ok(rows.into_iter().next().unwrap_or_default().into())
     }
 
     /// Stores the results of starts.
-    pub fn remember(&self, memory: Memory) -> Result<(), ApiError> {
+    pub fn remember(&self, history: StartHistory) -> Result<(), ApiError> {
         let nullable = |value: Option<u64>| value.map_or(SqlStorageValue::Null, ms);
         self.database.run(
-            "INSERT OR REPLACE INTO memory (one, ceiling, ceiling_at_ms, failed_at_ms) VALUES (1, ?, ?, ?)",
+            "INSERT OR REPLACE INTO start_history (one, ceiling, ceiling_at_ms, failed_at_ms) VALUES (1, ?, ?, ?)",
             vec![
-                nullable(memory.ceiling.map(|ceiling| ceiling.instances.into())),
-                nullable(memory.ceiling.map(|ceiling| ceiling.at_ms)),
-                nullable(memory.failed_at_ms),
+                nullable(history.ceiling.map(|ceiling| ceiling.instances.into())),
+                nullable(history.ceiling.map(|ceiling| ceiling.at_ms)),
+                nullable(history.failed_at_ms),
             ],
         )
     }

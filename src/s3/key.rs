@@ -1,7 +1,7 @@
 //! Keys: in the names of s3fs, and in the bucket.
 
 use sandbox_protocol::mount::Prefix;
-use sandbox_protocol::path;
+use sandbox_protocol::workspace_path;
 
 use super::error::S3Error;
 
@@ -16,7 +16,7 @@ pub struct Key(String);
 impl Key {
     /// Parses the key from a percent-encoded path.
     pub fn parse(encoded: &str) -> Result<Self, S3Error> {
-        let key = path::decode(encoded)
+        let key = workspace_path::decode(encoded)
             .map_err(|_| S3Error::InvalidRequest("the key is not UTF-8, percent-encoded"))?;
         if key.is_empty() || key.len() > MAX_LENGTH {
             return Err(S3Error::InvalidRequest("a key has 1 to 1024 bytes"));

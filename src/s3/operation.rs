@@ -1,7 +1,7 @@
 //! Method, path, query and headers → [`Operation`]: all supported operations of S3.
 
 use sandbox_protocol::s3::BUCKET;
-use sandbox_protocol::{path, query};
+use sandbox_protocol::{query, workspace_path};
 
 use super::error::S3Error;
 use super::key::Key;
@@ -88,7 +88,7 @@ impl Operation {
             };
         }
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        if path::decode(bucket).as_deref() != Ok(BUCKET) {
+        if workspace_path::decode(bucket).as_deref() != Ok(BUCKET) {
             return Err(S3Error::NoSuchBucket);
         }
         if key.is_empty() {
@@ -173,7 +173,8 @@ fn source(header: &str) -> Result<Key, S3Error> {
     }
     let path = header.strip_prefix('/').unwrap_or(header);
     // Some clients encode the slashes, too.
-    let path = path::decode(path).map_err(|_| S3Error::InvalidRequest("x-amz-copy-source is not UTF-8"))?;
+    let path = workspace_path::decode(path)
+        .map_err(|_| S3Error::InvalidRequest("x-amz-copy-source is not UTF-8"))?;
     match path.split_once('/') {
         // The key is decoded already, and `Key::parse` decodes.
         Some((BUCKET, key)) => Key::parse(&key.replace('%', "%25")),

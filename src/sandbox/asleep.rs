@@ -11,7 +11,7 @@ use serde::Serialize;
 use web_sys::{Headers, Request, Response};
 
 use super::Core;
-use super::lifecycle::Need;
+use super::lifecycle::NextStep;
 use crate::body;
 use crate::clock::now_ms;
 use crate::error::ApiError;
@@ -132,7 +132,7 @@ impl Core {
 
     /// Whether no boot runs and the record has a snapshot. Asks the runtime only if it has.
     async fn may_be_asleep(&self) -> Result<bool, ApiError> {
-        if matches!(self.lifecycle.borrow().need(), Need::Use(_)) {
+        if matches!(self.lifecycle.borrow().next_step(), NextStep::Use(_)) {
             return Ok(false);
         }
         let record = self.record().await?;

@@ -8,7 +8,7 @@ use sandbox_protocol::pool::SandboxEvent;
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
-use super::lifecycle::{Boot, Need};
+use super::lifecycle::{Boot, NextStep};
 use super::platform_error::{self, Kind};
 use crate::error::ApiError;
 
@@ -66,9 +66,9 @@ async fn wait(core: Rc<Core>, boot: Boot) -> Ended {
             core.log("exit", Some(&boot.id), &ended.reason);
             core.abandon_tunnels(boot.id.clone());
             core.remove_grants_of_boot(boot.id.clone());
-            let need = core.lifecycle.borrow().need();
+            let next_step = core.lifecycle.borrow().next_step();
             // The end of an older boot does not concern the pool.
-            if !matches!(need, Need::Use(now) if now.id != boot.id) {
+            if !matches!(next_step, NextStep::Use(now) if now.id != boot.id) {
                 core.report(SandboxEvent::Stopped);
                 core.note_stop().await;
             }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_futures::spawn_local;
 
 use super::Core;
-use super::lifecycle::Need;
+use super::lifecycle::NextStep;
 use crate::auth::{constant_time_eq, sha256};
 use crate::error::ApiError;
 
@@ -79,11 +79,11 @@ impl Core {
     }
 
     async fn runs(&self, boot_id: &str) -> Result<bool, ApiError> {
-        let need = self.lifecycle.borrow().need();
-        let boot = match need {
-            Need::Use(boot) => Some(boot),
+        let next_step = self.lifecycle.borrow().next_step();
+        let boot = match next_step {
+            NextStep::Use(boot) => Some(boot),
             // It may be going to sleep, and have files to write first.
-            Need::Wait | Need::Start { .. } => self.runtime.inspect().await?,
+            NextStep::Wait | NextStep::Start { .. } => self.runtime.inspect().await?,
         };
         Ok(boot.is_some_and(|boot| boot.id == boot_id))
     }

@@ -49,7 +49,7 @@ enum Phase {
 
 /// The next step of a request that needs the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
+pub enum NextStep {
     /// Send it to this boot.
     Use(Boot),
     /// Start one; with `inspect_first`, only if none runs.
@@ -83,12 +83,12 @@ impl Default for Lifecycle {
 
 impl Lifecycle {
     /// The next step of a request that needs the sandbox.
-    pub fn need(&self) -> Need {
+    pub fn next_step(&self) -> NextStep {
         match &self.phase {
-            Phase::Running(boot) | Phase::Saving(boot) => Need::Use(boot.clone()),
-            Phase::Absent => Need::Start { inspect_first: false },
-            Phase::Unknown | Phase::Unverified => Need::Start { inspect_first: true },
-            Phase::Starting | Phase::Restoring | Phase::Ending | Phase::Destroying => Need::Wait,
+            Phase::Running(boot) | Phase::Saving(boot) => NextStep::Use(boot.clone()),
+            Phase::Absent => NextStep::Start { inspect_first: false },
+            Phase::Unknown | Phase::Unverified => NextStep::Start { inspect_first: true },
+            Phase::Starting | Phase::Restoring | Phase::Ending | Phase::Destroying => NextStep::Wait,
         }
     }
 
@@ -146,7 +146,7 @@ impl Lifecycle {
     /// A request found no future to wait for though a transition is under way: its outcome is lost,
     /// and the next request must inspect the runtime.
     pub fn transition_lost(&mut self) {
-        if self.need() == Need::Wait {
+        if self.next_step() == NextStep::Wait {
             self.supersede(Phase::Unknown);
         }
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
-use sandbox_protocol::path::WORKSPACE;
 use sandbox_protocol::snapshot::{
     AutoSave, Contents, LAST_PART_HEADER, Manifest, PARTS_KEPT, SaveRequest, SaveStarted, part_url, save_url,
 };
+use sandbox_protocol::workspace_path::WORKSPACE;
 use sandbox_protocol::{SnapshotId, sandboxd};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;

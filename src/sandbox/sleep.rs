@@ -16,10 +16,9 @@ use sandbox_protocol::{Activity, sandboxd};
 use worker::Delay;
 
 use super::Core;
-use super::lifecycle::{Boot, Need, Ticket};
+use super::lifecycle::{Boot, NextStep, Ticket};
 use super::record::Record;
 use super::save::not_saved;
-use super::secret::Secret;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::{pool, stub};
@@ -40,14 +39,14 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const MAX_INACTIVITY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The result of a check whether the sandbox may sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum IdleCheck {
     /// Nothing runs.
     NotRunning,
     /// It is not idle for long enough yet: to be checked again after this time.
     NotYet(Duration),
-    /// It is idle for long enough.
-    Idle,
+    /// This boot is idle for long enough.
+    Idle(Boot),
 }
 
 /// Sets the alarm, and the platform's own timeout, of a boot that has just started.
@@ -97,7 +96,7 @@ pub async fn alarm(core: &Rc<Core>) {
     };
     let tunnels = core.sweep_tunnels().await;
     core.sweep_grants().await;
-    let is_in_transition = core.lifecycle.borrow().need() == Need::Wait;
+    let is_in_transition = core.lifecycle.borrow().next_step() == NextStep::Wait;
     match next_check {
         Some(_) => core.renew_permit().await,
         // A start has its permit already, and notes its own result.
@@ -116,9 +115,9 @@ pub async fn alarm(core: &Rc<Core>) {
 
 /// Puts the sandbox to sleep if it is idle, and returns the time until the next check.
 async fn check(core: &Rc<Core>) -> Option<Duration> {
-    let Some(after) = core.sleep_after().await else {
+    let Some(idle_timeout) = core.sleep_after().await else {
         return match core.check_activity(KEEP_ALIVE_INTERVAL).await {
-            Ok((IdleCheck::NotRunning, _)) => None,
+            Ok(IdleCheck::NotRunning) => None,
             Ok(_) => {
                 prepare(core).await;
                 Some(KEEP_ALIVE_INTERVAL)
@@ -129,24 +128,24 @@ async fn check(core: &Rc<Core>) -> Option<Duration> {
             }
         };
     };
-    match core.check_activity(after).await {
-        Ok((IdleCheck::NotRunning, _)) => None,
-        Ok((IdleCheck::NotYet(next), _)) => Some(next),
-        Ok((IdleCheck::Idle, boot)) => {
-            if !core.save_before_sleep(&boot, after).await {
-                return Some(after);
+    match core.check_activity(idle_timeout).await {
+        Ok(IdleCheck::NotRunning) => None,
+        Ok(IdleCheck::NotYet(next)) => Some(next),
+        Ok(IdleCheck::Idle(boot)) => {
+            if !core.save_before_sleep(&boot, idle_timeout).await {
+                return Some(idle_timeout);
             }
             match core.sleep(&boot).await {
                 Ok(()) => None,
                 Err(e) => {
                     core.log("sleep failed", Some(&boot.id), &e.body().error);
-                    Some(after)
+                    Some(idle_timeout)
                 }
             }
         }
         Err(e) => {
             core.log("sleep postponed", None, &e.body().error);
-            Some(after)
+            Some(idle_timeout)
         }
     }
 }
@@ -181,22 +180,17 @@ impl Core {
     }
 
     /// Checks whether the sandbox may sleep. Starts no sandbox.
-    async fn check_activity(self: &Rc<Self>, after: Duration) -> Result<(IdleCheck, Boot), ApiError> {
-        let absent = Boot {
-            id: String::new(),
-            origin: String::new(),
-            secret: Secret::default(),
-        };
-        let need = self.lifecycle.borrow().need();
-        let boot = match need {
-            Need::Use(boot) => boot,
+    async fn check_activity(self: &Rc<Self>, idle_timeout: Duration) -> Result<IdleCheck, ApiError> {
+        let next_step = self.lifecycle.borrow().next_step();
+        let boot = match next_step {
+            NextStep::Use(boot) => boot,
             // A start sets its own alarm; an end needs none.
-            Need::Wait | Need::Start { inspect_first: false } => return Ok((IdleCheck::NotRunning, absent)),
+            NextStep::Wait | NextStep::Start { inspect_first: false } => return Ok(IdleCheck::NotRunning),
             // The object was evicted while its sandbox ran.
-            Need::Start { inspect_first: true } if self.runtime.inspect().await?.is_none() => {
-                return Ok((IdleCheck::NotRunning, absent));
+            NextStep::Start { inspect_first: true } if self.runtime.inspect().await?.is_none() => {
+                return Ok(IdleCheck::NotRunning);
             }
-            Need::Start { inspect_first: true } => self.boot().await?,
+            NextStep::Start { inspect_first: true } => self.boot().await?,
         };
         let uses = self.uses.get();
         let response = self
@@ -208,15 +202,14 @@ impl Core {
             )
             .await?;
         let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
-        let mut result = classify(&activity, after);
-        if result == IdleCheck::Idle && pool::client::keeps(&self.env, &self.config, &self.id).await {
-            result = IdleCheck::NotYet(after);
-        }
+        let remaining = remaining_idle_time(&activity, idle_timeout);
+        let is_kept = remaining.is_none() && pool::client::keeps(&self.env, &self.config, &self.id).await;
         // A request that came during these calls may not have reached sandboxd yet.
-        if self.uses.get() != uses {
-            result = IdleCheck::NotYet(after);
-        }
-        Ok((result, boot))
+        Ok(match remaining {
+            Some(remaining) if self.uses.get() == uses => IdleCheck::NotYet(remaining),
+            None if self.uses.get() == uses && !is_kept => IdleCheck::Idle(boot),
+            _ => IdleCheck::NotYet(idle_timeout),
+        })
     }
 
     /// Sends SIGTERM, and SIGKILL after the grace. Requests that come meanwhile wait, and then
@@ -275,15 +268,13 @@ impl Core {
     }
 }
 
-fn classify(activity: &Activity, after: Duration) -> IdleCheck {
+/// The time for which the sandbox must stay idle until it may sleep; `None`: it may sleep now.
+fn remaining_idle_time(activity: &Activity, idle_timeout: Duration) -> Option<Duration> {
     let idle = Duration::from_millis(activity.idle_ms);
     if activity.is_busy() {
-        IdleCheck::NotYet(after)
-    } else if idle < after {
-        IdleCheck::NotYet(after - idle)
-    } else {
-        IdleCheck::Idle
+        return Some(idle_timeout);
     }
+    (idle < idle_timeout).then(|| idle_timeout - idle)
 }
 
 #[cfg(test)]
@@ -292,7 +283,7 @@ mod tests {
 
     #[test]
     fn only_a_sandbox_idle_long_enough_sleeps() {
-        let after = Duration::from_secs(10);
+        let idle_timeout = Duration::from_secs(10);
         let activity = |commands, requests, idle_ms| Activity {
             commands,
             requests,
@@ -300,15 +291,19 @@ mod tests {
             uptime_ms: 99_999,
         };
         for (activity, result) in [
-            (activity(1, 0, 0), IdleCheck::NotYet(after)),
-            (activity(0, 1, 0), IdleCheck::NotYet(after)),
-            (activity(0, 0, 0), IdleCheck::NotYet(after)),
-            (activity(0, 0, 7_000), IdleCheck::NotYet(Duration::from_secs(3))),
-            (activity(0, 0, 9_999), IdleCheck::NotYet(Duration::from_millis(1))),
-            (activity(0, 0, 10_000), IdleCheck::Idle),
-            (activity(0, 0, 99_000), IdleCheck::Idle),
+            (activity(1, 0, 0), Some(idle_timeout)),
+            (activity(0, 1, 0), Some(idle_timeout)),
+            (activity(0, 0, 0), Some(idle_timeout)),
+            (activity(0, 0, 7_000), Some(Duration::from_secs(3))),
+            (activity(0, 0, 9_999), Some(Duration::from_millis(1))),
+            (activity(0, 0, 10_000), None),
+            (activity(0, 0, 99_000), None),
         ] {
-            assert_eq!(classify(&activity, after), result, "{activity:?}");
+            assert_eq!(
+                remaining_idle_time(&activity, idle_timeout),
+                result,
+                "{activity:?}"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use wasm_bindgen_futures::spawn_local;
 
-use super::lifecycle::{Boot, Need};
+use super::lifecycle::{Boot, NextStep};
 use super::{Core, start};
 use crate::error::ApiError;
 use crate::new_id::new_uuid;
@@ -18,17 +18,17 @@ impl Core {
     /// A boot that answers, started if necessary.
     pub async fn boot(self: &Rc<Self>) -> Result<Boot, ApiError> {
         loop {
-            let need = self.lifecycle.borrow().need();
-            match need {
-                Need::Use(boot) => return Ok(boot),
-                Need::Start { inspect_first } => {
+            let next_step = self.lifecycle.borrow().next_step();
+            match next_step {
+                NextStep::Use(boot) => return Ok(boot),
+                NextStep::Start { inspect_first } => {
                     let boot_id = new_uuid()?;
                     let ticket = self.lifecycle.borrow_mut().begin_start();
                     self.clone()
                         .begin(start::start(self.clone(), ticket, inspect_first, boot_id).boxed_local())
                         .await?;
                 }
-                Need::Wait => match self.pending_transition() {
+                NextStep::Wait => match self.pending_transition() {
                     Some(transition) => transition.await?,
                     None => self.lifecycle.borrow_mut().transition_lost(),
                 },
@@ -38,11 +38,11 @@ impl Core {
 
     /// The running boot, whether or not it answers yet. Waits for a transition that is under way.
     pub async fn running_boot(&self) -> Result<Option<Boot>, ApiError> {
-        let transition = match self.lifecycle.borrow().need() {
-            Need::Use(boot) => return Ok(Some(boot)),
-            Need::Start { inspect_first: false } => return Ok(None),
-            Need::Start { inspect_first: true } => None,
-            Need::Wait => self.pending_transition(),
+        let transition = match self.lifecycle.borrow().next_step() {
+            NextStep::Use(boot) => return Ok(Some(boot)),
+            NextStep::Start { inspect_first: false } => return Ok(None),
+            NextStep::Start { inspect_first: true } => None,
+            NextStep::Wait => self.pending_transition(),
         };
         if let Some(transition) = transition {
             // The request that began it reports its errors.
@@ -54,7 +54,7 @@ impl Core {
     /// As [`running_boot`](Self::running_boot), once its workspace is restored, which the object that
     /// started it may not have finished.
     pub async fn restored_boot(self: &Rc<Self>) -> Result<Option<Boot>, ApiError> {
-        if let Need::Use(boot) = self.lifecycle.borrow().need() {
+        if let NextStep::Use(boot) = self.lifecycle.borrow().next_step() {
             return Ok(Some(boot));
         }
         let Some(boot) = self.running_boot().await? else {

@@ -8,7 +8,7 @@ use sandbar_tests::program::{run, run_client};
 use tokio::process::Command;
 
 use crate::bridge;
-use crate::guide::blocks;
+use crate::doc_examples::blocks;
 
 /// Runs a module of Python in the directory of the client. Returns its output.
 async fn python(arguments: &[&str]) -> String {

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::container::on_containers;
-use crate::guide::blocks;
+use crate::doc_examples::blocks;
 
 const PAGE: &str = "docs/recipes/ssh.md";
 

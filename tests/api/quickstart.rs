@@ -6,7 +6,7 @@ use sandbar_tests::bridge::project_root;
 use tokio::process::Command;
 
 use crate::bridge;
-use crate::guide::blocks;
+use crate::doc_examples::blocks;
 
 /// The example of a page in a language.
 fn example(page: &str, language: &str) -> String {

@@ -7,7 +7,7 @@ use sandbar_tests::bridge::project_root;
 use sandbar_tests::client::assert_error;
 use sandbar_tests::process::ok;
 use sandbar_tests::{Bridge, Client, Sandbox};
-use sandbox_protocol::route::{self, Access, ROUTES};
+use sandbox_protocol::route_table::{self, Access, ROUTES};
 use sandbox_protocol::token::Scope;
 use serde_json::{Value, json};
 
@@ -32,14 +32,14 @@ fn names(scopes: impl Iterator<Item = Scope>) -> Vec<&'static str> {
 }
 
 /// Every operation that needs a key or a token, with a request for it.
-fn guarded(sandbox: &Sandbox) -> impl Iterator<Item = (&'static route::Route, Method, String)> {
+fn guarded(sandbox: &Sandbox) -> impl Iterator<Item = (&'static route_table::Route, Method, String)> {
     let routes = ROUTES.iter().filter(|route| route.access.is_guarded());
     routes.map(|route| {
         let path = route.pattern.replace("{id}", &sandbox.id);
         let path = path.replace("{path}", "workspace/f").replace("{port}", "8080");
         let path = path.replace("{pid}", "p").replace("{sid}", "s");
         let method = match route.method {
-            route::Method::Any => Method::GET,
+            route_table::Method::Any => Method::GET,
             method => method.as_str().parse().unwrap(),
         };
         (route, method, path)

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::bridge::Bridge;
-use crate::documented;
+use crate::openapi_errors;
 use crate::sse::{Events, Finished};
 
 /// A client with the bridge's key.
@@ -173,9 +173,9 @@ impl Sandbox {
 /// knows; gives its text.
 pub async fn assert_error(response: Response, status: u16, code: &str) -> String {
     let path = response.url().path();
-    let documented = documented::knows(path, status, code);
+    let is_documented = openapi_errors::is_documented(path, status, code);
     assert!(
-        documented,
+        is_documented,
         "{path} has no {status} {code} in the OpenAPI document"
     );
     let got = response.status().as_u16();

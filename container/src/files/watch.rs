@@ -1,19 +1,18 @@
-//! `GET /watch/{path}` and `GET /changes/{path}`: changes of files, from inotify.
+//! `GET /watch/{path}`: changes of files, from inotify. `changes` answers from the same logs.
 //!
 //! A watch belongs to a path, not to a client: clients of the same path share it, and it stays for
 //! ten minutes without one, so that a client whose connection broke continues. Its task
 //! reads the kernel's events, `tree` translates them into paths, and `log` keeps the last ones with
 //! their ids. A client has a cursor in the log, so a slow one delays nobody: it gets `overflow`.
 
+mod changes;
 mod log;
 mod registry;
 mod task;
 mod tree;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
@@ -22,7 +21,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use globset::GlobMatcher;
 use sandbox_protocol::event::write_json;
-use sandbox_protocol::file::{ChangeStatus, Changes, WatchEventType, WatchQuery, changes_since};
+use sandbox_protocol::file::{WatchEventType, WatchQuery};
 use sandbox_protocol::sandboxd;
 use serde_json::json;
 
@@ -34,10 +33,8 @@ use crate::request_headers::last_event_id;
 use log::{Next, Record};
 use registry::Client;
 
+pub(super) use changes::changes;
 pub(super) use registry::Watches;
-
-/// The most paths of an answer about changes.
-const MAX_PATHS: usize = 1000;
 
 /// Answers with the events as they come. The first one says that the watch has begun.
 pub(super) async fn watch(
@@ -100,52 +97,6 @@ pub(super) async fn watch(
 fn write_watching(client: &Client, id: Option<u64>, wire: &mut Vec<u8>) {
     let data = json!({ "path": client.path() });
     write_json(WatchEventType::Watching.name(), id, &data, wire);
-}
-
-/// Answers with what has changed since a version.
-pub(super) async fn changes(
-    State(workspace): State<Arc<Workspace>>,
-    uri: Uri,
-) -> Result<Json<Changes>, Error> {
-    let path = workspace.requested(&uri, sandboxd::CHANGES)?;
-    let since = changes_since(uri.query().unwrap_or_default())?;
-    let client = Watches::client(&workspace, path, true).await?;
-    client.drain().await;
-    let log = client.log();
-    let answer = |status, paths| {
-        Ok(Json(Changes {
-            status,
-            version: log.last_id().to_string(),
-            paths,
-        }))
-    };
-    let Some(since) = since else {
-        return answer(ChangeStatus::Resync, None);
-    };
-    let (last, events) = match log.behind(since) {
-        Some(behind) => behind,
-        None => return answer(ChangeStatus::Resync, None),
-    };
-    let mut paths = BTreeSet::new();
-    for (_, record) in events {
-        match record {
-            Record::Overflow => return answer(ChangeStatus::Resync, None),
-            Record::Event(_, event) => {
-                paths.extend(event.from);
-                paths.insert(event.path);
-            }
-        }
-    }
-    let status = match paths.is_empty() {
-        true => ChangeStatus::Unchanged,
-        false => ChangeStatus::Changed,
-    };
-    let is_listed = !paths.is_empty() && paths.len() <= MAX_PATHS;
-    Ok(Json(Changes {
-        status,
-        version: last.to_string(),
-        paths: is_listed.then(|| paths.into_iter().collect()),
-    }))
 }
 
 /// The events that a client wants.

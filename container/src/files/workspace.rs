@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Uid};
 use sandbox_protocol::limits::Limit;
-use sandbox_protocol::{FileRoots, Limits, path};
+use sandbox_protocol::{FileRoots, Limits, workspace_path};
 
 use super::locks::Locks;
 use super::renames::Renames;
@@ -50,7 +50,7 @@ impl Workspace {
             value: u64::MAX,
         };
         Ok(Self {
-            roots: Roots::new(vec![Root::open(root, path::WORKSPACE)?]),
+            roots: Roots::new(vec![Root::open(root, workspace_path::WORKSPACE)?]),
             file_roots: FileRoots::default(),
             owner,
             buffers: Buffers::default(),
@@ -99,7 +99,7 @@ pub(crate) fn open_roots(
     let mut opened = Vec::new();
     for name in roots.iter() {
         let directory = match name {
-            path::WORKSPACE => workspace,
+            workspace_path::WORKSPACE => workspace,
             other => Path::new(other),
         };
         let root = create(directory, owner).and_then(|()| Root::open(directory, name));

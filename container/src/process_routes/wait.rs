@@ -52,7 +52,7 @@ pub(super) async fn wait(
         condition,
         timeout_ms,
     } = WaitRequest::parse(&body)?;
-    let condition = Checked::new(condition)?;
+    let condition = CompiledCondition::new(condition)?;
     Ok(heartbeat::json(async move {
         let result = until(&process, condition);
         Ok(match timeout_ms {
@@ -66,13 +66,13 @@ pub(super) async fn wait(
 }
 
 /// A condition that can hold.
-enum Checked {
+enum CompiledCondition {
     Exit,
     Port(u16, HttpCheck),
     Log(Regex, Option<OutputStream>),
 }
 
-impl Checked {
+impl CompiledCondition {
     fn new(condition: Condition) -> Result<Self, Invalid> {
         Ok(match condition {
             Condition::Exit => Self::Exit,
@@ -89,11 +89,11 @@ impl Checked {
     }
 }
 
-async fn until(process: &Process, condition: Checked) -> WaitResult {
+async fn until(process: &Process, condition: CompiledCondition) -> WaitResult {
     match condition {
-        Checked::Exit => ended(process.log.ended().await),
-        Checked::Log(pattern, stream) => until_match(process, &pattern, stream).await,
-        Checked::Port(port, http) => tokio::select! {
+        CompiledCondition::Exit => ended(process.log.ended().await),
+        CompiledCondition::Log(pattern, stream) => until_match(process, &pattern, stream).await,
+        CompiledCondition::Port(port, http) => tokio::select! {
             biased;
             ready = until_listening(process, port, &http) => ready,
             end = process.log.ended() => ended(end),

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use sandbox_protocol::answer::Done;
 use sandbox_protocol::archive::archive_path;
-use sandbox_protocol::{FilePath, Invalid, path};
+use sandbox_protocol::{FilePath, Invalid, workspace_path};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Archives;
@@ -153,7 +153,7 @@ impl Archives {
 
     /// Opens the directory that an archive is moved into.
     pub(super) fn target(&self, path: Option<&FilePath>) -> Result<OwnedFd, Error> {
-        let Some(path) = path.filter(|path| path.as_str() != path::WORKSPACE) else {
+        let Some(path) = path.filter(|path| path.as_str() != workspace_path::WORKSPACE) else {
             let workspace = self.staging_parent.workspace();
             return workspace.try_clone_to_owned().map_err(Error::Write);
         };

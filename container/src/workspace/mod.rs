@@ -46,7 +46,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::{get, post};
 use rustix::fs::{Gid, Uid};
-use sandbox_protocol::{FilePath, FileRoots, Limits, path, sandboxd};
+use sandbox_protocol::{FilePath, FileRoots, Limits, sandboxd, workspace_path};
 
 use crate::files;
 use crate::paths::Roots;
@@ -120,7 +120,7 @@ impl Archives {
     /// The real path of what clients know as `path`.
     fn real_path(&self, path: &FilePath) -> PathBuf {
         match path.root() {
-            path::WORKSPACE => self.path.join(path.relative()),
+            workspace_path::WORKSPACE => self.path.join(path.relative()),
             _ => path.as_str().into(),
         }
     }

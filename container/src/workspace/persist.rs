@@ -12,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use sandbox_protocol::{FilePath, PersistOptions, path};
+use sandbox_protocol::{FilePath, PersistOptions, workspace_path};
 use tokio::sync::mpsc;
 
 use super::Archives;
@@ -76,7 +76,7 @@ struct Archived {
 impl Archived {
     /// Opens the directory at `path`, the workspace by default.
     fn open(archives: &Archives, path: Option<FilePath>) -> Result<Self, Error> {
-        let workspace = || FilePath::parse("path", path::WORKSPACE, &archives.file_roots);
+        let workspace = || FilePath::parse("path", workspace_path::WORKSPACE, &archives.file_roots);
         let path = path.map_or_else(workspace, Ok)?;
         let directory = match files::open(&archives.roots, &path) {
             Err(Error::Read(e)) => Err(Error::Persist(e)),

@@ -1,7 +1,7 @@
 //! Code.
 
 use sandbox_protocol::code::{Context, ContextList, Execution, LanguageList};
-use sandbox_protocol::{ContextId, ContextRequest, ErrorCode, RunCodeRequest, event, route};
+use sandbox_protocol::{ContextId, ContextRequest, ErrorCode, RunCodeRequest, event, route_table};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Header};
@@ -39,24 +39,24 @@ pub fn operations() -> Vec<Operation> {
     vec![
         run(),
         create(),
-        Operation::new(route::Operation::ListContexts, TAG, "List contexts")
+        Operation::new(route_table::Operation::ListContexts, TAG, "List contexts")
             .text("The contexts, the oldest first. A sandbox that is not running has none.")
             .answers(
                 200,
                 Answer::json::<ContextList>("The contexts", json!({ "contexts": [context()] })),
             ),
-        Operation::new(route::Operation::DeleteContext, TAG, "Delete a context")
+        Operation::new(route_table::Operation::DeleteContext, TAG, "Delete a context")
             .text("Ends the kernel, and the runs in it with `context_lost`.")
             .of_context()
             .answers(204, Answer::empty("The kernel has ended"))
             .fails(502, ErrorCode::ExecTransportError, LOST),
-        Operation::new(route::Operation::InterruptContext, TAG, "Interrupt a context")
+        Operation::new(route_table::Operation::InterruptContext, TAG, "Interrupt a context")
             .text("Interrupts the run that is under way. Its variables stay. Runs that wait begin then.")
             .of_context()
             .answers(204, Answer::empty("The run is being interrupted, if there was one"))
             .fails(410, ErrorCode::ContextLost, LOST_VARIABLES)
             .fails(502, ErrorCode::ExecTransportError, LOST),
-        Operation::new(route::Operation::RestartContext, TAG, "Restart a context")
+        Operation::new(route_table::Operation::RestartContext, TAG, "Restart a context")
             .text(
                 "Ends the kernel, and the runs in it with `context_lost`. Starts another one, without variables, and answers once it \
                  is ready.",
@@ -70,7 +70,7 @@ pub fn operations() -> Vec<Operation> {
             )
             .fails(502, ErrorCode::ExecTransportError, LOST),
         output(),
-        Operation::new(route::Operation::ListLanguages, TAG, "List languages")
+        Operation::new(route_table::Operation::ListLanguages, TAG, "List languages")
             .text("The kernels of the image. A sandbox that is not running has none.")
             .answers(
                 200,
@@ -83,7 +83,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn create() -> Operation {
-    Operation::new(route::Operation::CreateContext, TAG, "Create a context")
+    Operation::new(route_table::Operation::CreateContext, TAG, "Create a context")
         .text(CREATE)
         .json_body::<ContextRequest>(
             Required::No,
@@ -131,7 +131,7 @@ fn run() -> Operation {
     let events = "id: 1\nevent: stdout\ndata: aGVsbG8K\n\n\
                   id: 2\nevent: result\ndata: {\"isMain\":true,\"executionCount\":1,\"text/plain\":\"2\",\"text\":\"2\"}\n\n\
                   id: 3\nevent: exit\ndata: {\"exit_code\":0,\"execution_count\":1}\n\n";
-    Operation::new(route::Operation::RunCode, TAG, "Run code")
+    Operation::new(route_table::Operation::RunCode, TAG, "Run code")
         .text(RUN)
         .json_body::<RunCodeRequest>(
             Required::Yes,
@@ -194,7 +194,7 @@ fn run() -> Operation {
 }
 
 fn output() -> Operation {
-    Operation::new(route::Operation::GetContextOutput, TAG, "Get an image of a result")
+    Operation::new(route_table::Operation::GetContextOutput, TAG, "Get an image of a result")
         .text(
             "An image over 64 KiB of a result, whose path is in `urls` there. A context keeps its last 16 MiB of images.",
         )

@@ -3,7 +3,7 @@
 use sandbox_protocol::file::{
     DEFAULT_LIMIT, DirectoryCreated, DirectoryPage, Entry, MAX_DEPTH, MAX_GLOB, MAX_LIMIT, NDJSON,
 };
-use sandbox_protocol::{ErrorCode, route};
+use sandbox_protocol::{ErrorCode, route_table};
 use serde_json::{Value, json};
 
 use super::file::{entry, on_file};
@@ -22,7 +22,7 @@ const CREATE: &str = "Creates missing parent directories. A directory that exist
 pub fn operations() -> Vec<Operation> {
     vec![
         list(),
-        on_file(route::Operation::CreateDirectory, "Create a directory", CREATE)
+        on_file(route_table::Operation::CreateDirectory, "Create a directory", CREATE)
             .parameter(
                 "query",
                 "mode",
@@ -40,7 +40,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(409, ErrorCode::FileExists, "/workspace/main.py exists")
             .writable(),
         on_file(
-            route::Operation::StatFile,
+            route_table::Operation::StatFile,
             "Get the status of a file",
             "The status of a file, a directory or a link. Starts no sandbox: of one that sleeps, it is that in its last snapshot.",
         )
@@ -66,7 +66,7 @@ fn list() -> Operation {
         entry(),
         json!({ "end": true, "entries": 1, "unnamed": 0 })
     );
-    on_file(route::Operation::ListDirectory, "List a directory", LIST)
+    on_file(route_table::Operation::ListDirectory, "List a directory", LIST)
         .asleep()
         .parameter(
             "query",

@@ -1,7 +1,7 @@
 //! Commands.
 
 use sandbox_protocol::exec::{ExecRequest, ExecResult};
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::{ErrorCode, event};
 use serde_json::json;
 
@@ -36,7 +36,7 @@ Exit codes: 127 when the program was not found, 126 when it cannot be executed, 
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(
-            route::Operation::ExecCommand,
+            route_table::Operation::ExecCommand,
             "Commands",
             "Run a command",
         )

@@ -2,7 +2,7 @@
 
 use sandbox_protocol::answer::{Done, Written};
 use sandbox_protocol::file::{AttributesRequest, Entry};
-use sandbox_protocol::{ErrorCode, route};
+use sandbox_protocol::{ErrorCode, route_table};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Header};
@@ -12,7 +12,7 @@ pub const TAG: &str = "Files";
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        on_file(route::Operation::ReadFile, "Read a file", READ)
+        on_file(route_table::Operation::ReadFile, "Read a file", READ)
             .asleep()
             .conditions()
             .parameter(
@@ -40,14 +40,14 @@ pub fn operations() -> Vec<Operation> {
                 "range not satisfiable: the file has 5 bytes",
             ),
         on_file(
-            route::Operation::HeadFile,"Get the headers of a file",
+            route_table::Operation::HeadFile,"Get the headers of a file",
             "Returns the headers of `readFile` without the bytes.",
         )
         .asleep()
         .conditions()
         .answers(200, file("Headers of the file").without_body())
         .readable(),
-        on_file(route::Operation::WriteFile,"Write a file", WRITE)
+        on_file(route_table::Operation::WriteFile,"Write a file", WRITE)
             .parameter(
                 "query",
                 "in_place",
@@ -87,7 +87,7 @@ pub fn operations() -> Vec<Operation> {
                 "payload too large: the limit is 1048576 bytes",
             )
             .writable(),
-        on_file(route::Operation::DeleteFile, "Delete a file or a directory", DELETE)
+        on_file(route_table::Operation::DeleteFile, "Delete a file or a directory", DELETE)
             .parameter(
                 "query",
                 "recursive",
@@ -99,7 +99,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(400, ErrorCode::IsDirectory, "/workspace/src is a directory")
             .missing()
             .writable(),
-        on_file(route::Operation::SetFileAttributes, "Change permissions and time of a file", ATTRIBUTES)
+        on_file(route_table::Operation::SetFileAttributes, "Change permissions and time of a file", ATTRIBUTES)
             .json_body::<AttributesRequest>(
                 Required::Yes,
                 |body| AttributesRequest::parse(body).map(drop),
@@ -151,7 +151,11 @@ const WRITE: &str = "\
 Creates missing parent directories. Readers see the old file until the whole body has arrived; an upload that breaks off changes \
 nothing. The new file keeps the mode of the file that it replaces. The body can be chunked and of any length.";
 
-pub fn on_file(operation: route::Operation, summary: &'static str, description: &'static str) -> Operation {
+pub fn on_file(
+    operation: route_table::Operation,
+    summary: &'static str,
+    description: &'static str,
+) -> Operation {
     Operation::new(operation, TAG, summary)
         .text(description)
         .in_session("Has no effect: paths of files start at /workspace in every session.")

@@ -1,7 +1,7 @@
 //! Git.
 
 use sandbox_protocol::git::{Checkout, CheckoutRequest};
-use sandbox_protocol::{ErrorCode, event, route};
+use sandbox_protocol::{ErrorCode, event, route_table};
 use serde_json::json;
 
 use crate::answer::{Answer, Header};
@@ -40,97 +40,101 @@ fn checkout() -> Operation {
                   \"branch\":\"master\",\"commit\":\"7fd1a60b01f91b314f59955a4e4d4e80d8edf11d\",\
                   \"targetDir\":\"/workspace/Hello-World\"}\n\n\
                   id: 3\nevent: exit\ndata: {\"exit_code\":0}\n\n";
-    Operation::new(route::Operation::GitCheckout, TAG, "Check out a git repository")
-        .text(TEXT)
-        .json_body::<CheckoutRequest>(
-            Required::Yes,
-            |body| CheckoutRequest::parse(body).map(drop),
-            &[
-                (
-                    "A public repository",
-                    json!({ "repoUrl": "https://github.com/octocat/Hello-World.git", "depth": 1 }),
-                ),
-                (
-                    "A private one",
-                    json!({
-                        "repoUrl": "https://github.com/me/private.git",
-                        "ref": "v1.0",
-                        "targetDir": "app",
-                        "auth": { "token": "ghp_…" },
-                        "timeout_ms": 120_000,
-                    }),
-                ),
-            ],
-        )
-        .refuses_besides(&[
-            "repoUrl is not a URL",
-            "ref is not a name",
-            "branch is not a name",
-            "ref and branch cannot",
-            "auth is for",
-            "auth is set",
-        ])
-        .answers(
-            200,
-            Answer::json::<Checkout>("The repository is checked out", example)
-                .header(Header::text("Process-Id", "The id of the process that runs git."))
-                .or(Answer::text(event::CONTENT_TYPE, "").example(events.into()))
-                .codes(&[
-                    ErrorCode::ExecError,
-                    ErrorCode::ExecTransportError,
-                    ErrorCode::SandboxExpired,
-                ]),
-        )
-        .fails(
-            400,
-            ErrorCode::InvalidRequest,
-            "ref and branch cannot both be set",
-        )
-        .fails(
-            403,
-            ErrorCode::InvalidRequest,
-            "targetDir must resolve to a location within /workspace",
-        )
-        .fails(
-            409,
-            ErrorCode::GitTargetExists,
-            "/workspace/app exists: it has files",
-        )
-        .fails(
-            413,
-            ErrorCode::PayloadTooLarge,
-            "payload too large: the limit is 65536 bytes",
-        )
-        .fails(
-            501,
-            ErrorCode::NotSupported,
-            "the image has no git: install it there",
-        )
-        .fails(
-            502,
-            ErrorCode::GitAuthFailed,
-            "git clone: fatal: Authentication failed for 'https://github.com/me/private.git/'",
-        )
-        .fails(
-            502,
-            ErrorCode::GitRepositoryNotFound,
-            "git clone: fatal: repository 'https://github.com/me/private.git/' not found",
-        )
-        .fails(
-            502,
-            ErrorCode::GitRefNotFound,
-            "git clone: fatal: Remote branch v1.0 not found in upstream origin",
-        )
-        .fails(
-            502,
-            ErrorCode::GitNetworkError,
-            "the repository was not fetched within 120000 ms",
-        )
-        .fails(
-            502,
-            ErrorCode::GitError,
-            "git checkout: error: Your local changes to the following files would be overwritten by checkout",
-        )
-        .fails(502, ErrorCode::ExecError, "exec failed: too many open files")
-        .fails(502, ErrorCode::ExecTransportError, LOST)
+    Operation::new(
+        route_table::Operation::GitCheckout,
+        TAG,
+        "Check out a git repository",
+    )
+    .text(TEXT)
+    .json_body::<CheckoutRequest>(
+        Required::Yes,
+        |body| CheckoutRequest::parse(body).map(drop),
+        &[
+            (
+                "A public repository",
+                json!({ "repoUrl": "https://github.com/octocat/Hello-World.git", "depth": 1 }),
+            ),
+            (
+                "A private one",
+                json!({
+                    "repoUrl": "https://github.com/me/private.git",
+                    "ref": "v1.0",
+                    "targetDir": "app",
+                    "auth": { "token": "ghp_…" },
+                    "timeout_ms": 120_000,
+                }),
+            ),
+        ],
+    )
+    .refuses_besides(&[
+        "repoUrl is not a URL",
+        "ref is not a name",
+        "branch is not a name",
+        "ref and branch cannot",
+        "auth is for",
+        "auth is set",
+    ])
+    .answers(
+        200,
+        Answer::json::<Checkout>("The repository is checked out", example)
+            .header(Header::text("Process-Id", "The id of the process that runs git."))
+            .or(Answer::text(event::CONTENT_TYPE, "").example(events.into()))
+            .codes(&[
+                ErrorCode::ExecError,
+                ErrorCode::ExecTransportError,
+                ErrorCode::SandboxExpired,
+            ]),
+    )
+    .fails(
+        400,
+        ErrorCode::InvalidRequest,
+        "ref and branch cannot both be set",
+    )
+    .fails(
+        403,
+        ErrorCode::InvalidRequest,
+        "targetDir must resolve to a location within /workspace",
+    )
+    .fails(
+        409,
+        ErrorCode::GitTargetExists,
+        "/workspace/app exists: it has files",
+    )
+    .fails(
+        413,
+        ErrorCode::PayloadTooLarge,
+        "payload too large: the limit is 65536 bytes",
+    )
+    .fails(
+        501,
+        ErrorCode::NotSupported,
+        "the image has no git: install it there",
+    )
+    .fails(
+        502,
+        ErrorCode::GitAuthFailed,
+        "git clone: fatal: Authentication failed for 'https://github.com/me/private.git/'",
+    )
+    .fails(
+        502,
+        ErrorCode::GitRepositoryNotFound,
+        "git clone: fatal: repository 'https://github.com/me/private.git/' not found",
+    )
+    .fails(
+        502,
+        ErrorCode::GitRefNotFound,
+        "git clone: fatal: Remote branch v1.0 not found in upstream origin",
+    )
+    .fails(
+        502,
+        ErrorCode::GitNetworkError,
+        "the repository was not fetched within 120000 ms",
+    )
+    .fails(
+        502,
+        ErrorCode::GitError,
+        "git checkout: error: Your local changes to the following files would be overwritten by checkout",
+    )
+    .fails(502, ErrorCode::ExecError, "exec failed: too many open files")
+    .fails(502, ErrorCode::ExecTransportError, LOST)
 }

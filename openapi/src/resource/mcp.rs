@@ -1,7 +1,7 @@
 //! The Model Context Protocol.
 
 use sandbox_protocol::mcp::{Message, SUPPORTED, Sent};
-use sandbox_protocol::{ErrorBody, ErrorCode, Invalid, route};
+use sandbox_protocol::{ErrorBody, ErrorCode, Invalid, route_table};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -18,9 +18,9 @@ Errors of the protocol are those of JSON-RPC: in the revision 2026-07-28, an unk
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        operation(route::Operation::CallMcp, "Call a tool").text(TEXT),
+        operation(route_table::Operation::CallMcp, "Call a tool").text(TEXT),
         operation(
-            route::Operation::CallSandboxMcp,
+            route_table::Operation::CallSandboxMcp,
             "Call a tool of one sandbox",
         )
         .text(
@@ -31,7 +31,7 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-fn operation(operation: route::Operation, summary: &'static str) -> Operation {
+fn operation(operation: route_table::Operation, summary: &'static str) -> Operation {
     let called = json!({
         "jsonrpc": "2.0",
         "id": 1,

@@ -1,7 +1,7 @@
 //! Buckets as directories.
 
 use sandbox_protocol::answer::Done;
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::{ErrorCode, MountRequest, UnmountRequest};
 use serde_json::json;
 
@@ -40,7 +40,7 @@ pub fn operations() -> Vec<Operation> {
     });
     vec![
         Operation::new(
-            route::Operation::MountBucket,
+            route_table::Operation::MountBucket,
             TAG,
             "Mount a bucket",
         )
@@ -86,7 +86,7 @@ pub fn operations() -> Vec<Operation> {
             "mount failed: s3fs: The specified bucket does not exist",
         ),
         Operation::new(
-            route::Operation::UnmountBucket,
+            route_table::Operation::UnmountBucket,
             TAG,
             "Unmount a bucket",
         )

@@ -2,7 +2,7 @@
 
 use sandbox_protocol::port::{PortList, PortWaitRequest, PortWaitResult};
 use sandbox_protocol::preview::{ExposeRequest, ExposedPort};
-use sandbox_protocol::{ErrorCode, ServerPort, route};
+use sandbox_protocol::{ErrorCode, ServerPort, route_table};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -39,7 +39,7 @@ side closes, the other is closed: with code 1000 after the end of the server's b
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(route::Operation::ListPorts, TAG, "List ports")
+        Operation::new(route_table::Operation::ListPorts, TAG, "List ports")
             .text(
                 "The TCP ports on which processes of the sandbox listen, and those that are exposed, with their addresses. Starts \
                  no sandbox.",
@@ -51,7 +51,7 @@ pub fn operations() -> Vec<Operation> {
                     json!({ "ports": [{ "port": 3000, "listening": true }] }),
                 ),
             ),
-        Operation::new(route::Operation::ExposePort, TAG, "Expose a port")
+        Operation::new(route_table::Operation::ExposePort, TAG, "Expose a port")
             .text(EXPOSE)
             .parameter(
                 "path",
@@ -106,7 +106,7 @@ pub fn operations() -> Vec<Operation> {
                 "payload too large: the limit is 16384 bytes",
             )
             .fails(501, ErrorCode::NotSupported, "PREVIEW_HOST is not set, …"),
-        Operation::new(route::Operation::UnexposePort, TAG, "Stop exposing a port")
+        Operation::new(route_table::Operation::UnexposePort, TAG, "Stop exposing a port")
             .text(
                 "The address of the port ends, and open connections of its visitors, WebSockets included, are closed. Starts no \
                  sandbox.",
@@ -119,7 +119,7 @@ pub fn operations() -> Vec<Operation> {
             )
             .answers(204, Answer::empty("Port is not exposed"))
             .fails(400, ErrorCode::InvalidRequest, INVALID_PORT),
-        Operation::new(route::Operation::WaitForPort, TAG, "Wait for a port")
+        Operation::new(route_table::Operation::WaitForPort, TAG, "Wait for a port")
             .text(
                 "Waits until a process of the sandbox listens on the port, and, with `path`, until its HTTP server answers \
                  there. An answer that takes long begins with spaces. Starts no sandbox.",
@@ -146,7 +146,7 @@ pub fn operations() -> Vec<Operation> {
                 ErrorCode::PayloadTooLarge,
                 "payload too large: the limit is 65536 bytes",
             ),
-        Operation::new(route::Operation::ProxyPort, TAG, "Send a request to a port")
+        Operation::new(route_table::Operation::ProxyPort, TAG, "Send a request to a port")
             .text(PROXY)
             .parameter(
                 "path",
@@ -161,7 +161,7 @@ pub fn operations() -> Vec<Operation> {
                 Answer::new("*/*", json!({}), "The answer of the server, which can have any status"),
             )
             .connects(),
-        Operation::new(route::Operation::ConnectTcp, TAG, "Connect to a port by TCP")
+        Operation::new(route_table::Operation::ConnectTcp, TAG, "Connect to a port by TCP")
             .text(TCP)
             .for_browsers("AuthorizationQuery")
             .on_server_port()

@@ -7,7 +7,7 @@ use sandbox_protocol::process::{
     DEFAULT_GRACE_MS, MAX_GRACE_MS, Process, ProcessList, ProcessesEnded, SignalRequest, WaitRequest,
     WaitResult,
 };
-use sandbox_protocol::{ErrorCode, ProcessId, route};
+use sandbox_protocol::{ErrorCode, ProcessId, route_table};
 use serde_json::{Value, json};
 
 use self::streams::{log, write_stdin};
@@ -51,7 +51,7 @@ A response that takes long begins with spaces, which JSON ignores. An error afte
 pub fn operations() -> Vec<Operation> {
     vec![
         start(),
-        Operation::new(route::Operation::ListProcesses, TAG, "List processes")
+        Operation::new(route_table::Operation::ListProcesses, TAG, "List processes")
             .text(
                 "Processes and commands of `exec`, the newest first, also the last 1000 that have ended. A sandbox that is not \
                  running has none.",
@@ -79,7 +79,7 @@ pub fn operations() -> Vec<Operation> {
                 Answer::json::<ProcessList>("A page of the processes", json!({ "processes": [process()] })),
             )
             .fails(400, ErrorCode::InvalidRequest, "state must be running"),
-        Operation::new(route::Operation::EndProcesses, TAG, "End all processes")
+        Operation::new(route_table::Operation::EndProcesses, TAG, "End all processes")
             .text(
                 "Ends every process and every command of `exec` with all their children: SIGTERM, and SIGKILL after `grace_ms`. \
                  Forgets them, and those that had ended before.",
@@ -90,10 +90,10 @@ pub fn operations() -> Vec<Operation> {
                 Answer::json::<ProcessesEnded>("All have ended", json!({ "ended": 1 })),
             )
             .fails(502, ErrorCode::ExecTransportError, LOST),
-        Operation::new(route::Operation::GetProcess, TAG, "Get a process")
+        Operation::new(route_table::Operation::GetProcess, TAG, "Get a process")
             .of_process()
             .answers(200, Answer::json::<Process>("Process", process())),
-        Operation::new(route::Operation::EndProcess, TAG, "End a process")
+        Operation::new(route_table::Operation::EndProcess, TAG, "End a process")
             .text("Ends the process with all its children: SIGTERM, and SIGKILL after `grace_ms`. Forgets it and its log.")
             .of_process()
             .with_grace()
@@ -101,7 +101,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(502, ErrorCode::ExecTransportError, LOST),
         log(),
         write_stdin(),
-        Operation::new(route::Operation::AttachProcess, TAG, "Attach to a process")
+        Operation::new(route_table::Operation::AttachProcess, TAG, "Attach to a process")
             .text(ATTACH)
             .for_browsers("AuthorizationQuery")
             .of_process()
@@ -115,7 +115,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn start() -> Operation {
-    Operation::new(route::Operation::StartProcess, TAG, "Start a process")
+    Operation::new(route_table::Operation::StartProcess, TAG, "Start a process")
         .text(START)
         .in_session(
             "The session whose directory and variables the process gets. It does not end with the session.",
@@ -159,7 +159,7 @@ fn start() -> Operation {
 }
 
 fn signal() -> Operation {
-    Operation::new(route::Operation::SignalProcess, TAG, "Signal a process")
+    Operation::new(route_table::Operation::SignalProcess, TAG, "Signal a process")
         .text("Sends a signal to the process and all its children.")
         .of_process()
         .json_body::<SignalRequest>(
@@ -182,7 +182,7 @@ fn signal() -> Operation {
 }
 
 fn wait() -> Operation {
-    Operation::new(route::Operation::WaitForProcess, TAG, "Wait for a process")
+    Operation::new(route_table::Operation::WaitForProcess, TAG, "Wait for a process")
         .text(WAIT)
         .of_process()
         .json_body::<WaitRequest>(

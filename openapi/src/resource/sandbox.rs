@@ -2,7 +2,7 @@
 
 use sandbox_protocol::answer::{Running, SandboxCreated};
 use sandbox_protocol::sandbox::{CreateRequest, SandboxInfo, SandboxPage, SettingsPatch};
-use sandbox_protocol::{ErrorCode, route};
+use sandbox_protocol::{ErrorCode, route_table};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Header};
@@ -88,7 +88,7 @@ pub fn operations() -> Vec<Operation> {
     let labels = json!({ "labels": { "team": "search" }, "sleepAfter": "1h", "maxLifetime": "24h" });
     let listed = json!({ "sandboxes": [info()], "cursor": "MTc5NTk5NjgwMDAwMDphYmM" });
     vec![
-        unavailable(changes_settings(Operation::new(route::Operation::CreateSandbox, TAG, "Create a sandbox")
+        unavailable(changes_settings(Operation::new(route_table::Operation::CreateSandbox, TAG, "Create a sandbox")
             .text(
                 "Returns the id of a sandbox of the warm pool, or else a new id, whose sandbox starts with the first operation \
                  that needs it. A body is needed only for settings. The same `name` gives the same sandbox: the settings of a \
@@ -104,7 +104,7 @@ pub fn operations() -> Vec<Operation> {
                 ],
             )
             .answers(200, Answer::json::<SandboxCreated>("Sandbox was created", json!({ "id": "gaytemzugu3doobzmfrggzdfmy" }))))),
-        Operation::new(route::Operation::ListSandboxes, TAG, "List sandboxes")
+        Operation::new(route_table::Operation::ListSandboxes, TAG, "List sandboxes")
             .text(
                 "The sandboxes that were created with settings or have run, newest first. One without settings is not listed any \
                  more a day after it has stopped. Starts no sandbox.",
@@ -116,13 +116,13 @@ pub fn operations() -> Vec<Operation> {
             .answers(200, Answer::json::<SandboxPage>("A page of the sandboxes", listed))
             .fails(400, ErrorCode::InvalidRequest, "label must be KEY:VALUE"),
         not_found(answers_info(
-            Operation::new(route::Operation::GetSandbox, TAG, "Get a sandbox").text(
+            Operation::new(route_table::Operation::GetSandbox, TAG, "Get a sandbox").text(
                 "Its state, its settings, and what it has open. Starts no sandbox.",
             ),
             "The sandbox",
         )),
         changes_settings(answers_info(
-            Operation::new(route::Operation::UpdateSandbox, TAG, "Change the settings of a sandbox")
+            Operation::new(route_table::Operation::UpdateSandbox, TAG, "Change the settings of a sandbox")
                 .text(
                     "`env`, `labels`, `sleepAfter`, `keepAlive` and `maxLifetime` take effect at once, the others with the next start: \
                      see `pendingRestart`. Starts no sandbox.",
@@ -137,7 +137,7 @@ pub fn operations() -> Vec<Operation> {
                 ),
             "The sandbox with its new settings",
         )),
-        Operation::new(route::Operation::StopSandbox, TAG, "Put a sandbox to sleep")
+        Operation::new(route_table::Operation::StopSandbox, TAG, "Put a sandbox to sleep")
             .text(
                 "Ends its commands. The next operation that needs it starts it again, with its settings. Its files are gone, unless \
                  `autoSave` is on: then the workspace is saved first, and a failure leaves the sandbox running.",
@@ -145,7 +145,7 @@ pub fn operations() -> Vec<Operation> {
             .answers(204, Answer::empty("Sandbox does not run"))
             .fails(502, ErrorCode::SnapshotError, "the workspace was not saved: the store of snapshots failed: SlowDown (503)"),
         answers_info(
-            Operation::new(route::Operation::StartSandbox, TAG, "Start a sandbox")
+            Operation::new(route_table::Operation::StartSandbox, TAG, "Start a sandbox")
                 .text(
                     "Starts the sandbox if it does not run. With `without=restore`, its workspace is empty, and the last save of \
                      `autoSave` becomes a snapshot that stays.",
@@ -153,10 +153,10 @@ pub fn operations() -> Vec<Operation> {
                 .parameter("query", "without", "What the start leaves out.", json!({ "type": "string", "enum": ["restore"] })),
             "The sandbox, which runs",
         ),
-        Operation::new(route::Operation::IsSandboxRunning, TAG, "Get whether a sandbox is running")
+        Operation::new(route_table::Operation::IsSandboxRunning, TAG, "Get whether a sandbox is running")
             .text("This operation starts no sandbox.")
             .answers(200, Answer::json::<Running>("State of the sandbox", json!({ "running": true }))),
-        Operation::new(route::Operation::DeleteSandbox, TAG, "Destroy a sandbox")
+        Operation::new(route_table::Operation::DeleteSandbox, TAG, "Destroy a sandbox")
             .text(
                 "Ends the commands of the sandbox and deletes its files. Starts no sandbox; an unknown id is 204, too. With `save`, \
                  the workspace is saved first as a snapshot that stays; when that fails, nothing is destroyed.",

@@ -1,7 +1,7 @@
 //! The bridge itself.
 
 use sandbox_protocol::answer::{Done, Unhealthy};
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::{ErrorBody, ErrorCode};
 use serde_json::json;
 
@@ -13,28 +13,28 @@ const TAG: &str = "Service";
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(route::Operation::HealthCheck, TAG, "Check the bridge")
+        Operation::new(route_table::Operation::HealthCheck, TAG, "Check the bridge")
             .answers(200, Answer::json::<Done>("Bridge is configured", json!({ "ok": true })))
             .answers(503, unhealthy())
             .fails(503, ErrorCode::NotConfigured, "bindings are missing: WarmPool"),
         Operation::new(
-            route::Operation::HeadHealth,
+            route_table::Operation::HeadHealth,
             TAG,
             "Check the bridge, without a body",
         )
         .answers(200, Answer::empty("Bridge is configured"))
         .answers(503, Answer::empty("Bridge is not configured")),
-        page(route::Operation::GetOpenApiSchema, "Get the OpenAPI document").answers(200, document()),
-        page(route::Operation::OpenExplorer, "Open the explorer")
+        page(route_table::Operation::GetOpenApiSchema, "Get the OpenAPI document").answers(200, document()),
+        page(route_table::Operation::OpenExplorer, "Open the explorer")
             .text("Opens a page that shows this document and can call its operations, with the key that the page was opened with.")
             .answers(200, Answer::text("text/html", "Explorer page")),
-        page(route::Operation::OpenExplorerShort, "Open the explorer")
+        page(route_table::Operation::OpenExplorerShort, "Open the explorer")
             .text("Opens the same page as `/v1/openapi.html`.")
             .answers(200, Answer::text("text/html", "Explorer page")),
     ]
 }
 
-fn page(operation: route::Operation, summary: &'static str) -> Operation {
+fn page(operation: route_table::Operation, summary: &'static str) -> Operation {
     Operation::new(operation, TAG, summary)
         .for_browsers("TokenQuery")
         .parameter(

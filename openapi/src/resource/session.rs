@@ -1,7 +1,7 @@
 //! Sessions.
 
 use sandbox_protocol::ErrorCode;
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::session::{CreateSession, SessionCreated, SessionDeleted, SessionId};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const TAG: &str = "Sessions";
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(
-            route::Operation::CreateSession,
+            route_table::Operation::CreateSession,
             TAG,
             "Create a session",
         )
@@ -62,7 +62,7 @@ pub fn operations() -> Vec<Operation> {
         )
         .fails(502, ErrorCode::SessionError, LOST),
         Operation::new(
-            route::Operation::DeleteSession,
+            route_table::Operation::DeleteSession,
             TAG,
             "Delete a session",
         )

@@ -3,7 +3,7 @@
 use sandbox_protocol::snapshot::{
     ForkRequest, ForkResult, RestoreRequest, Snapshot, SnapshotPage, SnapshotRequest,
 };
-use sandbox_protocol::{ErrorCode, FileRoots, route};
+use sandbox_protocol::{ErrorCode, FileRoots, route_table};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -95,7 +95,7 @@ impl Operation {
 pub fn operations() -> Vec<Operation> {
     let limit = "payload too large: the limit is 65536 bytes";
     vec![
-        Operation::new(route::Operation::CreateSnapshot, TAG, "Create a snapshot")
+        Operation::new(route_table::Operation::CreateSnapshot, TAG, "Create a snapshot")
             .text(CREATE)
             .json_body::<SnapshotRequest>(
                 Required::No,
@@ -114,7 +114,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(404, ErrorCode::FileNotFound, "no such file or directory: /workspace/app")
             .fails(413, ErrorCode::PayloadTooLarge, limit)
             .of_store(),
-        Operation::new(route::Operation::RestoreSnapshot, TAG, "Restore a snapshot")
+        Operation::new(route_table::Operation::RestoreSnapshot, TAG, "Restore a snapshot")
             .text(RESTORE)
             .json_body::<RestoreRequest>(
                 Required::Yes,
@@ -132,7 +132,7 @@ pub fn operations() -> Vec<Operation> {
             .fails(502, ErrorCode::WorkspaceArchiveWriteError, "write failed: Input/output error (os error 5)")
             .fails(507, ErrorCode::NoSpace, "No space left on device (os error 28)")
             .of_store(),
-        Operation::new(route::Operation::ForkSandbox, TAG, "Fork a sandbox")
+        Operation::new(route_table::Operation::ForkSandbox, TAG, "Fork a sandbox")
             .text(FORK)
             .json_body::<ForkRequest>(
                 Required::No,
@@ -153,7 +153,7 @@ pub fn operations() -> Vec<Operation> {
             )
             .fails(413, ErrorCode::PayloadTooLarge, limit)
             .of_store(),
-        Operation::new(route::Operation::ListSnapshots, TAG, "List snapshots")
+        Operation::new(route_table::Operation::ListSnapshots, TAG, "List snapshots")
             .text("The snapshots in the store, the newest first, of sandboxes that are gone, too.")
             .parameter("query", "sandbox", "Only snapshots of this sandbox.", json!({ "type": "string", "pattern": "^[a-z2-7]{1,128}$" }))
             .parameter("query", "limit", "The most snapshots on a page.", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }))
@@ -164,11 +164,11 @@ pub fn operations() -> Vec<Operation> {
             )
             .fails(400, ErrorCode::InvalidRequest, "cursor must be the cursor of a page before")
             .of_store(),
-        Operation::new(route::Operation::GetSnapshot, TAG, "Get a snapshot")
+        Operation::new(route_table::Operation::GetSnapshot, TAG, "Get a snapshot")
             .of_snapshot()
             .answers(200, Answer::json::<Snapshot>("The snapshot", snapshot()))
             .of_store(),
-        Operation::new(route::Operation::DeleteSnapshot, TAG, "Delete a snapshot")
+        Operation::new(route_table::Operation::DeleteSnapshot, TAG, "Delete a snapshot")
             .text("A sandbox that begins with this snapshot cannot be started any more, unless with `without=restore`.")
             .of_snapshot()
             .answers(204, Answer::empty("Snapshot was deleted"))

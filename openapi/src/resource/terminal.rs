@@ -1,7 +1,7 @@
 //! Terminals.
 
 use sandbox_protocol::ErrorCode;
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::session::SessionId;
 use serde_json::json;
 
@@ -31,47 +31,51 @@ its end. `auto`: a command if the first binary frame ends in LF, otherwise a log
 pub fn operations() -> Vec<Operation> {
     let side = |default: u16| json!({ "type": "integer", "default": default, "minimum": 1, "maximum": 1000 });
     vec![
-        Operation::new(route::Operation::PtyTerminal, "Terminals", "Open a terminal")
-            .text(TEXT)
-            .for_browsers("AuthorizationQuery")
-            .parameter(
-                "query",
-                "cols",
-                "The width of the window, in characters.",
-                side(80),
-            )
-            .parameter(
-                "query",
-                "rows",
-                "The height of the window, in characters.",
-                side(24),
-            )
-            .parameter(
-                "query",
-                "mode",
-                MODE,
-                json!({ "type": "string", "enum": ["auto", "shell", "command"], "default": "auto" }),
-            )
-            .parameter(
-                "query",
-                "shell",
-                "Another shell than bash: an absolute path, or a name in `PATH`.",
-                json!({ "type": "string", "pattern": "^(/[a-zA-Z0-9._+/-]{0,254}|[a-zA-Z0-9._+-]{1,255})$" }),
-            )
-            .parameter(
-                "query",
-                "session",
-                "The session of the terminal. The header `Session-Id` takes precedence.",
-                schema::of_request::<SessionId>(),
-            )
-            .in_session("The session of the terminal.")
-            .answers(101, Answer::empty("WebSocket of the terminal"))
-            .fails(400, ErrorCode::InvalidRequest, "WebSocket upgrade required")
-            .fails(
-                400,
-                ErrorCode::InvalidRequest,
-                "cols and rows must be valid numbers, 1 to 1000",
-            )
-            .fails(502, ErrorCode::ExecTransportError, LOST),
+        Operation::new(
+            route_table::Operation::PtyTerminal,
+            "Terminals",
+            "Open a terminal",
+        )
+        .text(TEXT)
+        .for_browsers("AuthorizationQuery")
+        .parameter(
+            "query",
+            "cols",
+            "The width of the window, in characters.",
+            side(80),
+        )
+        .parameter(
+            "query",
+            "rows",
+            "The height of the window, in characters.",
+            side(24),
+        )
+        .parameter(
+            "query",
+            "mode",
+            MODE,
+            json!({ "type": "string", "enum": ["auto", "shell", "command"], "default": "auto" }),
+        )
+        .parameter(
+            "query",
+            "shell",
+            "Another shell than bash: an absolute path, or a name in `PATH`.",
+            json!({ "type": "string", "pattern": "^(/[a-zA-Z0-9._+/-]{0,254}|[a-zA-Z0-9._+-]{1,255})$" }),
+        )
+        .parameter(
+            "query",
+            "session",
+            "The session of the terminal. The header `Session-Id` takes precedence.",
+            schema::of_request::<SessionId>(),
+        )
+        .in_session("The session of the terminal.")
+        .answers(101, Answer::empty("WebSocket of the terminal"))
+        .fails(400, ErrorCode::InvalidRequest, "WebSocket upgrade required")
+        .fails(
+            400,
+            ErrorCode::InvalidRequest,
+            "cols and rows must be valid numbers, 1 to 1000",
+        )
+        .fails(502, ErrorCode::ExecTransportError, LOST),
     ]
 }

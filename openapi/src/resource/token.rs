@@ -1,7 +1,7 @@
 //! Tokens.
 
 use sandbox_protocol::token::{TokenCreated, TokenRequest};
-use sandbox_protocol::{ErrorCode, route};
+use sandbox_protocol::{ErrorCode, route_table};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -13,7 +13,7 @@ pub fn operations() -> Vec<Operation> {
         "expiresAt": "2026-01-01T00:00:00.000Z",
     });
     vec![
-        Operation::new(route::Operation::CreateToken, "Tokens", "Create a token")
+        Operation::new(route_table::Operation::CreateToken, "Tokens", "Create a token")
             .text(
                 "Signs a JSON Web Token, which is accepted in the place of the key for one sandbox or all, for the operations of \
                  its scopes, until it expires. Nothing is stored: a token ends when it expires, or when the key that signed it, \

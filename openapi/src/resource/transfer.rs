@@ -4,7 +4,7 @@ use sandbox_protocol::file::{
     CopyRequest, EditMismatchError, EditRequest, Edited, MoveRequest, NDJSON, SearchRequest, SearchResult,
     Transferred,
 };
-use sandbox_protocol::{ErrorCode, FileRoots, route};
+use sandbox_protocol::{ErrorCode, FileRoots, route_table};
 use serde_json::json;
 
 use super::file::TAG;
@@ -22,32 +22,40 @@ user of the commands. Sockets and devices in a directory are left out and counte
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        transfer(route::Operation::MoveFile, "Move a file or a directory", MOVE)
-            .json_body::<MoveRequest>(
-                Required::Yes,
-                |body| MoveRequest::parse(body, &FileRoots::default()).map(drop),
-                &[(
-                    "A file",
-                    json!({ "from": "/workspace/a.txt", "to": "/workspace/b.txt" }),
-                )],
-            )
-            .answers(
-                200,
-                Answer::json::<Transferred>("It was moved", json!({ "ok": true })),
-            ),
-        transfer(route::Operation::CopyFile, "Copy a file or a directory", COPY)
-            .json_body::<CopyRequest>(
-                Required::Yes,
-                |body| CopyRequest::parse(body, &FileRoots::default()).map(drop),
-                &[(
-                    "A directory",
-                    json!({ "from": "/workspace/src", "to": "/workspace/copy", "recursive": true }),
-                )],
-            )
-            .answers(
-                200,
-                Answer::json::<Transferred>("It was copied", json!({ "ok": true })),
-            ),
+        transfer(
+            route_table::Operation::MoveFile,
+            "Move a file or a directory",
+            MOVE,
+        )
+        .json_body::<MoveRequest>(
+            Required::Yes,
+            |body| MoveRequest::parse(body, &FileRoots::default()).map(drop),
+            &[(
+                "A file",
+                json!({ "from": "/workspace/a.txt", "to": "/workspace/b.txt" }),
+            )],
+        )
+        .answers(
+            200,
+            Answer::json::<Transferred>("It was moved", json!({ "ok": true })),
+        ),
+        transfer(
+            route_table::Operation::CopyFile,
+            "Copy a file or a directory",
+            COPY,
+        )
+        .json_body::<CopyRequest>(
+            Required::Yes,
+            |body| CopyRequest::parse(body, &FileRoots::default()).map(drop),
+            &[(
+                "A directory",
+                json!({ "from": "/workspace/src", "to": "/workspace/copy", "recursive": true }),
+            )],
+        )
+        .answers(
+            200,
+            Answer::json::<Transferred>("It was copied", json!({ "ok": true })),
+        ),
         edit(),
         search(),
     ]
@@ -73,7 +81,7 @@ fn edit() -> Operation {
         "found": 2,
     });
     let edited = json!({ "files": [{ "path": "/workspace/main.py", "etag": "\"5a-1f\"", "replaced": 1 }] });
-    with_paths(route::Operation::EditFiles, "Edit files", EDIT)
+    with_paths(route_table::Operation::EditFiles, "Edit files", EDIT)
         .json_body::<EditRequest>(
             Required::Yes,
             |body| EditRequest::parse(body, &FileRoots::default()).map(drop),
@@ -113,7 +121,7 @@ fn search() -> Operation {
         json!({ "end": true, "matches": 1, "truncated": false })
     );
     let result = json!({ "matches": [found], "truncated": false });
-    with_paths(route::Operation::SearchFiles, "Search files", SEARCH)
+    with_paths(route_table::Operation::SearchFiles, "Search files", SEARCH)
         .json_body::<SearchRequest>(
             Required::Yes,
             |body| SearchRequest::parse(body, &FileRoots::default()).map(drop),
@@ -137,7 +145,7 @@ fn search() -> Operation {
         )
 }
 
-fn transfer(operation: route::Operation, summary: &'static str, text: &'static str) -> Operation {
+fn transfer(operation: route_table::Operation, summary: &'static str, text: &'static str) -> Operation {
     with_paths(operation, summary, text)
         .fails(409, ErrorCode::FileExists, "/workspace/b.txt exists")
         .fails(
@@ -148,7 +156,7 @@ fn transfer(operation: route::Operation, summary: &'static str, text: &'static s
         .writable()
 }
 
-fn with_paths(operation: route::Operation, summary: &'static str, text: &'static str) -> Operation {
+fn with_paths(operation: route_table::Operation, summary: &'static str, text: &'static str) -> Operation {
     Operation::new(operation, TAG, summary)
         .text(text)
         .in_session("Has no effect: paths of files start at /workspace in every session.")

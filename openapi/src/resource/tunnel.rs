@@ -1,6 +1,6 @@
 //! Tunnels.
 
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use sandbox_protocol::{ErrorCode, Port, Tunnel, TunnelRequest};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub fn operations() -> Vec<Operation> {
         "listening": true,
     });
     vec![
-        on_port(route::Operation::CreateTunnel,"Open a tunnel")
+        on_port(route_table::Operation::CreateTunnel,"Open a tunnel")
             .text(
                 "Gives a port of the sandbox a public https address, by cloudflared. Without `name`, Cloudflare chooses a random \
                  hostname, and no account is needed. With `name`, the hostname is `{name}.{zone}` in the zone of the \
@@ -37,13 +37,13 @@ pub fn operations() -> Vec<Operation> {
                 ErrorCode::PayloadTooLarge,
                 "payload too large: the limit is 16384 bytes",
             ),
-        on_port(route::Operation::DeleteTunnel,"Close a tunnel")
+        on_port(route_table::Operation::DeleteTunnel,"Close a tunnel")
             .text("Closes the tunnel of a port. Starts no sandbox; a port without a tunnel is 204, too.")
             .answers(204, Answer::empty("Port has no tunnel")),
     ]
 }
 
-fn on_port(operation: route::Operation, summary: &'static str) -> Operation {
+fn on_port(operation: route_table::Operation, summary: &'static str) -> Operation {
     Operation::new(operation, "Tunnels", summary)
         .parameter(
             "path",

@@ -1,7 +1,7 @@
 //! Changes of files.
 
 use sandbox_protocol::file::{Changes, MAX_GLOB, WatchEvent};
-use sandbox_protocol::{ErrorCode, event, route};
+use sandbox_protocol::{ErrorCode, event, route_table};
 use serde_json::{Value, json};
 
 use super::file::on_file;
@@ -37,7 +37,7 @@ pub fn operations() -> Vec<Operation> {
                   id: 1767225600000001\nevent: created\n\
                   data: {\"path\":\"/workspace/a.txt\",\"isDirectory\":false}\n\n";
     vec![
-        on_file(route::Operation::WatchFiles, "Watch a directory", WATCH)
+        on_file(route_table::Operation::WatchFiles, "Watch a directory", WATCH)
             .parameter(
                 "query",
                 "recursive",
@@ -75,7 +75,7 @@ pub fn operations() -> Vec<Operation> {
                     .codes(&[ErrorCode::ExecTransportError, ErrorCode::SandboxExpired]),
             )
             .watching(),
-        on_file(route::Operation::GetChanges, "Get what has changed", CHANGES)
+        on_file(route_table::Operation::GetChanges, "Get what has changed", CHANGES)
             .parameter("query", "since", "The `version` of an earlier answer.", version())
             .answers(
                 200,

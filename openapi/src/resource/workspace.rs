@@ -2,7 +2,7 @@
 
 use sandbox_protocol::ErrorCode;
 use sandbox_protocol::answer::Done;
-use sandbox_protocol::route;
+use sandbox_protocol::route_table;
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -20,13 +20,13 @@ received and read. Files that the archive does not have remain. Members that lea
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        persist(route::Operation::PersistWorkspace, "Archive the workspace"),
+        persist(route_table::Operation::PersistWorkspace, "Archive the workspace"),
         persist(
-            route::Operation::DownloadWorkspace,
+            route_table::Operation::DownloadWorkspace,
             "Download the workspace as an archive",
         ),
         Operation::new(
-            route::Operation::HydrateWorkspace,
+            route_table::Operation::HydrateWorkspace,
             TAG,
             "Restore the workspace from an archive",
         )
@@ -65,7 +65,7 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-fn persist(operation: route::Operation, summary: &'static str) -> Operation {
+fn persist(operation: route_table::Operation, summary: &'static str) -> Operation {
     Operation::new(operation, TAG, summary)
         .text(PERSIST)
         .parameter(

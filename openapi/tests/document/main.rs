@@ -7,11 +7,11 @@
     clippy::panic
 )]
 
+mod api_examples;
 mod bodies;
 mod contract;
 mod errors;
 mod form;
-mod guide;
 mod links;
 mod routes;
 mod scale;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sandbar_openapi::operations;
-use sandbox_protocol::route::{Access, Operation, ROUTES, Route};
+use sandbox_protocol::route_table::{Access, Operation, ROUTES, Route};
 
 /// Whether a route is for clients: the explorer's files are part of its page, and S3 is for the
 /// s3fs of a sandbox.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sandbox_protocol::route::ROUTES;
+use sandbox_protocol::route_table::ROUTES;
 
 #[test]
 fn every_route_is_in_the_table_of_costs_once() {

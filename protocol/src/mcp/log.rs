@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::truncated::{Rest, Truncated};
+use super::truncated::{LogPosition, Truncated};
 use crate::ErrorBody;
 use crate::event::{self, Exit, Gap};
 
@@ -77,9 +77,9 @@ impl LogReader {
         }
         let skipped = self.skip.min(bytes.len() as u64);
         self.skip -= skipped;
-        let at = Rest {
-            since: before,
-            skip: skipped,
+        let at = LogPosition {
+            event_id: before,
+            byte_offset: skipped,
         };
         self.output
             .push(at, bytes.get(skipped as usize..).unwrap_or_default());
@@ -96,7 +96,7 @@ impl LogReader {
     }
 
     /// The output, see [`Truncated::finish`].
-    pub fn finish(self, notice: impl FnOnce(u64, Rest) -> String) -> String {
+    pub fn finish(self, notice: impl FnOnce(u64, LogPosition) -> String) -> String {
         self.output.finish(notice)
     }
 }
@@ -168,7 +168,8 @@ mod tests {
             Event::Stdout(b"abcd".to_vec()),
             Event::Stdout(vec![b'x'; 20]),
         ]));
-        let text = reader.finish(|left_out, rest| format!("{left_out} {} {}", rest.since, rest.skip));
+        let text =
+            reader.finish(|left_out, rest| format!("{left_out} {} {}", rest.event_id, rest.byte_offset));
         assert_eq!(text, "abcdxx\n12 1 2\nxxxxxx");
         let mut reader = LogReader::new(0, 5, 100);
         reader.read(&wire(&[

@@ -5,11 +5,11 @@ use crate::utf8::incomplete_tail;
 
 /// The place of the first byte that was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rest {
+pub struct LogPosition {
     /// The number of the event before; 0 where there are no events.
-    pub since: u64,
+    pub event_id: u64,
     /// The bytes behind that event.
-    pub skip: u64,
+    pub byte_offset: u64,
 }
 
 /// Output in bounded memory: the first and the last part of it.
@@ -19,8 +19,8 @@ pub struct Truncated {
     tail: Tail,
     limit: usize,
     /// The bytes behind the head.
-    behind: u64,
-    rest: Option<Rest>,
+    bytes_after_head: u64,
+    rest: Option<LogPosition>,
 }
 
 impl Truncated {
@@ -30,14 +30,14 @@ impl Truncated {
             head: Vec::new(),
             tail: Tail::new(limit / 2),
             limit,
-            behind: 0,
+            bytes_after_head: 0,
             rest: None,
         }
     }
 
     /// Appends bytes that begin at this place.
-    pub fn push(&mut self, at: Rest, bytes: &[u8]) {
-        let free = match self.behind {
+    pub fn push(&mut self, at: LogPosition, bytes: &[u8]) {
+        let free = match self.bytes_after_head {
             0 => self.limit.div_ceil(2).saturating_sub(self.head.len()),
             _ => 0,
         };
@@ -46,35 +46,35 @@ impl Truncated {
         if others.is_empty() {
             return;
         }
-        self.rest.get_or_insert(Rest {
-            since: at.since,
-            skip: at.skip + first.len() as u64,
+        self.rest.get_or_insert(LogPosition {
+            event_id: at.event_id,
+            byte_offset: at.byte_offset + first.len() as u64,
         });
-        self.behind += others.len() as u64;
+        self.bytes_after_head += others.len() as u64;
         self.tail.push(others);
     }
 
     /// Counts bytes behind the head that are left out without being read; the first of them is at this
     /// place.
-    pub fn leave_out(&mut self, at: Rest, bytes: u64) {
+    pub fn leave_out(&mut self, at: LogPosition, bytes: u64) {
         self.rest.get_or_insert(at);
-        self.behind += bytes;
+        self.bytes_after_head += bytes;
         self.tail.leave_out();
     }
 
     /// The output: all of it, or head and tail, with the text of `notice` between. `notice` gets the
     /// number of bytes that are left out and the place of the first of them. Bytes that are not UTF-8
     /// become U+FFFD; no character is divided.
-    pub fn finish(mut self, notice: impl FnOnce(u64, Rest) -> String) -> String {
+    pub fn finish(mut self, notice: impl FnOnce(u64, LogPosition) -> String) -> String {
         let tail = self.tail.bytes();
-        let left_out = self.behind - tail.len() as u64;
+        let left_out = self.bytes_after_head - tail.len() as u64;
         let (Some(mut rest), true) = (self.rest, left_out > 0) else {
             self.head.extend_from_slice(&tail);
             return String::from_utf8_lossy(&self.head).into_owned();
         };
         let begun = incomplete_tail(&self.head);
         self.head.truncate(self.head.len() - begun);
-        rest.skip = rest.skip.saturating_sub(begun as u64);
+        rest.byte_offset = rest.byte_offset.saturating_sub(begun as u64);
         let head = String::from_utf8_lossy(&self.head);
         let before = if head.ends_with('\n') { "" } else { "\n" };
         let notice = notice(left_out + begun as u64, rest);
@@ -86,19 +86,22 @@ impl Truncated {
 mod tests {
     use super::*;
 
-    const START: Rest = Rest { since: 0, skip: 0 };
+    const START: LogPosition = LogPosition {
+        event_id: 0,
+        byte_offset: 0,
+    };
 
-    fn notice(left_out: u64, rest: Rest) -> String {
-        format!("[{left_out} {}+{}]", rest.since, rest.skip)
+    fn notice(left_out: u64, rest: LogPosition) -> String {
+        format!("[{left_out} {}+{}]", rest.event_id, rest.byte_offset)
     }
 
     fn cut(limit: usize, pieces: &[&str]) -> String {
         let mut output = Truncated::new(limit);
         for (since, piece) in pieces.iter().enumerate() {
             output.push(
-                Rest {
-                    since: since as u64,
-                    skip: 0,
+                LogPosition {
+                    event_id: since as u64,
+                    byte_offset: 0,
                 },
                 piece.as_bytes(),
             );
@@ -131,15 +134,15 @@ mod tests {
         while skip < text.len() {
             let mut output = Truncated::new(8);
             output.push(
-                Rest {
-                    since: 0,
-                    skip: skip as u64,
+                LogPosition {
+                    event_id: 0,
+                    byte_offset: skip as u64,
                 },
                 &text.as_bytes()[skip..],
             );
             let mut rest = None;
             let text_of_part = output.finish(|_, at| {
-                rest = Some(at.skip as usize);
+                rest = Some(at.byte_offset as usize);
                 "|".to_owned()
             });
             let head = text_of_part.split("\n|\n").next().unwrap();
@@ -155,7 +158,13 @@ mod tests {
         assert_eq!(cut(6, &["aüüüüb"]), "aü\n[4 0+3]\nüb");
         let mut output = Truncated::new(8);
         output.push(START, "abü".as_bytes().split_at(3).0);
-        output.leave_out(Rest { since: 0, skip: 3 }, 7);
+        output.leave_out(
+            LogPosition {
+                event_id: 0,
+                byte_offset: 3,
+            },
+            7,
+        );
         output.push(START, b"\xbcend");
         assert_eq!(output.finish(notice), "ab\n[9 0+2]\nend");
         let mut output = Truncated::new(8);

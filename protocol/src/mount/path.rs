@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Invalid;
-use crate::path::WORKSPACE;
+use crate::workspace_path::WORKSPACE;
 
 /// The directories of the system. A mount would hide what programs need there, or what protects the
 /// sandbox's server.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::is_token_id;
+use super::label::is_token_id;
 use crate::json::{self, field, flag, text};
 #[cfg(feature = "schema")]
 use crate::schema::Time;

@@ -17,7 +17,7 @@ impl PreviewHost {
         };
         let name = name.to_ascii_lowercase();
         let is_label = |label: &str| {
-            (1..=super::MAX_LABEL).contains(&label.len())
+            (1..=super::label::MAX_LABEL).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         name.split('.').all(is_label).then_some(Self { name, port })

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::SnapshotId;
 use crate::archive::parse_exclude;
 use crate::json::{self, field, natural, text};
-use crate::path::WORKSPACE;
 use crate::sandbox::Settings;
+use crate::workspace_path::WORKSPACE;
 use crate::{ErrorBody, FilePath, FileRoots, Invalid, SandboxId, duration, query};
 
 /// The default of a fork's `count`.

@@ -1,13 +1,13 @@
 //! Requests of a tool to other routes.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 use sandbox_protocol::{ErrorBody, SandboxId};
 use serde_json::Value;
 use web_sys::{AbortSignal, Headers, Request, RequestInit, Response};
 use worker::Env;
 
-use super::content::Failure;
+use super::tool_result::Failure;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::{router, stub, url};
@@ -126,7 +126,7 @@ impl Calls {
         let text = stub::text(response.text()).await?;
         let value: Value = serde_json::from_str(&text).map_err(ApiError::from)?;
         match serde_json::from_value::<ErrorBody>(value.clone()) {
-            Ok(error) => Err(Failure(told(&error))),
+            Ok(error) => Err(Failure(error_text(&error))),
             Err(_) => Ok(value),
         }
     }
@@ -139,7 +139,7 @@ pub async fn check(response: Response) -> Result<Response, Failure> {
     }
     let retry_after = response.headers().get("retry-after")?;
     let text = stub::text(response.text()).await?;
-    let why = serde_json::from_str(&text).map_or(text, |error| told(&error));
+    let why = serde_json::from_str(&text).map_or(text, |error| error_text(&error));
     Err(Failure(match retry_after {
         Some(seconds) => format!("{why}. Nothing was done: call the tool again after {seconds} s"),
         None => why,
@@ -147,7 +147,7 @@ pub async fn check(response: Response) -> Result<Response, Failure> {
 }
 
 /// An error of a route, for the model: the text, and the code for people who look it up.
-fn told(error: &ErrorBody) -> String {
+fn error_text(error: &ErrorBody) -> String {
     let code = serde_json::to_value(error.code).unwrap_or_default();
     format!("{} ({})", error.error, code.as_str().unwrap_or_default())
 }

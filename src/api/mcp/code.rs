@@ -3,19 +3,19 @@
 use sandbox_protocol::ProcessId;
 use sandbox_protocol::json::Fields as _;
 use sandbox_protocol::mcp::{Arguments, CODE_TIMEOUT_MS};
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 use serde_json::Value;
 
 use super::Server;
 use super::calls::Call;
-use super::content::{Content, Failure, limit};
+use super::tool_result::{Failure, ToolResult, limit};
 
 /// The most base64 of images in a result.
 const MAX_IMAGES: usize = 1024 * 1024;
 
 impl Server {
     /// `POST …/run-code`. When the client leaves, the code is interrupted.
-    pub(super) async fn run_code(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn run_code(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let names = ["code", "language", "context", "cwd", "env", "timeout_ms"];
         let mut body = arguments.body(&names);
@@ -44,7 +44,7 @@ impl Server {
             }
             images.push((media_type, data));
         }
-        let content = Content::text(text);
+        let content = ToolResult::text(text);
         Ok(images.into_iter().fold(content, |content, (media_type, data)| {
             content.with_image(media_type, &data)
         }))

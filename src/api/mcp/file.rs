@@ -1,15 +1,15 @@
 //! The tools `read`, `write`, `edit`, `search` and `list`.
 
 use sandbox_protocol::json::Fields as _;
-use sandbox_protocol::mcp::{Arguments, Rest, Truncated};
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::mcp::{Arguments, LogPosition, Truncated};
+use sandbox_protocol::route_table::Operation;
 use sandbox_protocol::{FilePath, SandboxId};
 use serde_json::{Value, json};
 use web_sys::Response;
 
 use super::Server;
 use super::calls::{Call, check};
-use super::content::{Content, Failure, cut, limit};
+use super::tool_result::{Failure, ToolResult, cut, limit};
 use crate::body;
 
 /// The largest image that is returned, in bytes.
@@ -28,13 +28,13 @@ const IMAGES: [(&[u8], &str); 4] = [
 
 impl Server {
     /// `GET …/file/{path}`
-    pub(super) async fn read(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn read(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let path = self.path(arguments)?;
         let offset = arguments.number("offset").unwrap_or_default();
         let most = limit(arguments) as u64;
         let Some((bytes, size)) = self.part(&sandbox, &path, offset, most).await? else {
-            return Ok(Content::text("[empty]"));
+            return Ok(ToolResult::text("[empty]"));
         };
         if let Some(media_type) = image_type(&bytes).filter(|_| offset == 0) {
             if size > MAX_IMAGE {
@@ -43,14 +43,17 @@ impl Server {
                 )));
             }
             let whole = self.part(&sandbox, &path, 0, MAX_IMAGE).await?;
-            return Ok(Content::image(media_type, &whole.unwrap_or_default().0));
+            return Ok(ToolResult::image(media_type, &whole.unwrap_or_default().0));
         }
         if !is_text(&bytes) {
             return Err(Failure(format!(
                 "{path} is not UTF-8 text. It has {size} bytes: use run with file, xxd or strings"
             )));
         }
-        let at = |skip| Rest { since: 0, skip };
+        let at = |skip| LogPosition {
+            event_id: 0,
+            byte_offset: skip,
+        };
         let mut output = Truncated::new(most as usize);
         if size <= offset.saturating_add(most) {
             output.push(at(offset), &bytes);
@@ -63,14 +66,14 @@ impl Server {
             }
         }
         let text = output.finish(|left_out, rest| {
-            let next = json!({ "path": path.as_str(), "offset": rest.skip });
+            let next = json!({ "path": path.as_str(), "offset": rest.byte_offset });
             format!("[{left_out} of {size} bytes left out: read {next} has them]")
         });
-        Ok(Content::text(text))
+        Ok(ToolResult::text(text))
     }
 
     /// `PUT …/file/{path}`
-    pub(super) async fn write(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn write(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let path = self.path(arguments)?;
         let content = arguments.text("content").unwrap_or_default();
@@ -81,17 +84,20 @@ impl Server {
             call = call.query("mode", mode);
         }
         self.calls.value(call).await?;
-        Ok(Content::text(format!("wrote {} bytes to {path}", content.len())))
+        Ok(ToolResult::text(format!(
+            "wrote {} bytes to {path}",
+            content.len()
+        )))
     }
 
     /// `POST …/edit`
-    pub(super) async fn edit(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn edit(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let file = arguments.body(&["path", "edits"]);
         let call = Call::of(&sandbox, Operation::EditFiles).json(json!({ "files": [file] }));
         let edited = self.calls.value(call).await?;
         let edited = edited.at("files").get(0).unwrap_or(&Value::Null);
-        Ok(Content::text(format!(
+        Ok(ToolResult::text(format!(
             "replaced {} in {}",
             edited.at("replaced"),
             edited.at("path").as_str().unwrap_or_default()
@@ -99,7 +105,7 @@ impl Server {
     }
 
     /// `POST …/search`
-    pub(super) async fn search(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn search(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let names = [
             "pattern",
@@ -130,11 +136,11 @@ impl Server {
         if found.at("truncated") == true {
             text.push_str("\n[there are more matches: narrow the search, or set maxResults]");
         }
-        Ok(Content::text(text))
+        Ok(ToolResult::text(text))
     }
 
     /// `GET …/directory/{path}`
-    pub(super) async fn list(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn list(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let path = FilePath::parse("path", arguments.text("path").unwrap_or("."), &self.roots)?;
         let mut call = of_file(&sandbox, Operation::ListDirectory, &path);
@@ -167,7 +173,7 @@ impl Server {
                 json!({ "cursor": cursor })
             ));
         }
-        Ok(Content::text(text))
+        Ok(ToolResult::text(text))
     }
 
     fn path(&self, arguments: &Arguments) -> Result<FilePath, Failure> {

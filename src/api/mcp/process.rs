@@ -1,42 +1,24 @@
-//! The tools `run`, `process_output` and `process_input`.
+//! The tools `process_output` and `process_input`, and the log of a process as text.
 
-use sandbox_protocol::event::Exit;
 use sandbox_protocol::json::{Fields as _, set};
-use sandbox_protocol::mcp::{Arguments, DEFAULT_WAIT_MS, End, LogReader, Rest};
+use sandbox_protocol::mcp::{Arguments, LogPosition, LogReader};
 use sandbox_protocol::process::ListQuery;
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 use sandbox_protocol::{ProcessId, SandboxId, event};
 use serde_json::{Value, json};
 use web_sys::ReadableStreamDefaultReader;
 
 use super::Server;
 use super::calls::Call;
-use super::content::{Content, Failure, cut, limit};
+use super::tool_result::{Failure, ToolResult, cut, limit};
 use crate::body;
 
 /// The processes of a list.
 const LISTED: usize = 50;
 
 impl Server {
-    /// `POST …/process`, and the output of the first `wait_ms`. The process belongs to no client: when
-    /// the client leaves, it continues.
-    pub(super) async fn run(&self, arguments: &Arguments) -> Result<Content, Failure> {
-        let sandbox = self.sandbox(arguments)?;
-        let names = ["command", "cwd", "env", "stdin", "stdin_open", "timeout_ms"];
-        let call = Call::of(&sandbox, Operation::StartProcess).json(arguments.body(&names));
-        let started = self.calls.value(call).await?;
-        let process = ProcessId::parse(started.at("id").as_str().unwrap_or_default())?;
-        let wait_ms = arguments.number("wait_ms").unwrap_or(DEFAULT_WAIT_MS);
-        let output = self.follow(&sandbox, &process, wait_ms, arguments).await;
-        output.map_err(|failure| {
-            Failure(format!(
-                "the command was started as process {process}, but: {failure}"
-            ))
-        })
-    }
-
     /// The output of a process, or the list of all.
-    pub(super) async fn process_output(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn process_output(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let Some(process) = arguments.text("process") else {
             return self.list_processes(&sandbox, limit(arguments)).await;
@@ -47,7 +29,7 @@ impl Server {
     }
 
     /// `POST …/stdin` and `POST …/signal`
-    pub(super) async fn process_input(&self, arguments: &Arguments) -> Result<Content, Failure> {
+    pub(super) async fn process_input(&self, arguments: &Arguments) -> Result<ToolResult, Failure> {
         let sandbox = self.sandbox(arguments)?;
         let process = ProcessId::parse(arguments.text("process").unwrap_or_default())?;
         let of_process = |operation| Call::of(&sandbox, operation).parameter("pid", process.as_str());
@@ -72,46 +54,7 @@ impl Server {
         if done.is_empty() {
             return Err(Failure("set text, close or signal".to_owned()));
         }
-        Ok(Content::text(done.join(", ")))
-    }
-
-    /// Waits for the end of a process, at most `wait_ms`, and shows its output so far.
-    async fn follow(
-        &self,
-        sandbox: &SandboxId,
-        process: &ProcessId,
-        wait_ms: u64,
-        arguments: &Arguments,
-    ) -> Result<Content, Failure> {
-        let call = Call::of(sandbox, Operation::WaitForProcess)
-            .parameter("pid", process.as_str())
-            .json(json!({ "for": "exit", "timeout_ms": wait_ms.max(1) }));
-        let waited = self.calls.value(call).await?;
-        let log = self.log(sandbox, process, arguments).await?;
-        let since = log.last();
-        let ended = waited.get("exit").cloned();
-        let ended: Option<Exit> = ended.and_then(|exit| serde_json::from_value(exit).ok());
-        let state = match (log.end(), &ended) {
-            (Some(End::Exit(exit)), _) | (None, Some(exit)) => exit_line(exit),
-            (Some(End::Error(text)), _) => format!("[{text}]"),
-            (None, _) if waited.at("state") == "exited" => {
-                format!(
-                    "[{}]",
-                    waited.at("error").at("error").as_str().unwrap_or("it has ended")
-                )
-            }
-            (None, _) => {
-                let next = json!({ "process": process.as_str(), "since": since });
-                format!("[still running: process_output {next} has what follows]")
-            }
-        };
-        let text = finish(log, process, arguments);
-        let between = if text.is_empty() || text.ends_with('\n') {
-            ""
-        } else {
-            "\n"
-        };
-        Ok(Content::text(format!("{text}{between}{state}")))
+        Ok(ToolResult::text(done.join(", ")))
     }
 
     /// The text of the log of a process.
@@ -126,7 +69,7 @@ impl Server {
     }
 
     /// Reads the log of a process, as far as it goes now.
-    async fn log(
+    pub(super) async fn log(
         &self,
         sandbox: &SandboxId,
         process: &ProcessId,
@@ -152,7 +95,7 @@ impl Server {
         Ok(log)
     }
 
-    async fn list_processes(&self, sandbox: &SandboxId, limit: usize) -> Result<Content, Failure> {
+    async fn list_processes(&self, sandbox: &SandboxId, limit: usize) -> Result<ToolResult, Failure> {
         let query = ListQuery {
             running: false,
             limit: LISTED,
@@ -167,33 +110,31 @@ impl Server {
             .unwrap_or_default();
         let lines: Vec<String> = processes.iter().map(line).collect();
         if lines.is_empty() {
-            return Ok(Content::text("[no processes]"));
+            return Ok(ToolResult::text("[no processes]"));
         }
         let advice = "ask for one process";
-        Ok(Content::text(cut(&lines.join("\n"), limit, advice)))
+        Ok(ToolResult::text(cut(&lines.join("\n"), limit, advice)))
     }
 }
 
 /// The output of a log, with the call that has the rest.
-fn finish(log: LogReader, process: &ProcessId, arguments: &Arguments) -> String {
-    log.finish(|left_out, Rest { since, skip }| {
-        let mut next = json!({ "process": process.as_str(), "since": since });
-        if skip > 0 {
-            set(&mut next, "skip_bytes", skip);
-        }
-        if let Some(stream) = arguments.text("stream") {
-            set(&mut next, "stream", stream);
-        }
-        format!("[{left_out} bytes left out: process_output {next} has them]")
-    })
-}
-
-fn exit_line(exit: &Exit) -> String {
-    match (&exit.signal, exit.timed_out) {
-        (_, true) => format!("[exit code {}: timeout_ms is over]", exit.exit_code),
-        (Some(signal), false) => format!("[exit code {}: {signal}]", exit.exit_code),
-        (None, false) => format!("[exit code {}]", exit.exit_code),
-    }
+pub(super) fn finish(log: LogReader, process: &ProcessId, arguments: &Arguments) -> String {
+    log.finish(
+        |left_out,
+         LogPosition {
+             event_id: since,
+             byte_offset: skip,
+         }| {
+            let mut next = json!({ "process": process.as_str(), "since": since });
+            if skip > 0 {
+                set(&mut next, "skip_bytes", skip);
+            }
+            if let Some(stream) = arguments.text("stream") {
+                set(&mut next, "stream", stream);
+            }
+            format!("[{left_out} bytes left out: process_output {next} has them]")
+        },
+    )
 }
 
 /// A process on one line: its id, its state, its command.

@@ -15,32 +15,32 @@ fn counts(ready: u32, starting: u32, assigned: u32, stopping: u32) -> Counts {
 }
 
 /// Target 10, batches of 5, nothing learned.
-fn known(counts: Counts) -> Known {
-    Known {
+fn known(counts: Counts) -> PlanInput {
+    PlanInput {
         now_ms: NOW,
         target: 10,
         batch: 5,
         interval_ms: INTERVAL,
         max_instances: None,
         counts,
-        memory: Memory::default(),
+        history: StartHistory::default(),
     }
 }
 
-fn capped(counts: Counts, max: u32) -> Known {
-    Known {
+fn capped(counts: Counts, max: u32) -> PlanInput {
+    PlanInput {
         max_instances: Some(max),
         ..known(counts)
     }
 }
 
-fn learned(counts: Counts, instances: u32, ago_ms: u64) -> Known {
+fn learned(counts: Counts, instances: u32, ago_ms: u64) -> PlanInput {
     let ceiling = Some(Ceiling {
         instances,
         at_ms: NOW - ago_ms,
     });
-    Known {
-        memory: Memory {
+    PlanInput {
+        history: StartHistory {
             ceiling,
             failed_at_ms: None,
         },
@@ -48,25 +48,25 @@ fn learned(counts: Counts, instances: u32, ago_ms: u64) -> Known {
     }
 }
 
-fn failed(known: Known, ago_ms: u64) -> Known {
-    Known {
-        memory: Memory {
+fn failed(known: PlanInput, ago_ms: u64) -> PlanInput {
+    PlanInput {
+        history: StartHistory {
             failed_at_ms: Some(NOW - ago_ms),
-            ..known.memory
+            ..known.history
         },
         ..known
     }
 }
 
-fn with_target(target: u32, known: Known) -> Known {
-    Known { target, ..known }
+fn with_target(target: u32, known: PlanInput) -> PlanInput {
+    PlanInput { target, ..known }
 }
 
 const AT_ONCE: Option<u64> = Some(MIN_ALARM_DELAY_MS);
 const LATER: Option<u64> = Some(INTERVAL);
 
 #[track_caller]
-fn check(what: &str, known: Known, start: u32, stop: u32, next_refill_ms: Option<u64>) {
+fn check(what: &str, known: PlanInput, start: u32, stop: u32, next_refill_ms: Option<u64>) {
     let expected = Plan {
         start,
         stop,
@@ -140,9 +140,9 @@ fn it_fills_up_to_the_target_and_shrinks_to_it() {
 }
 
 #[test]
-fn the_memory_after_a_batch() {
+fn the_history_after_a_batch() {
     let started_ms = NOW - 100;
-    let check_memory = |what: &str, before: Memory, batch: [u32; 3], running, after: Memory| {
+    let check_history = |what: &str, before: StartHistory, batch: [u32; 3], running, after: StartHistory| {
         let [started, no_capacity, failed] = batch;
         let batch = Batch {
             started,
@@ -152,56 +152,56 @@ fn the_memory_after_a_batch() {
         assert_eq!(before.after(batch, running, started_ms, NOW), after, "{what}");
     };
     let ceiling = |instances, at_ms| Some(Ceiling { instances, at_ms });
-    let memory = |ceiling, failed_at_ms| Memory {
+    let history = |ceiling, failed_at_ms| StartHistory {
         ceiling,
         failed_at_ms,
     };
-    let blank = Memory::default();
-    let at_8 = memory(ceiling(8, 1), None);
-    check_memory("all went well", blank, [5, 0, 0], 5, blank);
-    let both = memory(ceiling(3, 1), Some(2));
-    check_memory("nothing was tried", both, [0, 0, 0], 3, both);
-    check_memory(
+    let blank = StartHistory::default();
+    let at_8 = history(ceiling(8, 1), None);
+    check_history("all went well", blank, [5, 0, 0], 5, blank);
+    let both = history(ceiling(3, 1), Some(2));
+    check_history("nothing was tried", both, [0, 0, 0], 3, both);
+    check_history(
         "no capacity for some",
         blank,
         [3, 2, 0],
         8,
-        memory(ceiling(8, NOW), None),
+        history(ceiling(8, NOW), None),
     );
-    check_memory(
+    check_history(
         "no capacity for the first",
         blank,
         [0, 1, 0],
         0,
-        memory(ceiling(0, NOW), None),
+        history(ceiling(0, NOW), None),
     );
-    check_memory(
+    check_history(
         "a probe in vain",
         at_8,
         [0, 1, 0],
         8,
-        memory(ceiling(8, NOW), None),
+        history(ceiling(8, NOW), None),
     );
-    check_memory("a probe that works", at_8, [1, 0, 0], 9, blank);
-    check_memory("up to it", at_8, [1, 0, 0], 8, at_8);
-    check_memory("below it", at_8, [1, 0, 0], 7, at_8);
-    check_memory(
+    check_history("a probe that works", at_8, [1, 0, 0], 9, blank);
+    check_history("up to it", at_8, [1, 0, 0], 8, at_8);
+    check_history("below it", at_8, [1, 0, 0], 7, at_8);
+    check_history(
         "no capacity even below it",
         at_8,
         [0, 2, 0],
         5,
-        memory(ceiling(5, NOW), None),
+        history(ceiling(5, NOW), None),
     );
-    check_memory("all failed", blank, [0, 0, 5], 0, memory(None, Some(NOW)));
-    check_memory("one failed", memory(None, Some(1)), [4, 0, 1], 4, blank);
-    check_memory("one works again", memory(None, Some(1)), [1, 0, 0], 1, blank);
-    let meanwhile = memory(None, Some(started_ms));
-    check_memory("one exited meanwhile", meanwhile, [1, 0, 0], 0, meanwhile);
-    check_memory(
+    check_history("all failed", blank, [0, 0, 5], 0, history(None, Some(NOW)));
+    check_history("one failed", history(None, Some(1)), [4, 0, 1], 4, blank);
+    check_history("one works again", history(None, Some(1)), [1, 0, 0], 1, blank);
+    let meanwhile = history(None, Some(started_ms));
+    check_history("one exited meanwhile", meanwhile, [1, 0, 0], 0, meanwhile);
+    check_history(
         "no capacity, and a failure",
         blank,
         [0, 1, 1],
         2,
-        memory(ceiling(2, NOW), Some(NOW)),
+        history(ceiling(2, NOW), Some(NOW)),
     );
 }

@@ -18,11 +18,11 @@ fn running(id: &str) -> Lifecycle {
 #[test]
 fn a_new_object_inspects_before_it_starts_and_starts_once() {
     let mut life = Lifecycle::default();
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
     let ticket = life.begin_start();
-    assert_eq!(life.need(), Need::Wait);
+    assert_eq!(life.next_step(), NextStep::Wait);
     life.finish_start(ticket, Some(boot("a")));
-    assert_eq!(life.need(), Need::Use(boot("a")));
+    assert_eq!(life.next_step(), NextStep::Use(boot("a")));
 }
 
 #[test]
@@ -30,17 +30,17 @@ fn a_failed_start_is_tried_again_by_the_next_request() {
     let mut life = Lifecycle::default();
     let ticket = life.begin_start();
     life.finish_start(ticket, None);
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
 }
 
 #[test]
 fn after_an_exit_the_state_is_known_and_after_a_lost_connection_it_is_not() {
     let mut life = running("a");
     life.exited("a");
-    assert_eq!(life.need(), Need::Start { inspect_first: false });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: false });
     let mut life = running("a");
     life.connection_lost("a");
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn an_event_of_an_older_boot_changes_nothing() {
     let mut life = running("b");
     life.exited("a");
     life.connection_lost("a");
-    assert_eq!(life.need(), Need::Use(boot("b")));
+    assert_eq!(life.next_step(), NextStep::Use(boot("b")));
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn delete_supersedes_a_start() {
     assert!(!life.is_current(start));
     assert_eq!(life.begin_destroy(), None, "a second DELETE joins the first");
     life.finish_start(start, Some(boot("a")));
-    assert_eq!(life.need(), Need::Wait, "the start's outcome is ignored");
+    assert_eq!(life.next_step(), NextStep::Wait, "the start's outcome is ignored");
     life.finish_end(destroy, true);
-    assert_eq!(life.need(), Need::Start { inspect_first: false });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: false });
 }
 
 #[test]
@@ -69,15 +69,15 @@ fn requests_wait_for_a_sandbox_that_goes_to_sleep_and_then_start_it() {
     let mut life = running("a");
     assert_eq!(life.begin_sleep("older"), None);
     let sleep = life.begin_sleep("a").unwrap();
-    assert_eq!(life.need(), Need::Wait);
+    assert_eq!(life.next_step(), NextStep::Wait);
     life.exited("a");
     assert_eq!(
-        life.need(),
-        Need::Wait,
+        life.next_step(),
+        NextStep::Wait,
         "the transition decides when it has ended"
     );
     life.finish_end(sleep, true);
-    assert_eq!(life.need(), Need::Start { inspect_first: false });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: false });
     assert_eq!(life.begin_sleep("a"), None, "what does not run cannot sleep");
 }
 
@@ -85,7 +85,7 @@ fn requests_wait_for_a_sandbox_that_goes_to_sleep_and_then_start_it() {
 fn what_may_run_is_stopped() {
     for mut life in [Lifecycle::default(), running("a")] {
         let stop = life.begin_stop().unwrap();
-        assert_eq!(life.need(), Need::Wait);
+        assert_eq!(life.next_step(), NextStep::Wait);
         assert_eq!(life.begin_stop(), None);
         life.finish_end(stop, true);
         assert_eq!(life.begin_stop(), None);
@@ -97,11 +97,11 @@ fn a_failed_delete_leaves_the_state_unverified_and_a_superseded_one_changes_noth
     let mut life = running("a");
     let first = life.begin_destroy().unwrap();
     life.finish_end(first, false);
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
     let start = life.begin_start();
     life.finish_end(first, true);
     life.finish_start(start, Some(boot("b")));
-    assert_eq!(life.need(), Need::Use(boot("b")));
+    assert_eq!(life.next_step(), NextStep::Use(boot("b")));
 }
 
 #[test]
@@ -109,13 +109,13 @@ fn requests_wait_for_a_restore_and_not_for_a_save() {
     let mut life = Lifecycle::default();
     let start = life.begin_start();
     life.begin_restore(start);
-    assert_eq!((life.need(), life.is_starting()), (Need::Wait, true));
+    assert_eq!((life.next_step(), life.is_starting()), (NextStep::Wait, true));
     life.finish_start(start, Some(boot("a")));
     let save = life.begin_save("a").unwrap();
-    assert_eq!(life.need(), Need::Use(boot("a")));
+    assert_eq!(life.next_step(), NextStep::Use(boot("a")));
     assert_eq!(life.begin_save("a"), None, "one at a time");
     life.finish_save(save);
-    assert_eq!(life.need(), Need::Use(boot("a")));
+    assert_eq!(life.next_step(), NextStep::Use(boot("a")));
     assert_eq!(life.begin_save("b"), None);
 }
 
@@ -123,65 +123,73 @@ fn requests_wait_for_a_restore_and_not_for_a_save() {
 #[test]
 fn a_save_and_a_restore_end_with_their_boot() {
     type Event = fn(&mut Lifecycle);
-    let table: [(&str, Event, Need); 6] = [
+    let table: [(&str, Event, NextStep); 6] = [
         (
             "exit",
             |life| life.exited("a"),
-            Need::Start { inspect_first: false },
+            NextStep::Start { inspect_first: false },
         ),
         (
             "loss",
             |life| life.connection_lost("a"),
-            Need::Start { inspect_first: true },
+            NextStep::Start { inspect_first: true },
         ),
-        ("stop", |life| assert!(life.begin_stop().is_some()), Need::Wait),
+        (
+            "stop",
+            |life| assert!(life.begin_stop().is_some()),
+            NextStep::Wait,
+        ),
         (
             "sleep",
             |life| assert!(life.begin_sleep("a").is_some()),
-            Need::Wait,
+            NextStep::Wait,
         ),
         (
             "DELETE",
             |life| assert!(life.begin_destroy().is_some()),
-            Need::Wait,
+            NextStep::Wait,
         ),
-        ("exit of another", |life| life.exited("b"), Need::Use(boot("a"))),
+        (
+            "exit of another",
+            |life| life.exited("b"),
+            NextStep::Use(boot("a")),
+        ),
     ];
     for (name, event, need) in table {
         let mut life = running("a");
         let save = life.begin_save("a").unwrap();
         event(&mut life);
-        assert_eq!(life.need(), need, "{name}");
+        assert_eq!(life.next_step(), need, "{name}");
         life.finish_save(save);
-        assert_eq!(life.need(), need, "after the save: {name}");
+        assert_eq!(life.next_step(), need, "after the save: {name}");
     }
     // A start that fails while it restores.
     let mut life = Lifecycle::default();
     let start = life.begin_start();
     life.begin_restore(start);
     life.finish_start(start, None);
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
     // DELETE supersedes a restore.
     let start = life.begin_start();
     life.begin_restore(start);
     let destroy = life.begin_destroy().unwrap();
     life.begin_restore(start);
     life.finish_start(start, Some(boot("a")));
-    assert_eq!(life.need(), Need::Wait);
+    assert_eq!(life.next_step(), NextStep::Wait);
     life.finish_end(destroy, true);
-    assert_eq!(life.need(), Need::Start { inspect_first: false });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: false });
 }
 
 #[test]
 fn a_lost_transition_leaves_the_state_unverified() {
     let mut life = running("a");
     life.transition_lost();
-    assert_eq!(life.need(), Need::Use(boot("a")), "there is none");
+    assert_eq!(life.next_step(), NextStep::Use(boot("a")), "there is none");
     let destroy = life.begin_destroy().unwrap();
     life.transition_lost();
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
     life.finish_end(destroy, true);
-    assert_eq!(life.need(), Need::Start { inspect_first: true });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: true });
 }
 
 #[test]
@@ -190,8 +198,8 @@ fn only_a_sandbox_that_may_be_absent_is_forgotten() {
     assert_eq!(life.begin_forget(), None);
     life.exited("a");
     let forget = life.begin_forget().unwrap();
-    assert_eq!(life.need(), Need::Wait);
+    assert_eq!(life.next_step(), NextStep::Wait);
     assert_eq!(life.begin_forget(), None);
     life.finish_end(forget, true);
-    assert_eq!(life.need(), Need::Start { inspect_first: false });
+    assert_eq!(life.next_step(), NextStep::Start { inspect_first: false });
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::IdleCheck;
 use crate::clock::now_ms;
 use crate::sandbox::Core;
-use crate::sandbox::lifecycle::{Boot, Need};
+use crate::sandbox::lifecycle::{Boot, NextStep};
 
 impl Core {
     /// Saves the workspace of an idle boot, if `autoSave` is on. Returns whether it can sleep: not
     /// after a failure, and not when a client came meanwhile.
-    pub(super) async fn save_before_sleep(self: &Rc<Self>, boot: &Boot, after: Duration) -> bool {
+    pub(super) async fn save_before_sleep(self: &Rc<Self>, boot: &Boot, idle_timeout: Duration) -> bool {
         let is_on = match self.record().await {
             Ok(record) => record.is_some_and(|record| record.settings.auto_save.is_some()),
             Err(_) => return false,
@@ -24,7 +24,7 @@ impl Core {
             return false;
         }
         // Requests that came and ended meanwhile may have changed files.
-        self.uses.get() == uses && matches!(self.check_activity(after).await, Ok((IdleCheck::Idle, _)))
+        self.uses.get() == uses && matches!(self.check_activity(idle_timeout).await, Ok(IdleCheck::Idle(_)))
     }
 
     /// Saves the workspace, and the container if wanted, while clients can use it. Returns whether
@@ -48,8 +48,8 @@ impl Core {
         if !left.is_zero() {
             return Some(left);
         }
-        let need = self.lifecycle.borrow().need();
-        if let Need::Use(boot) = need {
+        let next_step = self.lifecycle.borrow().next_step();
+        if let NextStep::Use(boot) = next_step {
             self.save_while_running(&boot, false).await;
         }
         let record = self.record().await.ok()??;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use sandbox_protocol::file::Entry;
-use sandbox_protocol::path::WORKSPACE;
+use sandbox_protocol::workspace_path::WORKSPACE;
 use sandbox_protocol::{ErrorCode, SandboxId};
 
 use crate::error::{Error, Result};

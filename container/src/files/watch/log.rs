@@ -56,7 +56,7 @@ impl State {
         self.first + self.events.len() as u64 - 1
     }
 
-    fn behind(&self, cursor: u64, most: usize) -> Option<Vec<(u64, Record)>> {
+    fn events_after(&self, cursor: u64, most: usize) -> Option<Vec<(u64, Record)>> {
         if cursor > self.last() {
             return None;
         }
@@ -120,9 +120,9 @@ impl Log {
     }
 
     /// All events behind a cursor, and the id of the last. `None`: some are not kept any more.
-    pub(super) fn behind(&self, cursor: u64) -> Option<(u64, Vec<(u64, Record)>)> {
+    pub(super) fn events_after(&self, cursor: u64) -> Option<(u64, Vec<(u64, Record)>)> {
         let state = self.state();
-        Some((state.last(), state.behind(cursor, usize::MAX)?))
+        Some((state.last(), state.events_after(cursor, usize::MAX)?))
     }
 
     /// The next events behind a cursor, once there are any.
@@ -131,7 +131,7 @@ impl Log {
             let changed = self.changed.notified();
             {
                 let state = self.state();
-                match state.behind(cursor, PART) {
+                match state.events_after(cursor, PART) {
                     None => {
                         let resume = match cursor > state.last() {
                             true => state.last(),
@@ -186,10 +186,10 @@ mod tests {
         let ids: Vec<u64> = events.iter().map(|(id, _)| *id).collect();
         assert_eq!(ids, (start + 4..=start + 10).collect::<Vec<_>>());
         assert_eq!(events[0].1, created("3"));
-        assert_eq!(log.behind(log.last_id()).unwrap().1, []);
+        assert_eq!(log.events_after(log.last_id()).unwrap().1, []);
         // Of another watch.
         for other in [start - 1, 0, log.last_id() + 1] {
-            assert!(log.behind(other).is_none());
+            assert!(log.events_after(other).is_none());
         }
         assert_eq!(
             log.next(u64::MAX - 1).await,
@@ -198,12 +198,12 @@ mod tests {
             }
         );
         log.push((0..KEPT_EVENTS).map(|i| created(&i.to_string())).collect());
-        assert!(log.behind(start + 9).is_none());
+        assert!(log.events_after(start + 9).is_none());
         let Next::Lost { resume } = log.next(start).await else {
             panic!("nothing is lost");
         };
         assert_eq!(resume, start + 10);
-        assert_eq!(log.behind(resume).unwrap().1.len(), KEPT_EVENTS);
+        assert_eq!(log.events_after(resume).unwrap().1.len(), KEPT_EVENTS);
         log.end();
         assert_eq!(log.next(log.last_id()).await, Next::End);
     }

@@ -22,10 +22,10 @@ use super::super::error::printable;
 use super::super::header::Member;
 use super::super::writer::{Stop, padding};
 use super::frames::Frames;
-use super::hot::Copies;
 use super::index::{Index, contents_frame};
 use super::list::{List, Record, Status};
 use super::parts::PartSink;
+use super::volatile_files::Copies;
 use crate::paths::{Descent, FILE, components, next_data, pin_directory, status};
 
 /// The most paths of changed files that are told.

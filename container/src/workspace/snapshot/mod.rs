@@ -7,7 +7,7 @@
 //! [`sandbox_protocol::snapshot`] has the shapes of all requests and of the archive.
 //!
 //! Save: `hook` runs a program of the client's. Then, while the processes of the sandbox are stopped, `walk` lists the tree, with a hash of all that it
-//! finds, the version, and `hot` copies the files that are being changed. A thread
+//! finds, the version, and `volatile_files` copies the files that are being changed. A thread
 //! then reads the files and writes the tar of `archive` into `frames`, which compress it, and these
 //! into `parts`, of which a few are kept. The thread waits for the requests that fetch them, and memory
 //! stays bounded whatever the archive's size. `index` makes the last two frames. A `save` ends when it
@@ -18,10 +18,8 @@
 //! the new ones in, all or none.
 
 mod archive;
-mod checked;
 mod frames;
 mod hook;
-mod hot;
 mod index;
 mod list;
 mod parts;
@@ -29,6 +27,8 @@ mod restore;
 mod routes;
 mod save;
 mod swap;
+mod verified_archive;
+mod volatile_files;
 mod walk;
 
 use std::collections::HashSet;

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Uri};
 use remove_tree::remove_tree;
 use rustix::io::Errno;
 use sandbox_protocol::snapshot::{RestoreQuery, Restored};
-use sandbox_protocol::{FilePath, path};
+use sandbox_protocol::{FilePath, workspace_path};
 
 use super::super::directories::{Directories, Modes};
 use super::super::exclude::Excludes;
@@ -20,8 +20,8 @@ use super::super::reader::Members;
 use super::super::staging::{Staging, StagingParent};
 use super::super::unpack::Unpacker;
 use super::Snapshots;
-use super::checked::Checked;
 use super::swap::Swap;
+use super::verified_archive::VerifiedArchive;
 use super::walk::list_tree;
 use crate::body::Upload;
 use crate::error::Error;
@@ -79,7 +79,7 @@ impl Snapshots {
         let write = |errno: Errno| Error::Write(errno.into());
         let other;
         let parent = match wanted.dir.as_str() {
-            path::WORKSPACE => &archives.staging_parent,
+            workspace_path::WORKSPACE => &archives.staging_parent,
             // In its root: a rename from beside the workspace into a directory of it would lead to
             // another mount.
             _ => {
@@ -96,7 +96,7 @@ impl Snapshots {
         let tree = staging.tree("tree").map_err(write)?;
         let directories = Directories::new(staging.file().map_err(write)?, Modes::ALL);
         let unpacker = Unpacker::new(tree.as_fd(), directories, archives.owner).map_err(write)?;
-        let mut archive = Checked::new(archive).map_err(Error::Write)?;
+        let mut archive = VerifiedArchive::new(archive).map_err(Error::Write)?;
         let mut members = Members::new(&mut archive);
         let unpacked = unpacker.unpack(&mut members)?;
         members.finish()?;

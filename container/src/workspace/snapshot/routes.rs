@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sandbox_protocol::limits::Limit;
 use sandbox_protocol::snapshot::{Contents, LAST_PART_HEADER, MAX_BODY, SaveRequest, SaveStarted};
-use sandbox_protocol::{FilePath, Invalid, path};
+use sandbox_protocol::{FilePath, Invalid, workspace_path};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Snapshots;
@@ -32,7 +32,7 @@ pub(super) async fn save(
     let dir = FilePath::parse("dir", &request.dir, &archives.file_roots)?;
     let exclusive = snapshots.exclusive().await?;
     let hook = match dir.as_str() {
-        path::WORKSPACE => snapshots.run_hook().await,
+        workspace_path::WORKSPACE => snapshots.run_hook().await,
         _ => None,
     };
     let begun = {

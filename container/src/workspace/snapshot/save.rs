@@ -17,8 +17,8 @@ use super::super::exclude::Excludes;
 use super::super::staging::Staging;
 use super::super::writer::Stop as Broken;
 use super::archive::Source;
-use super::hot::{Copies, Hot};
 use super::parts::{End, PartSink, Parts};
+use super::volatile_files::{Copies, VolatileFiles};
 use super::walk::list_tree;
 use super::{Snapshots, archive, frames, index, parts};
 use crate::error::Error;
@@ -76,14 +76,14 @@ impl Begun {
         let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let stop = snapshots.stop();
         let listed_at = now();
-        let mut hot = Hot::new(snapshots.written(&stop));
-        let listed = list_tree(open()?, &excludes, |record| hot.visit(record)).map_err(failed)?;
+        let mut volatile = VolatileFiles::new(snapshots.written(&stop));
+        let listed = list_tree(open()?, &excludes, |record| volatile.visit(record)).map_err(failed)?;
         if request.unless.as_ref() == Some(&listed.version) {
             return Ok(None);
         }
         let may_copy = |is_open| stop.holds() && (is_open || stop.elapsed() < RECENT_COPIES);
         let copies = match Staging::create(&archives.staging_parent).and_then(|staging| staging.file()) {
-            Ok(file) => hot.copy(open()?, file, &may_copy),
+            Ok(file) => volatile.copy(open()?, file, &may_copy),
             // The disk is full, and the directory is saved all the same.
             Err(_) => Copies::default(),
         };

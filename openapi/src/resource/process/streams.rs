@@ -1,7 +1,7 @@
 //! The output and the standard input of a process.
 
 use sandbox_protocol::process::{StdinOffsetError, StdinWritten};
-use sandbox_protocol::{ErrorCode, event, route};
+use sandbox_protocol::{ErrorCode, event, route_table};
 use serde_json::json;
 
 use super::TAG;
@@ -27,38 +27,42 @@ right one. A client that lost its connection in the middle sends the rest from t
 /// `GET …/process/{pid}/log`.
 pub fn log() -> Operation {
     let events = "id: 1\nevent: stdout\ndata: aGVsbG8K\n\nid: 2\nevent: exit\ndata: {\"exit_code\":0}\n\n";
-    Operation::new(route::Operation::GetProcessLog, TAG, "Get the log of a process")
-        .text(LOG)
-        .of_process()
-        .since()
-        .parameter(
-            "query",
-            "follow",
-            "Whether the response goes on until the process has ended.",
-            json!({ "type": "boolean", "default": false }),
+    Operation::new(
+        route_table::Operation::GetProcessLog,
+        TAG,
+        "Get the log of a process",
+    )
+    .text(LOG)
+    .of_process()
+    .since()
+    .parameter(
+        "query",
+        "follow",
+        "Whether the response goes on until the process has ended.",
+        json!({ "type": "boolean", "default": false }),
+    )
+    .parameter(
+        "query",
+        "stream",
+        "Only this output.",
+        json!({ "type": "string", "enum": ["stdout", "stderr"] }),
+    )
+    .answers(
+        200,
+        Answer::text(
+            event::CONTENT_TYPE,
+            "Event stream; with `Accept: text/plain` the output itself",
         )
-        .parameter(
-            "query",
-            "stream",
-            "Only this output.",
-            json!({ "type": "string", "enum": ["stdout", "stderr"] }),
-        )
-        .answers(
-            200,
-            Answer::text(
-                event::CONTENT_TYPE,
-                "Event stream; with `Accept: text/plain` the output itself",
-            )
-            .example(events.into())
-            .or(Answer::text("text/plain", "").example("hello\n".into()))
-            .codes(&[
-                ErrorCode::ExecError,
-                ErrorCode::SessionError,
-                ErrorCode::ExecTransportError,
-                ErrorCode::SandboxExpired,
-            ]),
-        )
-        .fails(400, ErrorCode::InvalidRequest, "since must be the id of an event")
+        .example(events.into())
+        .or(Answer::text("text/plain", "").example("hello\n".into()))
+        .codes(&[
+            ErrorCode::ExecError,
+            ErrorCode::SessionError,
+            ErrorCode::ExecTransportError,
+            ErrorCode::SandboxExpired,
+        ]),
+    )
+    .fails(400, ErrorCode::InvalidRequest, "since must be the id of an event")
 }
 
 /// `POST …/process/{pid}/stdin`.
@@ -69,7 +73,7 @@ pub fn write_stdin() -> Operation {
         "offset": 6,
     });
     Operation::new(
-        route::Operation::WriteProcessStdin,
+        route_table::Operation::WriteProcessStdin,
         TAG,
         "Write to the standard input of a process",
     )

@@ -58,7 +58,7 @@ fn it_fills_up_to_a_learned_ceiling_and_probes_there() {
         0,
         LATER,
     );
-    let configured = |max, known| Known {
+    let configured = |max, known| PlanInput {
         max_instances: Some(max),
         ..known
     };
@@ -90,7 +90,7 @@ fn after_another_failure_it_waits_and_then_tries_one() {
     check("also below a learned ceiling", below, 0, 0, Some(6_000));
     let both = failed(learned(counts(8, 0, 0, 0), 8, 1_000), INTERVAL);
     check("the later failure counts", both, 0, 0, Some(9_000));
-    let set_back = Known {
+    let set_back = PlanInput {
         now_ms: NOW - 500_000,
         ..failed(known(counts(2, 0, 0, 0)), 0)
     };
@@ -105,7 +105,7 @@ fn after_another_failure_it_waits_and_then_tries_one() {
 
 #[test]
 fn the_ceiling_is_the_lower_one() {
-    let configured = |max, known| Known {
+    let configured = |max, known| PlanInput {
         max_instances: max,
         ..known
     };

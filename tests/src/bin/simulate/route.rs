@@ -1,6 +1,6 @@
 //! The usage of each route.
 
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 
 use crate::step;
 use crate::usage::Usage;
@@ -238,7 +238,7 @@ pub fn usage(operation: Operation) -> Usage {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_protocol::route::{Needs, ROUTES, find};
+    use sandbox_protocol::route_table::{Needs, ROUTES, find};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The tables of docs/scale.md: what each route uses, and each step in the life of a sandbox.
 
-use sandbox_protocol::route::{ROUTES, Route};
+use sandbox_protocol::route_table::{ROUTES, Route};
 
 use crate::route::{GROUPS, Group, cases, group};
 use crate::step;

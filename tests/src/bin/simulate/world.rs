@@ -9,7 +9,7 @@ mod life;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use sandbox_protocol::route::Operation;
+use sandbox_protocol::route_table::Operation;
 
 use crate::index::Index;
 use crate::load::Objects;

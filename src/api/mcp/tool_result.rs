@@ -1,19 +1,19 @@
 //! The parts that every result of a tool consists of, and the limit of their length. Each tool writes its
-//! own text: that of `run`, with `[exit code N]`, is in `process.rs`.
+//! own text: that of `run`, with `[exit code N]`, is in `run.rs`.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sandbox_protocol::Invalid;
-use sandbox_protocol::mcp::{Arguments, DEFAULT_OUTPUT, Rest, Truncated};
+use sandbox_protocol::mcp::{Arguments, DEFAULT_OUTPUT, LogPosition, Truncated};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 
 use crate::error::ApiError;
 
 /// The result of a tool.
-pub struct Content {
+pub struct ToolResult {
     items: Vec<Value>,
     is_error: bool,
 }
@@ -21,7 +21,7 @@ pub struct Content {
 /// The reason why a call of a tool failed, as the model is told.
 pub struct Failure(pub String);
 
-impl Content {
+impl ToolResult {
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Content {
     }
 }
 
-impl From<Failure> for Content {
+impl From<Failure> for ToolResult {
     fn from(failure: Failure) -> Self {
         Self {
             is_error: true,
@@ -94,6 +94,12 @@ pub fn limit(arguments: &Arguments) -> usize {
 /// A text of which the middle is left out when it is too long. `advice` says how to get the rest.
 pub fn cut(text: &str, limit: usize, advice: &str) -> String {
     let mut output = Truncated::new(limit);
-    output.push(Rest { since: 0, skip: 0 }, text.as_bytes());
+    output.push(
+        LogPosition {
+            event_id: 0,
+            byte_offset: 0,
+        },
+        text.as_bytes(),
+    );
     output.finish(|left_out, _| format!("[{left_out} bytes left out: {advice}]"))
 }

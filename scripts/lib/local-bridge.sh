@@ -4,13 +4,13 @@
 processes=
 session=
 announcer=
-# A command that end_session runs when the processes have ended.
+# A command that end_bridge runs when the processes have ended.
 at_end=:
 # The signal that ends the processes.
 end_signal=TERM
 
 # Takes PORT and SANDBOX_API_KEY from the environment, with a default port and a generated key, and begins the session.
-begin_session() {
+begin_bridge() {
   port=${PORT:-8787}
   { [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } 2>/dev/null || fail "PORT must be a number from 1 to 65535, not \"$port\""
   require_free_port
@@ -19,10 +19,10 @@ begin_session() {
   # The characters of a bearer token (RFC 6750), none of which is special in an env file.
   *[!A-Za-z0-9._~+/=-]*) fail "SANDBOX_API_KEY may only have letters, digits and the characters . _ ~ + / = -" ;;
   esac
-  trap 'end_session $?' EXIT
-  trap 'end_session 130' INT
-  trap 'end_session 143' TERM
-  trap 'end_session 129' HUP
+  trap 'end_bridge $?' EXIT
+  trap 'end_bridge 130' INT
+  trap 'end_bridge 143' TERM
+  trap 'end_bridge 129' HUP
 }
 
 require_free_port() {
@@ -75,7 +75,7 @@ attempt() {
 
 # finish COMMAND…: runs a command of the session to its end. Its failure ends the session.
 finish() {
-  attempt "$@" || end_session 1
+  attempt "$@" || end_bridge 1
 }
 
 # A pause that a signal interrupts. It also collects the processes that have ended.
@@ -84,8 +84,8 @@ pause() {
   wait $! || true
 }
 
-# end_session STATUS: ends every process, the last one first, removes the session's directory and exits.
-end_session() {
+# end_bridge STATUS: ends every process, the last one first, removes the session's directory and exits.
+end_bridge() {
   trap '' INT TERM HUP
   trap - EXIT
   [ -z "$announcer" ] || kill "$announcer" 2>/dev/null || true
@@ -108,7 +108,7 @@ end_session() {
 wait_for_url() {
   url=
   while [ -z "$url" ]; do
-    kill -0 "$started" 2>/dev/null || end_session 1
+    kill -0 "$started" 2>/dev/null || end_bridge 1
     pause 0.05
     url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$1")
   done
@@ -137,7 +137,7 @@ END
     for process in $processes; do
       if ! kill -0 "$process" 2>/dev/null; then
         log "a process of the bridge ended, so the rest is ended too"
-        end_session 1
+        end_bridge 1
       fi
     done
     pause 1

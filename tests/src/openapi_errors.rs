@@ -8,7 +8,7 @@ static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(operations);
 
 /// Whether the document says that an operation at `path` can end so. Every error that a test
 /// provokes is asked for, so that none is missing there.
-pub fn knows(path: &str, status: u16, code: &str) -> bool {
+pub fn is_documented(path: &str, status: u16, code: &str) -> bool {
     // Errors of unknown paths and methods, which belong to no operation.
     if matches!(code, "not_found" | "method_not_allowed") {
         return true;

@@ -38,7 +38,7 @@ const PIECE: u64 = 4 * 1024 * 1024;
 
 /// Files to copy.
 #[derive(Debug)]
-pub(super) struct Hot {
+pub(super) struct VolatileFiles {
     /// The inodes of the files that are being written.
     open: HashSet<u64>,
     since: (i64, u32),
@@ -60,7 +60,7 @@ pub(super) struct Copies {
     places: HashMap<u64, u64>,
 }
 
-impl Hot {
+impl VolatileFiles {
     /// Files that are being written are those with these inodes.
     pub(super) fn new(open: HashSet<u64>) -> Self {
         let since = SystemTime::now() - RECENT;

@@ -13,7 +13,7 @@ use super::index::contents_at_end;
 const TAIL: usize = 256 * 1024;
 
 /// The tar in an archive.
-pub(super) struct Checked<R: BufRead> {
+pub(super) struct VerifiedArchive<R: BufRead> {
     frames: zstd::Decoder<'static, Tail<R>>,
     buffer: Vec<u8>,
     /// The bytes of the buffer that were read.
@@ -21,7 +21,7 @@ pub(super) struct Checked<R: BufRead> {
     hash: Sha256,
 }
 
-impl<R: BufRead> Checked<R> {
+impl<R: BufRead> VerifiedArchive<R> {
     pub(super) fn new(archive: R) -> io::Result<Self> {
         let tail = Tail {
             inner: archive,
@@ -57,7 +57,7 @@ impl<R: BufRead> Checked<R> {
     }
 }
 
-impl<R: BufRead> BufRead for Checked<R> {
+impl<R: BufRead> BufRead for VerifiedArchive<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.read == self.buffer.len() {
             self.read = 0;
@@ -75,7 +75,7 @@ impl<R: BufRead> BufRead for Checked<R> {
     }
 }
 
-impl<R: BufRead> Read for Checked<R> {
+impl<R: BufRead> Read for VerifiedArchive<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Invalid;
-use crate::path::{WORKSPACE, decode_path, is_within, normalise, outside, to_url};
+use crate::workspace_path::{WORKSPACE, decode_path, is_within, normalise, outside, to_url};
 
 /// Directories that are no roots: the kernel's, and the root of all files.
 const REFUSED: [&str; 4] = ["/", "/dev", "/proc", "/sys"];
