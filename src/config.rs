@@ -65,7 +65,7 @@ pub struct Config {
     pub sleep_after: Option<Duration>,
     /// `SANDBOX_SLEEP_AFTER` as text.
     pub sleep_after_text: String,
-    /// `SANDBOX_FORGET_AFTER` (duration like `24h`; default 24h): the time for which a stopped sandbox
+    /// `SANDBOX_FORGET_AFTER` (duration like `24h`; default 24h): the time for which a sandbox that does not run
     /// without settings is listed.
     pub forget_after: Duration,
     /// `SANDBOX_INSTANCE` (name of a size; default standard-1): the size of a sandbox that names none.

@@ -176,7 +176,9 @@ impl ApiError {
     /// help. `random`, from 0 to 1, spreads clients that failed at the same time.
     pub fn retry_after_seconds(&self, random: f64) -> Option<u32> {
         match self {
-            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) => Some(retry_after_seconds(random)),
+            Self::Unavailable(_) | Self::Capacity(_) | Self::Rate(_) | Self::Answered(503, _) => {
+                Some(retry_after_seconds(random))
+            }
             _ => None,
         }
     }

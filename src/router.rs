@@ -23,7 +23,9 @@ use crate::url;
 pub async fn handle(request: Request, env: &Env, caller: Caller) -> Response {
     let config = Config::from_env(env);
     let url = request.url();
-    if let Ok(config) = &config
+    // The requests of a container that the runtime intercepts have any host that its programs name.
+    if caller == Caller::External
+        && let Ok(config) = &config
         && let Some(label) = preview::requested(config, &url)
     {
         return answer_preview(request, env, config, &label).await;

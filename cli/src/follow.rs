@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Response;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Error, Result};
@@ -61,6 +62,8 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
     ///
     /// The error of the stream, or of a connection that is down for [`LINGER`].
     pub async fn next(&mut self) -> Result<Option<Event>> {
+        // The time of the reader is not one of the connection.
+        self.note_progress();
         loop {
             self.start().await?;
             let result = self.read().await;
@@ -77,7 +80,12 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
     }
 
     async fn connect(&mut self) -> Result<()> {
-        let response = (self.open)(self.last_id.as_deref()).await?;
+        let opening = (self.open)(self.last_id.as_deref());
+        let response = match self.was_open {
+            true => timeout(IDLE_TIMEOUT, opening).await.map_err(silent)??,
+            // It may start a sandbox.
+            false => opening.await?,
+        };
         self.connection = Some((response, Parser::default()));
         self.was_open = true;
         self.note_progress();
@@ -93,7 +101,6 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
                 self.last_id = id.or(self.last_id.take());
                 return Ok(Some(event));
             }
-            let silent = |_| Error::ConnectionLost("the bridge sends nothing".to_owned());
             let bytes = timeout(IDLE_TIMEOUT, response.chunk()).await.map_err(silent)?;
             match bytes.map_err(Error::from_transport)? {
                 Some(bytes) => parser.push(&bytes),
@@ -121,4 +128,8 @@ impl<O: AsyncFnMut(Option<&str>) -> Result<Response>> Follower<O> {
         self.failures += 1;
         Ok(())
     }
+}
+
+fn silent(_: Elapsed) -> Error {
+    Error::ConnectionLost("the bridge sends nothing".to_owned())
 }

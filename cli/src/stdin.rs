@@ -1,5 +1,7 @@
 //! The standard input of a process in a sandbox: each byte is written exactly once.
 
+use std::time::Instant;
+
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use sandbox_protocol::process::{STDIN_OFFSET_HEADER, StdinWritten};
@@ -7,14 +9,12 @@ use sandbox_protocol::{ErrorCode, ProcessId, SandboxId};
 use tokio::time::sleep;
 
 use crate::error::{Error, Result};
+use crate::follow::LINGER;
 use crate::http::{Bridge, backoff, json};
 use crate::input;
 
 /// The most bytes of one request.
 const MAX_BODY: usize = 1 << 20;
-
-/// How often a request is repeated while its connection breaks.
-const MAX_FAILURES: u32 = 12;
 
 /// The open standard input of a process that was just started.
 pub struct Stdin {
@@ -65,7 +65,7 @@ impl Stdin {
     async fn send(&mut self, bytes: Bytes, close: bool) -> Result<()> {
         let begin = self.offset;
         let end = begin + bytes.len() as u64;
-        let mut failures = 0;
+        let (mut failures, mut first_failure) = (0, None);
         loop {
             let written = usize::try_from(self.offset - begin)
                 .unwrap_or(usize::MAX)
@@ -75,7 +75,8 @@ impl Stdin {
                     self.offset = written.offset;
                     return Ok(());
                 }
-                Err(error) if error.is_lost() && failures < MAX_FAILURES => {
+                Err(error) if error.is_lost() && is_within_linger(first_failure) => {
+                    first_failure.get_or_insert_with(Instant::now);
                     sleep(backoff(failures)).await;
                     failures += 1;
                 }
@@ -85,9 +86,8 @@ impl Stdin {
                     code,
                     message,
                     status,
-                }) if (1..=MAX_FAILURES).contains(&failures) && (begin..=end).contains(&offset) => {
+                }) if failures > 0 && (begin..=end).contains(&offset) => {
                     self.offset = offset;
-                    failures += 1;
                     let is_closed = code == ErrorCode::StdinClosed.to_string();
                     if offset == end && is_closed == close {
                         return Ok(());
@@ -113,6 +113,11 @@ impl Stdin {
         let request = request.header("Content-Type", "application/octet-stream");
         json(request.header(STDIN_OFFSET_HEADER, self.offset).body(bytes)).await
     }
+}
+
+/// Whether the command still goes on, after failures since this time.
+fn is_within_linger(first_failure: Option<Instant>) -> bool {
+    first_failure.is_none_or(|time| time.elapsed() < LINGER)
 }
 
 /// Whether the process does not read any more, or has ended.

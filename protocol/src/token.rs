@@ -186,13 +186,14 @@ impl Claims {
     }
 
     /// Whether they permit an operation of `scope` on `sandbox`. Without a scope, every token for
-    /// the sandbox does.
+    /// the sandbox does; without both, every token.
     ///
     /// # Errors
     ///
     /// The reason why not.
     pub fn check(&self, scope: Option<Scope>, sandbox: Option<&SandboxId>) -> Result<(), String> {
         if let Some(own) = &self.sandbox
+            && (scope.is_some() || sandbox.is_some())
             && sandbox != Some(own)
         {
             return Err(format!("the token is for the sandbox {own} alone"));

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::{preview, response, url};
 
 /// Headers that only the Worker or the runtime sets, besides those of one connection.
-const NOT_FORWARDED: [&str; 15] = [
+const NOT_FORWARDED: [&str; 16] = [
     "host",
     "upgrade",
     // Of the new body, as the runtime sends it.
@@ -26,6 +26,7 @@ const NOT_FORWARDED: [&str; 15] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-real-ip",
     sandboxd::SECRET_HEADER,
     sandboxd::END_MARK_HEADER,

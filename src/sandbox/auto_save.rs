@@ -138,17 +138,22 @@ impl Core {
     }
 
     /// Puts a save into the record of the sandbox that was created at `created_ms`; `None`: nothing had
-    /// changed. Deletes the save before, or this one if the sandbox was destroyed meanwhile.
+    /// changed. Deletes the save before, or this one if the sandbox was destroyed meanwhile. When
+    /// `autoSave` was turned off meanwhile, this save stays for clients alone.
     async fn record_save(
         self: &Rc<Self>,
         saved: Option<Manifest>,
         created_ms: u64,
     ) -> Result<Record, ApiError> {
-        let mut obsolete = None;
+        let (mut obsolete, mut detached) = (None, None);
         let record = self
             .change_record(|record| {
                 if record.created_ms != created_ms {
                     obsolete = saved.map(|saved| saved.id);
+                    return Ok(false);
+                }
+                if record.settings.auto_save.is_none() {
+                    detached = saved.map(|saved| saved.id);
                     return Ok(false);
                 }
                 record.save_error = None;
@@ -170,6 +175,12 @@ impl Core {
             .await?;
         if let Some(obsolete) = obsolete {
             self.delete_save(&obsolete).await;
+        }
+        if let Some(detached) = detached {
+            self.keep_detached(&detached).await;
+        }
+        if record.last_save.is_none() {
+            self.storage.delete(resume::KEY).await?;
         }
         Ok(record)
     }
@@ -217,12 +228,16 @@ impl Core {
         let Some(last) = last else {
             return Ok(());
         };
-        match self.keep_save(&last.id).await {
-            Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
-            // It is only shown as one of `autoSave`.
-            Err(e) => self.log("save not kept", None, &format!("{}: {}", last.id, e.body().error)),
-        }
+        self.keep_detached(&last.id).await;
         self.clear_last_save().await
+    }
+
+    /// As [`keep_save`](Self::keep_save). A failure leaves a snapshot that is shown as one of `autoSave`.
+    async fn keep_detached(&self, id: &SnapshotId) {
+        match self.keep_save(id).await {
+            Ok(()) | Err(ApiError::SnapshotNotFound(_)) => {}
+            Err(e) => self.log("save not kept", None, &format!("{id}: {}", e.body().error)),
+        }
     }
 
     async fn clear_last_save(&self) -> Result<(), ApiError> {

@@ -34,7 +34,17 @@ impl Core {
             true => Some(self.save_before_destroy().await.map_err(|e| not_saved(&e))?),
             false => None,
         };
-        self.destroy().await?;
+        match (self.destroy().await, &saved) {
+            (Ok(()), _) => {}
+            // Not 503, after which clients repeat it, and save once more.
+            (Err(e), Some(id)) => {
+                return Err(ApiError::Snapshot(format!(
+                    "the workspace is saved as {id}, and the sandbox was not destroyed, so send DELETE without save: {}",
+                    e.body().error
+                )));
+            }
+            (Err(e), None) => return Err(e),
+        }
         let response = response::empty(204)?;
         if let Some(id) = saved {
             response.headers().set(SAVED_HEADER, id.as_str())?;
@@ -92,6 +102,8 @@ impl Core {
         }
         self.report(SandboxEvent::Stopped);
         self.destroy_record().await?;
+        // Those of requests that came before.
+        self.remove_exposures().await?;
         // They belong to what was destroyed, also when the sandbox is soon created again.
         self.storage.delete(resume::KEY).await?;
         // Also in a DELETE that is repeated because this object was evicted here.

@@ -56,11 +56,12 @@ impl Core {
     }
 
     async fn expose(self: &Rc<Self>, port: ServerPort, request: ExposeRequest) -> Result<Exposure, ApiError> {
+        let random_id = preview::random_token_id()?;
+        let mut exposures = self.exposures().await?;
+        // After what may wait: a DELETE removes the exposures when it has removed the record.
         if self.record().await?.is_none() {
             return Err(ApiError::SandboxNotFound(self.id.clone()));
         }
-        let random_id = preview::random_token_id()?;
-        let mut exposures = self.exposures().await?;
         let at = exposures.iter().position(|exposure| exposure.port == port);
         let present = at.map(|at| exposures.swap_remove(at));
         if exposures.len() >= MAX_EXPOSURES {

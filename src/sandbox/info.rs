@@ -148,9 +148,26 @@ impl Core {
         self.info_with(boot).await
     }
 
+    /// Notes, before a boot is started, that it does not have the `env` yet: an object that finds the
+    /// boot gives it to it.
+    pub async fn plan_environment(&self) -> Result<(), ApiError> {
+        match self.record().await? {
+            Some(record) if !record.settings.env.is_empty() && !record.is_env_pending => self
+                .change_record(|record| {
+                    record.is_env_pending = true;
+                    Ok(true)
+                })
+                .await
+                .map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives `sandboxd` the present `env`. It stays pending with an older one, which does not take
     /// it. Error: 503.
     pub async fn set_environment(&self, boot: &Boot) -> Result<(), ApiError> {
+        // Two at a time could arrive in the other order.
+        let _guard = self.environment_lock.lock().await;
         let Some(record) = self.record().await? else {
             return Ok(());
         };

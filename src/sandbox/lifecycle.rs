@@ -70,6 +70,7 @@ pub struct Ticket(u64);
 pub struct Lifecycle {
     phase: Phase,
     ticket: Ticket,
+    deletes: u64,
 }
 
 impl Default for Lifecycle {
@@ -77,6 +78,7 @@ impl Default for Lifecycle {
         Self {
             phase: Phase::Unknown,
             ticket: Ticket(0),
+            deletes: 0,
         }
     }
 }
@@ -100,6 +102,16 @@ impl Lifecycle {
     /// Whether a start is under way.
     pub fn is_starting(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Restoring)
+    }
+
+    /// Whether a boot runs for requests, or is started for them.
+    pub fn is_used(&self) -> bool {
+        self.is_starting() || matches!(self.next_step(), NextStep::Use(_))
+    }
+
+    /// The number of DELETEs that have begun.
+    pub fn deletes(&self) -> u64 {
+        self.deletes
     }
 
     /// Begins to restore the workspace, within the start with this ticket.
@@ -133,7 +145,11 @@ impl Lifecycle {
     /// Begins a DELETE; supersedes a start or a sleep that is under way. `None`: another DELETE is
     /// under way.
     pub fn begin_destroy(&mut self) -> Option<Ticket> {
-        (self.phase != Phase::Destroying).then(|| self.supersede(Phase::Destroying))
+        if self.phase == Phase::Destroying {
+            return None;
+        }
+        self.deletes += 1;
+        Some(self.supersede(Phase::Destroying))
     }
 
     /// Begins to forget the sandbox, after a check that no boot runs; `None`: it runs, or is in a

@@ -109,6 +109,8 @@ struct Core {
     store: OnceCell<Rc<Store>>,
     /// Locked by a save, and by a restore that a client asks for.
     save_lock: Mutex<()>,
+    /// Locked while `sandboxd` is given the `env`.
+    environment_lock: Mutex<()>,
     /// Whether the next start is to begin without the last snapshot.
     skips_restore: Cell<bool>,
     /// The number of starts that restored a snapshot.

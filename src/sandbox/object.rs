@@ -89,6 +89,7 @@ impl Sandbox {
             has_expired: Cell::default(),
             store: OnceCell::default(),
             save_lock: Mutex::default(),
+            environment_lock: Mutex::default(),
             skips_restore: Cell::default(),
             restores: Cell::default(),
             last_restored: RefCell::default(),

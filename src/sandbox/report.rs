@@ -35,11 +35,12 @@ impl Core {
         Ok(record)
     }
 
-    /// Notes that no boot runs any more. The index is told in the background.
+    /// Notes that no boot runs any more, unless one was started meanwhile. The index is told in the
+    /// background.
     pub async fn mark_stopped(self: &Rc<Self>) -> Result<Record, ApiError> {
         let mut was_running = false;
         let record = self.change_record(|record| {
-            was_running = record.state == SandboxState::Running;
+            was_running = record.state == SandboxState::Running && !self.lifecycle.borrow().is_used();
             if was_running {
                 record.state = SandboxState::Stopped;
             }
@@ -164,7 +165,7 @@ impl Core {
         let due_ms = due_ms(&record, millis(self.config.forget_after));
         let left = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms())));
         let is_due = left.is_some_and(|left| left.is_zero());
-        let is_forgotten = is_due && record.state == SandboxState::Stopped;
+        let is_forgotten = is_due && record.state != SandboxState::Running;
         if is_forgotten {
             self.destroy_record().await?;
         }
@@ -208,12 +209,13 @@ impl Core {
 }
 
 /// The time at which the record needs the alarm, in milliseconds since 1970: the end of its lifetime,
-/// or that of a stopped sandbox without settings, which is forgotten after `forget_after_ms`.
+/// or that of a sandbox without settings that does not run, which is forgotten after
+/// `forget_after_ms`.
 fn due_ms(record: &Record, forget_after_ms: u64) -> Option<u64> {
     if record.is_destroyed {
         return None;
     }
-    let is_forgotten = record.settings == Settings::default() && record.state == SandboxState::Stopped;
+    let is_forgotten = record.settings == Settings::default() && record.state != SandboxState::Running;
     if is_forgotten {
         return Some(record.changed_ms.saturating_add(forget_after_ms));
     }

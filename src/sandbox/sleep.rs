@@ -204,6 +204,8 @@ impl Core {
         let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
         let remaining = remaining_idle_time(&activity, idle_timeout);
         let is_kept = remaining.is_none() && pool::client::keeps(&self.env, &self.config, &self.id).await;
+        // sandboxd does not count a save or a restore, which is many requests.
+        let is_kept = is_kept || self.save_lock.try_lock().is_none();
         // A request that came during these calls may not have reached sandboxd yet.
         Ok(match remaining {
             Some(remaining) if self.uses.get() == uses => IdleCheck::NotYet(remaining),
@@ -248,6 +250,10 @@ impl Core {
             {
                 core.lifecycle.borrow_mut().finish_end(ticket, false);
                 return Err(not_saved(&e));
+            }
+            if !core.lifecycle.borrow().is_current(ticket) {
+                // After a DELETE, another boot may run.
+                return Ok(());
             }
             core.log("sleep", Some(&id), "");
             let mut result = core.runtime.terminate().await;

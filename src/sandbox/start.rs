@@ -139,6 +139,7 @@ async fn find_or_start(
         return Err(destroyed());
     }
     core.acquire_permit().await?;
+    core.plan_environment().await?;
     let container = core.plan_restore(boot_id, None).await?;
     let is_from_snapshot = container.is_some();
     let started = start_with_retries(core, ticket, boot_id, container).await;
@@ -156,8 +157,7 @@ async fn find_or_start(
     match origin {
         Origin::Started => {
             core.has_expired.set(false);
-            let env = core.record().await?.map(|record| record.settings.env);
-            if env.is_some_and(|env| !env.is_empty()) {
+            if core.record().await?.is_some_and(|record| record.is_env_pending) {
                 core.set_environment(&boot).await?;
             }
             // Processes that it starts again have the environment.
@@ -206,6 +206,9 @@ async fn start_boot(
         settings: (&settings.unwrap_or_default()).into(),
         container,
     };
+    if !core.lifecycle.borrow().is_current(ticket) {
+        return Err(destroyed().into());
+    }
     let boot = core.runtime.start(boot_id.to_owned(), options).await?;
     let origin = match boot.id == boot_id {
         true => Origin::Started,
@@ -278,7 +281,8 @@ async fn probe(core: &Core, boot: &Boot, timeout: Duration) -> Result<Response, 
     core.runtime.fetch(boot, HEALTH, &health).await
 }
 
-fn destroyed() -> ApiError {
+/// The error of a request that waited for a sandbox which was destroyed meanwhile.
+pub fn destroyed() -> ApiError {
     ApiError::Unavailable("the sandbox was destroyed while it started".to_owned())
 }
 

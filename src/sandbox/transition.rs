@@ -6,8 +6,9 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use wasm_bindgen_futures::spawn_local;
 
+use super::Core;
 use super::lifecycle::{Boot, NextStep};
-use super::{Core, start};
+use super::start::{destroyed, start};
 use crate::error::ApiError;
 use crate::new_id::new_uuid;
 
@@ -15,9 +16,13 @@ use crate::new_id::new_uuid;
 pub type Transition = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
 
 impl Core {
-    /// A boot that answers, started if necessary.
+    /// A boot that answers, started if necessary. Error: 503 when a DELETE began meanwhile.
     pub async fn boot(self: &Rc<Self>) -> Result<Boot, ApiError> {
+        let deletes = self.lifecycle.borrow().deletes();
         loop {
+            if self.lifecycle.borrow().deletes() != deletes {
+                return Err(destroyed());
+            }
             let next_step = self.lifecycle.borrow().next_step();
             match next_step {
                 NextStep::Use(boot) => return Ok(boot),
@@ -25,11 +30,18 @@ impl Core {
                     let boot_id = new_uuid()?;
                     let ticket = self.lifecycle.borrow_mut().begin_start();
                     self.clone()
-                        .begin(start::start(self.clone(), ticket, inspect_first, boot_id).boxed_local())
+                        .begin(start(self.clone(), ticket, inspect_first, boot_id).boxed_local())
                         .await?;
                 }
                 NextStep::Wait => match self.pending_transition() {
-                    Some(transition) => transition.await?,
+                    Some(transition) => {
+                        let is_start = self.lifecycle.borrow().is_starting();
+                        let result = transition.await;
+                        // The request that began a stop or a DELETE reports its errors.
+                        if is_start {
+                            result?;
+                        }
+                    }
                     None => self.lifecycle.borrow_mut().transition_lost(),
                 },
             }

@@ -68,6 +68,8 @@ async fn nothing_of_a_destroyed_sandbox_or_of_one_that_sleeps_is_left_in_the_sto
     if bridge.is_local {
         assert!(!stored(&bridge).is_empty(), "this finds what an object keeps");
     }
+    // One that nobody configured and that never runs.
+    create(&client, &json!({ "id": "neverused" })).await;
     let (destroyed, asleep) = sandboxes.split_at(4);
     assert!(
         join_all(destroyed.iter().map(Sandbox::destroy))
@@ -93,6 +95,37 @@ async fn nothing_of_a_destroyed_sandbox_or_of_one_that_sleeps_is_left_in_the_sto
     for sandbox in [&destroyed[0], &asleep[0]] {
         assert_eq!(sandbox.sh("echo back").await.text(), "back\n");
         assert_eq!(sandbox.destroy().await, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_exposed_during_a_delete_is_not_exposed_afterwards() {
+    let client = client();
+    for round in 0..10 {
+        let sandbox = client.create().await;
+        sandbox.boot_id().await;
+        let (exposed, deleted) = tokio::join!(
+            async {
+                tokio::time::sleep(Duration::from_millis(round)).await;
+                let request = sandbox.request(reqwest::Method::PUT, "/port/8080");
+                request
+                    .json(&json!({ "wake": true }))
+                    .send()
+                    .await
+                    .unwrap()
+                    .status()
+            },
+            sandbox.destroy()
+        );
+        assert_eq!(deleted, 204);
+        let ports = sandbox
+            .request(reqwest::Method::GET, "/port")
+            .send()
+            .await
+            .unwrap();
+        let ports: Value = ports.json().await.unwrap();
+        let left = ports["ports"].as_array().is_some_and(|ports| !ports.is_empty());
+        assert!(!left, "round {round}: {exposed} {ports}");
     }
 }
 

@@ -115,6 +115,7 @@ mod snapshot_auto;
 mod snapshot_container;
 mod snapshot_destroy;
 mod snapshot_fault;
+mod snapshot_meanwhile;
 mod snapshot_mount;
 mod snapshot_store;
 mod snapshot_stores;

@@ -49,6 +49,7 @@ async fn every_path_of_an_address_is_the_server_s() {
             let request = preview.request(method.parse().unwrap(), target);
             let seen = ok(request
                 .header("Authorization", "Basic dTpw")
+                .header("X-Forwarded-Prefix", "//elsewhere.example")
                 .send()
                 .await
                 .unwrap())

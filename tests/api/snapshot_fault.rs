@@ -261,7 +261,11 @@ async fn an_evicted_object_loses_nothing_at_any_step() {
     let store = FaultyStore::start();
     let bridge = Bridge::start_evictable(&store.vars());
     let client = Client::new(&bridge);
-    let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
+    let sandbox = create(
+        &client,
+        &json!({ "autoSave": { "on": "sleep" }, "env": { "SET": "yes" } }),
+    )
+    .await;
     // Each step takes long enough to be hit.
     store.break_at(0, Fault::Slow);
     let rounds = if bridge.is_local { 30 } else { 8 };
@@ -288,6 +292,7 @@ async fn an_evicted_object_loses_nothing_at_any_step() {
             drop(tokio::join!(stopped, evict));
         }
         assert_eq!(version(&sandbox).await, present, "{wait:?}");
+        assert_eq!(sandbox.sh("echo $SET").await.text(), "yes\n", "{wait:?}");
     }
     store.heal();
     assert_eq!(sandbox.destroy().await, 204);

@@ -22,6 +22,8 @@ pub enum Fault {
     Cut,
     /// The answer takes 60 ms.
     Slow,
+    /// The answer takes a second.
+    Late,
     /// There is no answer.
     Hang,
 }
@@ -122,6 +124,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         }
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(60)).await,
+        Some(Fault::Late) => tokio::time::sleep(Duration::from_secs(1)).await,
         _ => {}
     }
     let url = format!("http://127.0.0.1:{}{}", proxy.upstream, parts.uri);

@@ -24,11 +24,7 @@ type Content = string | Uint8Array | Blob | ReadableStream<Uint8Array>;
 
 /** The types of events of `watch`, by the names of the bridge. */
 const CHANGES: Record<string, string> = {
-  created: "create",
-  modified: "modify",
-  deleted: "delete",
-  moved: "move_to",
-  attributes: "attrib",
+  ...{ created: "create", modified: "modify", deleted: "delete", moved: "move_to", attributes: "attrib" },
 };
 
 const BINARY = "application/octet-stream";

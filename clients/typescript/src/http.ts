@@ -1,4 +1,4 @@
-import { ConnectionLostError, errorIn, makeError, tolerate } from "./errors.js";
+import { ConnectionLostError, errorIn, hasCode, makeError, tolerate } from "./errors.js";
 
 /** Where a bridge answers. */
 export interface Connection {
@@ -40,11 +40,16 @@ export const backoff = (failures: number): Promise<void> => sleep(Math.min(50 * 
 /** Repeats what changes nothing, or is idempotent, while its connection breaks, for some time. */
 export async function insist<T>(attempt: (failures: number) => Promise<T>, timeoutMs = 6_000): Promise<T> {
   const deadline = Date.now() + timeoutMs;
+  let lost: unknown;
   for (let failures = 0; ; failures++) {
     try {
       return await attempt(failures);
     } catch (error) {
-      if (!(error instanceof ConnectionLostError) || Date.now() >= deadline) throw error;
+      if (!(error instanceof ConnectionLostError)) throw error;
+      // One of the attempts may have been carried out.
+      if (!hasCode(lost, "connection_lost")) lost = error;
+      // An attempt that waits can be longer than all of the time.
+      if (Date.now() >= deadline && failures > MAX_REPEATS) throw lost;
       await backoff(failures);
     }
   }
@@ -128,10 +133,11 @@ export class Http {
     return this.json<T>("GET", path).catch(tolerate(absent));
   }
 
-  /** All of a list that the bridge returns in pages. */
+  /** All of a list that the bridge returns in pages. Throws when a part of the bridge does not answer. */
   async list<T>(path: string, name: string, query?: Query): Promise<T[]> {
     const parts = { query: { limit: 1000, ...query } };
     const page = await this.json<Record<string, T[]> & { cursor?: string }>("GET", path, parts);
+    if (page.incomplete) throw makeError("sandbox_unavailable", "a part of the list is missing now", page);
     const rest = page.cursor ? await this.list<T>(path, name, { ...query, cursor: page.cursor }) : [];
     return [...page[name]!, ...rest];
   }
@@ -153,8 +159,9 @@ export class Http {
       const { message, cause } = error as { message?: string; cause?: { code?: string } };
       const text = `${message}${cause?.code ? ` (${cause.code})` : ""}`;
       const shown = this.#key ? text.replaceAll(this.#key, "…") : text;
-      // Nothing was sent, as far as the runtime tells.
-      if (/refused|notfound|unable to connect/i.test(text)) throw makeError("unreachable", shown);
+      // Nothing was sent, as far as the runtime tells. Its text may quote the URL.
+      if (/refused|notfound|unable to connect/i.test(text.replace(/https?:\S+/g, "")))
+        throw makeError("unreachable", shown);
       throw makeError("connection_lost", `the connection was lost: ${shown}`);
     }
   }

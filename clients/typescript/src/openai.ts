@@ -70,7 +70,8 @@ export class Editor implements EditorInterface {
 
   updateFile({ path, diff }: Operation<"update_file">): Promise<ApplyPatchResult> {
     return this.#record("update", path, async (file) => {
-      const { content } = await this.sandbox.readFile(file, { encoding: "utf-8" });
+      const { content, encoding } = await this.sandbox.readFile(file);
+      if (encoding === "base64") throw new Error(`not a text in UTF-8: ${path}`);
       await this.sandbox.writeFile(file, applyDiff(content, diff));
     });
   }

@@ -1,5 +1,5 @@
 import { type Command, COMMAND_PREFIX, commandBody, Commands, type StreamOptions } from "./commands.js";
-import { ConnectionLostError, makeError, tolerate } from "./errors.js";
+import { makeError, tolerate } from "./errors.js";
 import { insist, segment } from "./http.js";
 import { Stdin } from "./stdin.js";
 import { decodeText, DROPPED, type RawEvent, toRawEvents, toStream } from "./stream.js";
@@ -60,15 +60,9 @@ export class Processes extends Commands {
       keep_awake: keepAwake,
     };
     const headers = { "Session-Id": options.sessionId ?? this.session };
-    let process: Process | null;
-    try {
-      process = this.#handle(await this.call("POST", "/process", { json, headers }), 0);
-    } catch (error) {
-      if (!(error instanceof ConnectionLostError) || processId !== undefined) throw error;
-      // It may run, under an id that no other has.
-      process = await this.getProcess(json.id);
-      if (!process) throw error;
-    }
+    const start = () => this.call<Schemas["Process"]>("POST", "/process", { json, headers });
+    // Under an id that no other has, nothing runs twice.
+    const process = this.#handle(await (processId === undefined ? insist(start) : start()), 0);
     onStart?.(process);
     const report = async ({ id }: Process) => {
       for await (const event of this.log(id)) {
@@ -80,7 +74,10 @@ export class Processes extends Commands {
     return process;
   }
 
-  /** The processes of `startProcess`, the newest first, also those that have ended. */
+  /**
+   * The processes, the newest first, also those that have ended. Commands of `exec` are not among them; kernels
+   * of contexts are.
+   */
   async listProcesses(): Promise<Process[]> {
     const records = await this.http.list<Schemas["Process"]>(await this.path("/process"), "processes");
     return records.filter(({ id }) => !id.startsWith(COMMAND_PREFIX)).map((record) => this.#handle(record));
@@ -99,10 +96,13 @@ export class Processes extends Commands {
     await this.wait(id, { for: "exit" });
   }
 
-  /** Ends all processes and commands, and forgets them. Returns how many ran. */
+  /**
+   * Ends all that runs, and forgets it: processes, commands of all clients, and the kernels of contexts. Returns
+   * how many ran.
+   */
   killAllProcesses = async () => (await this.call<Schemas["ProcessesEnded"]>("DELETE", "/process")).ended;
 
-  /** Forgets the processes that have ended. Returns how many there were. */
+  /** Forgets the processes that have ended, and ends what they left in the background. Returns their number. */
   async cleanupCompletedProcesses(): Promise<number> {
     const ended = (await this.listProcesses()).filter(({ status }) => status !== "running");
     for (const { id } of ended) await this.perform("DELETE", route(id));
@@ -150,7 +150,10 @@ export class Processes extends Commands {
   /** Sends a request to the server on a port. Returns its answer, whatever its status is. */
   async fetchPort(port: number, path = "/", init: RequestInit = {}): Promise<Response> {
     const parts = { ...init, headers: Object.fromEntries(new Headers(init.headers)) };
-    return this.http.sendOnce(init.method ?? "GET", await this.path(`/port/${segment(port)}${path}`), parts);
+    // Steps such as `..` lead nowhere outside of the server.
+    const { pathname, search } = new URL(`http://server${path.replace(/^(?!\/)/, "/")}`);
+    const route = await this.path(`/port/${segment(port)}${pathname}${search}`);
+    return this.http.sendOnce(init.method ?? "GET", route, parts);
   }
 
   #handle(record: Schemas["Process"], offset?: number): Process {
@@ -227,7 +230,12 @@ export class Process {
     let wait = await this.#owner.wait(this.id, { for: "port", port, timeout_ms: timeout, ...http });
     // The bridge itself waits for one status, or for any from 200 to 399.
     while (range && wait.state === "ready") {
-      const { body, headers, status } = await this.#owner.fetchPort(port, path);
+      const signal =
+        timeout === undefined ? undefined : AbortSignal.timeout(Math.max(0, deadline - Date.now()));
+      const answer = await this.#owner.fetchPort(port, path, { signal }).catch((error) => {
+        throw signal?.aborted ? this.#timedOut(`port ${port}`, timeout) : error;
+      });
+      const { body, headers, status } = answer;
       await body?.cancel();
       if (!headers.has("Sandbox-Error") && status >= range.min && status <= range.max) return;
       wait = await this.#owner.wait(this.id, { for: "exit", timeout_ms: interval });

@@ -1,4 +1,5 @@
 import { Code } from "./code.js";
+import { makeError } from "./errors.js";
 import { type Connection, Http, segment } from "./http.js";
 import type { operations } from "./openapi.js";
 import { Box, defined, newId, now, type Schemas, type Variables } from "./target.js";
@@ -54,8 +55,14 @@ export class Session extends Code {
   async setEnvVars(variables: Variables): Promise<void> {
     const set = Object.entries(variables).filter(([, value]) => value != null);
     const unset = Object.keys(variables).filter((name) => variables[name] == null);
-    if (set.length > 0) await this.exec(["export", ...set.map((pair) => pair.join("="))]);
-    if (unset.length > 0) await this.exec(["unset", ...unset]);
+    const commands = [
+      ["export", ...set.map((pair) => pair.join("="))],
+      ["unset", ...unset],
+    ];
+    for (const command of commands.filter(({ length }) => length > 1)) {
+      const { success, stderr } = await this.exec(command);
+      if (!success) throw makeError("session_error", stderr);
+    }
   }
 
   /** Checks out a repository. `ref` is a branch, a tag or a commit; `auth` is for this checkout alone. */

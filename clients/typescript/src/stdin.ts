@@ -21,7 +21,7 @@ export class Stdin {
   write(data: string | Uint8Array, { close = false } = {}): Promise<void> {
     const written = this.#last.then(async () => {
       // Nothing is written.
-      this.offset ??= (await this.#insist(() => this.#post(new Uint8Array(), false))).offset;
+      this.offset ??= (await insist(() => this.#post(new Uint8Array(), false), this.http.lingerMs)).offset;
       let rest = typeof data === "string" ? new TextEncoder().encode(data) : data;
       for (; rest.length > MAX_BODY; rest = rest.subarray(MAX_BODY)) {
         await this.#send(rest.subarray(0, MAX_BODY), false);
@@ -40,7 +40,8 @@ export class Stdin {
   async #send(bytes: Uint8Array, close: boolean): Promise<void> {
     const begin = this.offset!;
     const end = begin + bytes.length;
-    await this.#insist(async (failures) => {
+    // As long as a stream would be opened again.
+    await insist(async (failures) => {
       try {
         this.offset = (await this.#post(bytes.subarray(this.offset! - begin), close, this.offset)).offset;
       } catch (error) {
@@ -53,12 +54,7 @@ export class Stdin {
         if (isClosed) throw error;
         this.offset = (await this.#post(bytes.subarray(offset - begin), close, offset)).offset;
       }
-    });
-  }
-
-  /** As long as a stream would be opened again. */
-  #insist<T>(attempt: (failures: number) => Promise<T>): Promise<T> {
-    return insist(attempt, this.http.lingerMs);
+    }, this.http.lingerMs);
   }
 
   async #post(bytes: Uint8Array, close: boolean, offset?: number): Promise<Schemas["StdinWritten"]> {

@@ -30,7 +30,8 @@ async function* parse(body: ByteStream, alive = () => {}, broken?: () => Chunk):
         for (const [, field, value] of block.matchAll(/(?:^|\n)(id|event|data): ?([^\n]*)/g)) {
           event[field as keyof ServerEvent] = value!;
         }
-        if (event.data) yield event;
+        // The bridge ends so an event that broke off.
+        if (event.data && event.event !== "incomplete") yield event;
       }
     }
   } finally {
@@ -54,6 +55,8 @@ type Resumable = Parts & { mayRepeat?: (isOpen: boolean) => Promise<void> };
 export async function* follow(http: Http, method: string, path: string, request: Resumable) {
   const { mayRepeat, ...parts } = request;
   let lastId: string | undefined;
+  /** Why the last request broke that may have been carried out. */
+  let lost: unknown;
   let [isSent, isOpen, lastProgress, failures] = [false, false, Date.now(), 0];
   for (;;) {
     const connection = new AbortController();
@@ -63,12 +66,12 @@ export async function* follow(http: Http, method: string, path: string, request:
       clearTimeout(timer);
       timer = setTimeout(() => connection.abort(), IDLE_MS);
     };
-    let lost: unknown = makeError("connection_lost", "the stream broke off");
     try {
       if (isSent && !lastId) await mayRepeat?.(isOpen);
       isSent = true;
       const headers = { ...parts.headers, Accept: "text/event-stream", "Last-Event-ID": lastId };
       const signal = either(connection.signal, parts.signal);
+      if (isOpen) timer = setTimeout(() => connection.abort(), IDLE_MS);
       const response = await http.send(method, path, { ...parts, headers, signal });
       if (!isOpen) yield { id: "", event: "open", data: "{}" } as ServerEvent;
       isOpen = true;
@@ -76,13 +79,18 @@ export async function* follow(http: Http, method: string, path: string, request:
       for await (const event of parse(response.body!, alive, () => ({}))) {
         if (event.event === "error") throw errorIn(JSON.parse(event.data));
         if (event.id) lastId = event.id;
+        // The time of the reader is not one of the connection.
+        clearTimeout(timer);
         yield event;
         if (event.event === "exit") return;
+        alive();
       }
+      lost = makeError("connection_lost", "the stream broke off");
     } catch (error) {
+      if (!(error instanceof ConnectionLostError)) throw error;
       // The sandbox and its log may be there, though they cannot be reached now.
-      if (!(error instanceof ConnectionLostError) || (!isOpen && hasCode(error, "unreachable"))) throw error;
-      lost = error;
+      if (!hasCode(error, "unreachable")) lost = error;
+      else if (!lost) throw error;
     } finally {
       clearTimeout(timer);
       connection.abort();

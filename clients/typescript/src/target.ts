@@ -26,13 +26,9 @@ export class Box extends Http {
   async id(): Promise<string> {
     const { id, ...settings } = this.#json;
     if (id && Object.keys(settings).length === 0) return id;
-    const failed = (error: unknown) => {
-      this.forget();
-      throw error;
-    };
-    const create = () => this.json<Schemas["SandboxCreated"]>("POST", "/v1/sandbox", { json: this.#json });
-    this.#created ??= create().catch(failed);
-    return (await this.#created).id;
+    const created = (this.#created ??= this.json("POST", "/v1/sandbox", { json: this.#json }));
+    created.catch(() => this.forget());
+    return (await created).id;
   }
 
   /** After the end of the sandbox: its settings are gone, too. */

@@ -4,7 +4,7 @@ import type { Sandbox } from "sandbar";
 const { SANDBOX_URL = "", SANDBOX_API_KEY = "" } = process.env;
 
 /** How long it is tried to connect again, in milliseconds. */
-const PATIENCE_MS = 60_000;
+const RECONNECT_TIMEOUT_MS = 60_000;
 
 /** The bytes of output that the bridge keeps for a client that comes back, of the beginning and of the end. */
 const LOG_BYTES = 16 * 1024 * 1024;
@@ -38,6 +38,8 @@ export class Stdio {
   #socket: WebSocket | undefined;
   /** The bytes that have arrived, by stream: 1 is standard output, 2 standard error. */
   readonly #received = [0, 0, 0];
+  /** The time at which there was last a connection, in milliseconds since 1970. */
+  #lastOpen = Date.now();
   /** The beginning of a line. */
   #begun = Buffer.alloc(0);
   /** What the process may not have got yet, and the offset in its input at which that begins. */
@@ -70,11 +72,9 @@ export class Stdio {
   }
 
   async #run(): Promise<number> {
-    for (let lastProgress = Date.now(); Date.now() - lastProgress < PATIENCE_MS;) {
-      const before = this.#received[1]! + this.#received[2]!;
+    while (Date.now() - this.#lastOpen < RECONNECT_TIMEOUT_MS) {
       const exitCode = await this.#attach();
       if (exitCode !== undefined) return exitCode;
-      if (this.#received[1]! + this.#received[2]! > before) lastProgress = Date.now();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error("the process is out of reach");
@@ -101,6 +101,7 @@ export class Stdio {
         else reject(new Error(message ?? "output was dropped before it was read"));
       };
       socket.onclose = () => {
+        if (this.#socket) this.#lastOpen = Date.now();
         this.#socket = undefined;
         resolve(exitCode);
       };

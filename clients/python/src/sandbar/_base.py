@@ -118,7 +118,8 @@ class Base:
         finally:
             if is_sent and not has_ended:
                 with suppress(SandboxError):
-                    await self.http.transport.send(Request("DELETE", record, {"grace_ms": 0}))
+                    response = await self.http.transport.send(Request("DELETE", record, {"grace_ms": 0}))
+                    await response.close()
 
     async def _find_lost(self, record: str) -> None:
         """Looks for a process when the answer to its start was lost, and the start maybe, too. Starts nothing."""

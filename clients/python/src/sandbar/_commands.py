@@ -101,8 +101,14 @@ class Commands(Base):
 
     async def _wait(self, process_id: str, body: Record, timeout: float | None, condition: str) -> Any:
         path = f"/process/{segment(process_id)}/wait"
+        begin = time.monotonic()
+
+        async def ask() -> Any:
+            left = None if timeout is None else max(0.0, timeout - (time.monotonic() - begin))
+            return await self._ask("POST", path, {**body, "timeout_ms": milliseconds(left)})
+
         # It changes nothing.
-        waited = await self.http.insist(lambda: self._ask("POST", path, {**body, "timeout_ms": milliseconds(timeout)}))
+        waited = await self.http.insist(ask)
         code = (waited.get("exit") or {}).get("exit_code")
         details = {"process_id": process_id, "exit_code": code}
         if waited["state"] == "timed_out":

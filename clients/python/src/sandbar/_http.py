@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -72,12 +73,18 @@ class Http:
 
     async def insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeats what changes nothing, or is idempotent, while its connection breaks."""
-        for failures in range(MAX_REPEATS):
+        lost: SandboxError | None = None
+        failures = 0
+        while True:
             try:
                 return await attempt()
-            except ConnectionLostError:
-                await self.transport.sleep(0.05 * 2**failures)
-        return await attempt()
+            except ConnectionLostError as error:
+                # One of the attempts may have been carried out.
+                lost = error if lost is None or lost.code == "unreachable" else lost
+                if failures == MAX_REPEATS:
+                    raise lost from None
+            await self.transport.sleep(0.05 * 2**failures)
+            failures += 1
 
     async def get(self, path: str) -> bytes:
         async def attempt() -> bytes:
@@ -102,37 +109,40 @@ class Http:
 
     async def follow(self, request_after: Callable[[str | None], Awaitable[Request]]) -> AsyncGenerator[ServerEvent, None]:
         """The events of a stream, each once, over as many connections as it takes, up to `exit`. `request_after`
-        makes the request that opens the stream behind an event. After about `LINGER` seconds of attempts without a
-        new event it gives up. An event `error` is raised."""
+        makes the request that opens the stream behind an event. After `LINGER` seconds without a connection it gives
+        up. An event `error` is raised."""
         last_id: str | None = None
-        is_open, failures, waited = False, 0, 0.0
+        # Why the last request broke that may have been carried out.
+        lost: SandboxError | None = None
+        failures, last_progress = 0, time.monotonic()
         while True:
-            lost: SandboxError = make_error("connection_lost", "the stream broke off")
             try:
                 response = await self.open(await request_after(last_id))
-                is_open, parser = True, EventParser()
+                parser, last_progress = EventParser(), time.monotonic()
                 try:
                     while (data := await response.chunk()) is not None:
                         for event in parser.feed(data):
                             if event.event == "error":
                                 raise error_in(event.json()) or make_error("unknown", event.data)
                             if event.id:
-                                last_id, failures, waited = event.id, 0, 0.0
+                                last_id = event.id
                             yield event
                             if event.event == "exit":
                                 return
+                        failures, last_progress = 0, time.monotonic()
                 finally:
                     await response.close()
+                lost = make_error("connection_lost", "the stream broke off")
             except ConnectionLostError as error:
                 # The sandbox and its log may be there, though they cannot be reached now.
-                if error.code == "unreachable" and not is_open:
+                if error.code != "unreachable":
+                    lost = error
+                elif lost is None:
                     raise
-                lost = error
-            if waited > LINGER:
+            if time.monotonic() - last_progress > LINGER:
                 raise lost
-            pause = min(0.05 * 2**failures, 2.0)
-            failures, waited = failures + 1, waited + pause
-            await self.transport.sleep(pause)
+            await self.transport.sleep(min(0.05 * 2**failures, 2.0))
+            failures += 1
 
 
 def _parsed(body: bytes) -> Any:
@@ -165,5 +175,6 @@ class EventParser:
         for block in blocks:
             pairs = (line.partition(": ") for line in block.decode().split("\n"))
             event = ServerEvent(**{name: value for name, _, value in pairs if name in ServerEvent._fields})
-            if event.data:
+            # The bridge ends so an event that broke off.
+            if event.data and event.event != "incomplete":
                 yield event

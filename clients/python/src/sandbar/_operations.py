@@ -10,6 +10,7 @@ from ._code import Code
 from ._commands import Commands
 from ._files import Files
 from ._http import new_id
+from .errors import make_error
 from .types import Backup, ExposedPort, GitCheckout, Record
 
 
@@ -49,7 +50,9 @@ class Operations(Commands, Files, Code):
             removed = [name for name, value in variables.items() if value is None]
             for builtin, arguments in (("export", given), ("unset", removed)):
                 if arguments:
-                    await self.exec([builtin, *arguments])
+                    done = await self.exec([builtin, *arguments])
+                    if not done.success:
+                        raise make_error("session_error", done.stderr)
 
     async def set_keep_alive(self, keep_alive: bool) -> None:
         """Whether the sandbox stays awake though it is idle."""

@@ -14,8 +14,14 @@ import httpx
 from ._http import Request
 from .errors import SandboxError, make_error
 
-TIMEOUT = httpx.Timeout(30, pool=None)
-"""The bridge sends a byte every 5 s, so a connection that is silent for this many seconds is dead."""
+IDLE_TIMEOUT = 30
+"""The bridge sends a byte every 5 s, so a body that is silent for this many seconds is dead."""
+
+START_TIMEOUT = 150
+"""For the head of a response, in seconds: before it, the bridge may start a sandbox, and restore its files."""
+
+POOL_TIMEOUT = 300
+"""For a free connection, in seconds."""
 
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
@@ -44,11 +50,17 @@ class Transport:
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         at = self._url + request.target()
+        # A stream is resumed from a sandbox that runs.
+        head = IDLE_TIMEOUT if request.headers.get("last-event-id") else START_TIMEOUT
+        timeout = httpx.Timeout(IDLE_TIMEOUT, read=head, pool=POOL_TIMEOUT)
         try:
             sent = self.client.build_request(
-                request.method, at, headers=headers, content=request.body, timeout=TIMEOUT
+                request.method, at, headers=headers, content=request.body, timeout=timeout
             )
-            return Response(self, await _call(partial(self.client.send, stream=True), sent))
+            response = await _call(partial(self.client.send, stream=True), sent)
+            # The connection reads this before it reads the body.
+            sent.extensions["timeout"]["read"] = IDLE_TIMEOUT
+            return Response(self, response)
         except FAILURES as error:
             raise self.lost(error) from None
 
