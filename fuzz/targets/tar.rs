@@ -81,7 +81,7 @@ fuzz_target!(|archive: &[u8]| SCENE.with_borrow_mut(|scene| scene.unpack(archive
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let size = fuzzer_mutate(data, size, max_size);
     // Wrong checksums are inputs, too.
-    if seed % 16 != 0 {
+    if !seed.is_multiple_of(16) {
         mend(&mut data[..size]);
     }
     size
