@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sandbox_protocol::code::parse_prewarm;
 use sandbox_protocol::local::RUNTIME_URL_VAR;
-use sandbox_protocol::preview::PreviewHost;
+use sandbox_protocol::preview::PreviewDomain;
 use sandbox_protocol::sandbox::{Instance, SleepAfter};
 use sandbox_protocol::sandboxd::{CLOUDFLARED_ENV, CODE_PREWARM_ENV, FILE_ROOTS_ENV};
 use sandbox_protocol::{FileRoots, duration, limits};
@@ -100,7 +100,7 @@ pub struct Config {
     pub limits: BTreeMap<String, String>,
     /// `PREVIEW_HOST` (host name, with a port if it is not the default one; default: none): the host
     /// below which exposed ports have their addresses.
-    pub preview_host: Option<PreviewHost>,
+    pub preview_host: Option<PreviewDomain>,
     /// `SANDBOX_RUNTIME_URL` (URL; default: none): the URL of `sandbox-local`. Only `npm start` and
     /// tests set it.
     pub runtime_url: Option<String>,
@@ -185,7 +185,7 @@ impl Config {
                 var,
                 "PREVIEW_HOST",
                 "a host name like preview.example.com",
-                PreviewHost::parse,
+                PreviewDomain::parse,
             )?,
             runtime_url: var(RUNTIME_URL_VAR).map(|url| url.trim_end_matches('/').to_owned()),
         })

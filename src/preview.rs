@@ -2,7 +2,7 @@
 //! [`sandbox_protocol::preview`].
 
 use sandbox_protocol::ServerPort;
-use sandbox_protocol::preview::{PreviewHost, PreviewLabel, mac};
+use sandbox_protocol::preview::{PreviewDomain, PreviewLabel, mac};
 
 use crate::auth::{constant_time_eq, is_loopback};
 use crate::config::{ApiKeys, Config};
@@ -19,12 +19,12 @@ const NO_KEY: &str = "no key";
 
 /// The host below which the previews of a deployment are, as a client at `url` is to see it. `None`:
 /// `PREVIEW_HOST` is not set, and the client is not on this machine.
-pub fn host(config: &Config, url: &str) -> Option<PreviewHost> {
+pub fn host(config: &Config, url: &str) -> Option<PreviewDomain> {
     let localhost = || {
         let port = url::authority(url).rsplit_once(':');
         let port = port.and_then(|(_, port)| port.parse().ok());
         let name = url::host(url).to_ascii_lowercase();
-        is_loopback(name.trim_end_matches('.')).then(|| PreviewHost::localhost(port))
+        is_loopback(name.trim_end_matches('.')).then(|| PreviewDomain::localhost(port))
     };
     config.preview_host.clone().or_else(localhost)
 }

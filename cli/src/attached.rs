@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::follow::{Follower, LINGER};
-use crate::http::{Bridge, backoff, insist, new_process_id, send};
+use crate::http::{Bridge, backoff, new_process_id, retry_if_lost, send};
 use crate::output::Outputs;
 use crate::signals::{EndSignal, Signals};
 use crate::stdin::Stdin;
@@ -152,7 +152,8 @@ impl Attached<'_> {
         for failures in 0..tries {
             let path = format!("/process/{process}");
             let found =
-                insist(async || send(self.bridge.sandbox(Method::GET, self.sandbox, &path)).await).await;
+                retry_if_lost(async || send(self.bridge.sandbox(Method::GET, self.sandbox, &path)).await)
+                    .await;
             match found {
                 Err(error) if error.has_code(ErrorCode::ProcessNotFound) => {
                     sleep(backoff(failures + 2)).await
@@ -181,7 +182,8 @@ impl Attached<'_> {
     /// Ends the process, if it is there. If this fails, the bridge ends it after [`LINGER`].
     async fn end(&self, process: &ProcessId) {
         let path = format!("/process/{process}?grace_ms=0");
-        let ended = insist(async || send(self.bridge.sandbox(Method::DELETE, self.sandbox, &path)).await);
+        let ended =
+            retry_if_lost(async || send(self.bridge.sandbox(Method::DELETE, self.sandbox, &path)).await);
         let _ = timeout(END_TIMEOUT, ended).await;
     }
 }

@@ -68,7 +68,7 @@ impl Bridge {
 
     /// `DELETE /v1/sandbox/{id}`: the sandbox ends, if it is there.
     pub async fn destroy(&self, id: &SandboxId) -> Result<()> {
-        insist(async || send(self.sandbox(Method::DELETE, id, "")).await).await?;
+        retry_if_lost(async || send(self.sandbox(Method::DELETE, id, "")).await).await?;
         Ok(())
     }
 
@@ -81,7 +81,8 @@ impl Bridge {
             if let Some(cursor) = &cursor {
                 path.push_str(&query(&[("cursor", cursor)]).replacen('?', "&", 1));
             }
-            let mut page: Value = insist(async || json(self.request(Method::GET, &path)).await).await?;
+            let mut page: Value =
+                retry_if_lost(async || json(self.request(Method::GET, &path)).await).await?;
             each(&page);
             match page.get_mut(field).map(Value::take) {
                 Some(Value::Array(more)) => items.extend(more),
@@ -161,7 +162,7 @@ pub async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T> {
 }
 
 /// Repeats what changes nothing, or is idempotent, while its connection breaks.
-pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+pub async fn retry_if_lost<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
     let mut failures = 0;
     loop {
         match attempt().await {

@@ -40,7 +40,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(sources: Arc<Sources>) -> Router
 impl Sources {
     /// The TCP ports on which processes of the sandbox listen, in ascending order.
     pub async fn ports(&self) -> Vec<u16> {
-        let mut ports = ports::of_sandbox(self.user.ids.clone()).await;
+        let mut ports = ports::ports_of_sandbox(self.user.ids.clone()).await;
         let (_, own_ports) = self.tunnels.open_now();
         ports.retain(|port| !own_ports.contains(port));
         ports

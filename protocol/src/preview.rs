@@ -6,15 +6,15 @@
 
 use crate::ServerPort;
 
+mod domain;
 mod expose;
-mod host;
 mod label;
 mod visit;
 
+pub use domain::PreviewDomain;
 pub use expose::{
     ExposeRequest, ExposedPort, Exposure, MAX_BODY, MAX_EXPOSURES, PUBLIC_TOKEN_ID, PortAccess, SandboxPorts,
 };
-pub use host::PreviewHost;
 pub use label::{MAC_LEN, MAX_LABEL, PreviewLabel, RANDOM_ID_LEN, mac, random_token_id};
 pub use visit::{VALIDITY_HEADER, VISITS, Validity, visits_url};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sandbox_protocol::port::{MAX_BODY, PortList, PortState, PortWaitRequest};
 use sandbox_protocol::preview::{self as protocol, ExposeRequest, ExposedPort, Exposure, PortAccess};
-use sandbox_protocol::preview::{PreviewHost, PreviewLabel, SandboxPorts};
+use sandbox_protocol::preview::{PreviewDomain, PreviewLabel, SandboxPorts};
 use sandbox_protocol::{SandboxId, ServerPort, sandboxd, time};
 use web_sys::{Headers, Request, Response};
 use worker::Env;
@@ -130,7 +130,7 @@ async fn sign(
 /// The URL of an exposed port, as the client at `url` is to see it, and the token in it.
 async fn address(
     config: &Config,
-    host: &PreviewHost,
+    host: &PreviewDomain,
     id: &SandboxId,
     url: &str,
     exposure: &Exposure,

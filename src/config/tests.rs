@@ -82,7 +82,7 @@ fn every_variable() {
         file_roots: FileRoots::parse("/tmp").unwrap(),
         code_prewarm: vec!["python".to_owned(), "typescript".to_owned()],
         limits: [("SANDBOX_MAX_COMMANDS".to_owned(), "7".to_owned())].into(),
-        preview_host: PreviewHost::parse("preview.example.com"),
+        preview_host: PreviewDomain::parse("preview.example.com"),
         runtime_url: Some("http://127.0.0.1:1/secret".into()),
     };
     assert_eq!(set.unwrap(), expected);

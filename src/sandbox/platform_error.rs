@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_count() {
+    fn an_error_is_also_classified_by_its_causes() {
         let texts = [
             "start failed",
             "Network connection lost.",

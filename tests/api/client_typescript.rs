@@ -118,6 +118,11 @@ async fn typescript_client_has_classes_of_errors_without_the_key() {
 }
 
 #[tokio::test]
+async fn typescript_client_understands_answers_that_are_seldom() {
+    node("answers.mjs", &["seldom answers are understood"]).await;
+}
+
+#[tokio::test]
 async fn typescript_client_is_the_shell_and_editor_of_an_openai_agent() {
     node("openai.mjs", &["shell and editor work"]).await;
 }

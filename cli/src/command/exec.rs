@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{exit_code, milliseconds, sandbox_id, session_id};
 use crate::attached::Attached;
 use crate::error::Result;
-use crate::http::{Bridge, insist, json, new_process_id};
+use crate::http::{Bridge, json, new_process_id, retry_if_lost};
 use crate::input;
 use crate::output::print;
 use crate::settings::{object, variable};
@@ -120,7 +120,7 @@ async fn detach(
         }
         json::<Process>(request).await
     };
-    let process = insist(start).await?;
+    let process = retry_if_lost(start).await?;
     print(&process.id)?;
     Ok(0)
 }

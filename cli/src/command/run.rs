@@ -7,7 +7,7 @@ use super::exec::body;
 use super::{exit_code, milliseconds};
 use crate::attached::Attached;
 use crate::error::{Error, Result};
-use crate::http::{Bridge, insist, send};
+use crate::http::{Bridge, retry_if_lost, send};
 use crate::input;
 use crate::output::note;
 use crate::settings::Settings;
@@ -105,7 +105,7 @@ async fn destroy(bridge: &Bridge, sandbox: &SandboxId) {
 }
 
 async fn exists(bridge: &Bridge, id: &SandboxId) -> Result<bool> {
-    match insist(async || send(bridge.sandbox(Method::GET, id, "")).await).await {
+    match retry_if_lost(async || send(bridge.sandbox(Method::GET, id, "")).await).await {
         Ok(_) => Ok(true),
         Err(error) if error.has_code(ErrorCode::SandboxNotFound) => Ok(false),
         Err(error) => Err(error),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::sandbox_id;
 use crate::error::Result;
-use crate::http::{Bridge, insist, json as read_json, query, send};
+use crate::http::{Bridge, json as read_json, query, retry_if_lost, send};
 use crate::output::{note, print};
 use crate::table;
 
@@ -145,7 +145,7 @@ async fn delete(bridge: &Bridge, ids: &[SnapshotId]) -> u8 {
     let mut code = 0;
     for id in ids {
         let path = format!("/v1/snapshot/{id}");
-        if let Err(error) = insist(async || send(bridge.request(Method::DELETE, &path)).await).await {
+        if let Err(error) = retry_if_lost(async || send(bridge.request(Method::DELETE, &path)).await).await {
             note(&format!("{id}: {error}"));
             code = 1;
         }

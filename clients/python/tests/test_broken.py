@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import httpx
 import pytest
 from conftest import KEY, URL, Proxy
 
@@ -70,6 +71,16 @@ def test_a_process_starts_once_though_the_answer_is_lost(sandbox: Sandbox, proxy
     process = behind.start_process("echo ran >>/workspace/count")
     assert sandbox.wait_for_exit(process.id) == 0
     assert sandbox.read_file("count").content == "ran\n"
+
+
+def test_streams_that_are_left_give_their_connections_back(sandbox: Sandbox) -> None:
+    with httpx.Client(limits=httpx.Limits(max_connections=2)) as client:
+        other = get_sandbox(URL, KEY, id=sandbox.sandbox_id(), client=client)
+        for _ in range(4):
+            for event in other.exec_stream("echo a; sleep 600"):
+                assert event.text == "a\n"
+                break
+        assert other.exec("echo b").stdout == "b\n"
 
 
 def test_a_destroyed_sandbox_ends_the_wait(sandbox: Sandbox) -> None:

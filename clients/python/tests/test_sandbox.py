@@ -238,6 +238,11 @@ def test_events_are_whole_in_whatever_pieces_they_come() -> None:
         assert [(event.id, event.event) for event in events] == [("1", "stdout"), ("2", "exit")]
 
 
+def test_an_event_that_broke_off_counts_for_nothing() -> None:
+    wire = b"id: 1\nevent: stdout\ndata: YQ==\n\nid: 2\nevent: stdout\ndata: YmN\nevent: incomplete\n\n"
+    assert [event.id for event in EventParser().feed(wire)] == ["1"]
+
+
 def test_the_examples_of_the_readme() -> None:
     text = (Path(__file__).parent.parent / "README.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

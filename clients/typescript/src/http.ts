@@ -38,7 +38,10 @@ export function segment(id: string | number): string {
 export const backoff = (failures: number): Promise<void> => sleep(Math.min(50 * 2 ** failures, 2000));
 
 /** Repeats what changes nothing, or is idempotent, while its connection breaks, for some time. */
-export async function insist<T>(attempt: (failures: number) => Promise<T>, timeoutMs = 6_000): Promise<T> {
+export async function retryIfLost<T>(
+  attempt: (failures: number) => Promise<T>,
+  timeoutMs = 6_000,
+): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   let lost: unknown;
   for (let failures = 0; ; failures++) {
@@ -112,7 +115,7 @@ export class Http {
     }
   }
 
-  /** The JSON of an answer; undefined for an empty one. A GET, which changes nothing, insists on it. */
+  /** The JSON of an answer; undefined for an empty one. A GET, which changes nothing, is sent again when its connection breaks. */
   json<T>(method: string, path: string, parts: Parts = {}): Promise<T> {
     const headers = { Accept: "application/json", ...parts.headers };
     const attempt = async () => {
@@ -125,7 +128,7 @@ export class Http {
       if (failed) throw failed;
       return answer as T;
     };
-    return method === "GET" ? insist(attempt) : attempt();
+    return method === "GET" ? retryIfLost(attempt) : attempt();
   }
 
   /** The JSON that a GET returns; undefined for an error of this code. */
@@ -144,7 +147,7 @@ export class Http {
 
   /** The body that a GET returns. */
   bytes(path: string, parts: Parts = {}): Promise<Uint8Array> {
-    return insist(async () => {
+    return retryIfLost(async () => {
       const response = await this.send("GET", path, parts);
       return new Uint8Array(await this.received(parts, response.arrayBuffer()));
     });

@@ -1,6 +1,6 @@
 import { type Command, COMMAND_PREFIX, commandBody, Commands, type StreamOptions } from "./commands.js";
 import { makeError, tolerate } from "./errors.js";
-import { insist, segment } from "./http.js";
+import { retryIfLost, segment } from "./http.js";
 import { Stdin } from "./stdin.js";
 import { decodeText, DROPPED, type RawEvent, toRawEvents, toStream } from "./stream.js";
 import { newId, type Schemas } from "./target.js";
@@ -62,7 +62,7 @@ export class Processes extends Commands {
     const headers = { "Session-Id": options.sessionId ?? this.session };
     const start = () => this.call<Schemas["Process"]>("POST", "/process", { json, headers });
     // Under an id that no other has, nothing runs twice.
-    const process = this.#handle(await (processId === undefined ? insist(start) : start()), 0);
+    const process = this.#handle(await (processId === undefined ? retryIfLost(start) : start()), 0);
     onStart?.(process);
     const report = async ({ id }: Process) => {
       for await (const event of this.log(id)) {
@@ -141,7 +141,7 @@ export class Processes extends Commands {
   wait(id: string, json: Schemas["WaitRequest"]): Promise<Schemas["WaitResult"]> {
     const deadline = Date.now() + (json.timeout_ms ?? Infinity);
     const path = this.path(route(id, "/wait"));
-    return insist(async () => {
+    return retryIfLost(async () => {
       const timeout_ms = json.timeout_ms && Math.max(1, deadline - Date.now());
       return this.http.json("POST", await path, { json: { ...json, timeout_ms } });
     });

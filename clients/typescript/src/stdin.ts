@@ -1,5 +1,5 @@
 import { hasCode, type SandboxError } from "./errors.js";
-import { type Http, insist } from "./http.js";
+import { type Http, retryIfLost } from "./http.js";
 import type { Schemas } from "./target.js";
 
 /** The most bytes of one request. */
@@ -21,7 +21,9 @@ export class Stdin {
   write(data: string | Uint8Array, { close = false } = {}): Promise<void> {
     const written = this.#last.then(async () => {
       // Nothing is written.
-      this.offset ??= (await insist(() => this.#post(new Uint8Array(), false), this.http.lingerMs)).offset;
+      this.offset ??= (
+        await retryIfLost(() => this.#post(new Uint8Array(), false), this.http.lingerMs)
+      ).offset;
       let rest = typeof data === "string" ? new TextEncoder().encode(data) : data;
       for (; rest.length > MAX_BODY; rest = rest.subarray(MAX_BODY)) {
         await this.#send(rest.subarray(0, MAX_BODY), false);
@@ -41,7 +43,7 @@ export class Stdin {
     const begin = this.offset!;
     const end = begin + bytes.length;
     // As long as a stream would be opened again.
-    await insist(async (failures) => {
+    await retryIfLost(async (failures) => {
       try {
         this.offset = (await this.#post(bytes.subarray(this.offset! - begin), close, this.offset)).offset;
       } catch (error) {

@@ -15,10 +15,10 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::images::Images;
 use super::kernel::{Kernel, how_it_ended};
+use super::known_kernels::KnownKernels;
 use super::plan::Plan;
 use super::prewarm::Prewarmed;
 use super::start;
-use super::transports::Transports;
 use crate::Error;
 use crate::exec::Commands;
 use crate::exec::process::Process;
@@ -53,7 +53,7 @@ pub struct Context {
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     /// The facts known about the kernels.
-    pub transports: Arc<Transports>,
+    pub known_kernels: Arc<KnownKernels>,
     /// The kernels that wait for a context.
     pub prewarmed: Arc<Prewarmed>,
 }
@@ -144,7 +144,7 @@ impl Context {
                 started(&kernel.process);
                 Ok(kernel)
             }
-            None => start::start(commands, &self.plan, &self.shared.transports, started).await,
+            None => start::start(commands, &self.plan, &self.shared.known_kernels, started).await,
         };
         if kernel.is_err() {
             // The next run tries again.

@@ -17,6 +17,7 @@ mod execution;
 mod folder;
 mod images;
 mod kernel;
+mod known_kernels;
 mod message;
 mod plan;
 mod prewarm;
@@ -26,7 +27,6 @@ mod spec;
 mod start;
 mod table;
 mod text;
-mod transports;
 mod zmtp;
 
 pub use routes::router;

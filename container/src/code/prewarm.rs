@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 use super::context::Shared;
 use super::kernel::Kernel;
+use super::known_kernels::KnownKernels;
 use super::plan::Plan;
 use super::start;
 use super::table::Contexts;
-use super::transports::Transports;
 use crate::Error;
 use crate::environment::Variables;
 use crate::exec::Commands;
@@ -72,7 +72,12 @@ impl Prewarmed {
     }
 
     /// Starts the kernel of this plan, unless a usable one waits.
-    async fn fill(&self, plan: Plan, commands: &Arc<Commands>, transports: &Transports) -> Result<(), Error> {
+    async fn fill(
+        &self,
+        plan: Plan,
+        commands: &Arc<Commands>,
+        known_kernels: &KnownKernels,
+    ) -> Result<(), Error> {
         let variables = commands.config().user.env.current();
         let name = plan.spec.name.clone();
         let is_usable = |waiting: &Waiting| waiting.is_usable(&variables);
@@ -83,7 +88,7 @@ impl Prewarmed {
         if let Some(old) = old {
             old.end().await;
         }
-        let kernel = start::start(commands, &plan, transports, |_| ()).await?;
+        let kernel = start::start(commands, &plan, known_kernels, |_| ()).await?;
         self.waiting().insert(name, Waiting { kernel, variables });
         Ok(())
     }
@@ -122,7 +127,7 @@ async fn fill(contexts: &Contexts, language: &str) -> Result<(), Error> {
     let plan = Plan::new(contexts.spec(language).await?);
     let Shared {
         prewarmed,
-        transports,
+        known_kernels,
     } = &contexts.shared;
-    prewarmed.fill(plan, &contexts.commands, transports).await
+    prewarmed.fill(plan, &contexts.commands, known_kernels).await
 }

@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use super::folder::{Folder, Transport};
 use super::kernel::{Connected, Kernel, is_idle};
+use super::known_kernels::KnownKernels;
 use super::message::{Incoming, Key, Message, Messages};
 use super::plan::Plan;
-use super::transports::Transports;
 use super::zmtp::{self, Address, Sender, SocketType};
 use crate::Error;
 use crate::exec::Commands;
@@ -33,24 +33,24 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// The bytes of the log that an error quotes.
 const QUOTED_LOG: usize = 2000;
 
-/// Starts a kernel, over Unix sockets or, if it ends at once with them, over TCP. Notes in `transports`
+/// Starts a kernel, over Unix sockets or, if it ends at once with them, over TCP. Notes in `known_kernels`
 /// what was learned of it. `started` gets its process as soon as there is one. Error: 502, or 503 when
 /// the limit of commands is reached.
 pub async fn start(
     commands: &Arc<Commands>,
     plan: &Plan,
-    transports: &Transports,
+    known_kernels: &KnownKernels,
     started: impl Fn(&Arc<Process>),
 ) -> Result<Kernel, Error> {
     let name = &plan.spec.name;
-    let mut transport = transports.of(name);
+    let mut transport = known_kernels.of(name);
     let mut kernel = attempt(commands, plan, transport, &started).await;
     if transport == Transport::Ipc && matches!(kernel, Err(StartError::Ended(_))) {
         transport = Transport::Tcp;
         kernel = attempt(commands, plan, transport, &started).await;
     }
     if let Ok(kernel) = &kernel {
-        transports.learned(name, transport, kernel.version.clone());
+        known_kernels.learned(name, transport, kernel.version.clone());
     }
     kernel.map_err(|e| match e {
         StartError::Ended(log) => Error::Exec(io::Error::other(format!(

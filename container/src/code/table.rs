@@ -156,7 +156,7 @@ impl Contexts {
     /// The languages for which there is a kernel.
     pub async fn languages(&self) -> Result<LanguageList, Error> {
         let language = |spec: KernelSpec| Language {
-            version: self.shared.transports.version(&spec.name),
+            version: self.shared.known_kernels.version(&spec.name),
             language: spec.language,
             kernel: spec.name,
         };

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use sandbox_protocol::file::{AttributesRequest, Entry, MAX_BODY};
 use sandbox_protocol::{FilePath, sandboxd};
 
-use super::replace::may_write;
 use super::stat::of_found;
+use super::upload::may_write;
 use super::workspace::Workspace;
 use super::{blocking, entry_error};
 use crate::body;

@@ -21,7 +21,7 @@ use super::tree::CopyTree;
 use super::workspace::Workspace;
 use super::{entry_error, path_error};
 use crate::error::Error;
-use crate::paths::{self, Entry, give, reopen, reopen_directory, status};
+use crate::paths::{self, Entry, chown_if_permitted, reopen, reopen_directory, status};
 
 /// How copies are made.
 pub(super) struct Copies<'c> {
@@ -96,7 +96,7 @@ impl<'c> Copies<'c> {
         self.set_attributes(&from.metadata()?, to)?;
         flush(to)?;
         if !self.keeps_times {
-            self.workspace.stamps.stamp(to);
+            self.workspace.unique_mtimes.set(to);
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl<'c> Copies<'c> {
     /// Gives a copied file or directory its owner and its permissions, without set-id bits.
     pub(super) fn set_attributes(&self, from: &std::fs::Metadata, to: &File) -> io::Result<()> {
         if let Some(owner) = self.workspace.owner {
-            give(to, owner)?;
+            chown_if_permitted(to, owner)?;
         }
         fchmod(to, Mode::from_raw_mode(from.mode() & 0o777))?;
         if self.keeps_times {

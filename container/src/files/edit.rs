@@ -24,13 +24,13 @@ use sandbox_protocol::file::{EditRequest, Edited, EditedFile, FileEdits, MAX_EDI
 use super::locks::Key;
 use super::preconditions::Preconditions;
 use super::read::read_exact_at;
-use super::replace::check_file;
 use super::temporary::{create_temporary, flush, temporary_name, write_all};
+use super::upload::check_file;
 use super::validators::Validators;
 use super::workspace::Workspace;
 use super::{cancellable, entry_error};
 use crate::error::Error;
-use crate::paths::{Entry, give, pin, reopen};
+use crate::paths::{Entry, chown_if_permitted, pin, reopen};
 use crate::{body, heartbeat};
 use text::{check_size, replace_all};
 
@@ -148,10 +148,10 @@ impl<'e> Version<'e> {
         };
         write_all(&version.file, &text).map_err(refused)?;
         let owner = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
-        give(&version.file, owner).map_err(refused)?;
+        chown_if_permitted(&version.file, owner).map_err(refused)?;
         fchmod(&version.file, Mode::from_raw_mode(metadata.mode() & 0o777)).map_err(refused)?;
         flush(&version.file).map_err(refused)?;
-        workspace.stamps.stamp(&version.file);
+        workspace.unique_mtimes.set(&version.file);
         workspace.renames.note(&version.temporary, true);
         Ok(version)
     }
@@ -199,7 +199,7 @@ impl<'e> Version<'e> {
 
     fn describe(&self, workspace: &Workspace) -> Result<EditedFile, Error> {
         let metadata = self.file.metadata().map_err(Error::Write)?;
-        let validators = Validators::new(&metadata, SystemTime::now(), &workspace.stamps);
+        let validators = Validators::new(&metadata, SystemTime::now(), &workspace.unique_mtimes);
         Ok(EditedFile {
             path: self.request.path.to_string(),
             etag: validators.etag().to_owned(),

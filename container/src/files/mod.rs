@@ -1,4 +1,5 @@
-//! Files of the workspace over HTTP: `GET`, `HEAD` and `PUT` on `/file/{path}`.
+//! Files and directories of the workspace over HTTP: reading, writing, editing, listing, copying, moving,
+//! deleting, searching and watching them.
 //!
 //! # Theory of operation
 //!
@@ -9,7 +10,7 @@
 //!
 //! - `read`: a pinned file → response, with `validators` (`ETag`, `Last-Modified`, conditions) and
 //!   `range`. Bytes flow in bounded memory, two chunks of them.
-//! - `write`: request → `replace`, a temporary file beside the target that is renamed over it once
+//! - `write`: request → `upload`, a temporary file beside the target that is renamed over it once
 //!   it is complete. Until then readers see the old file, and a broken upload leaves nothing. With
 //!   `in_place=true`, the existing file is truncated when the first bytes are there, and written.
 //!
@@ -34,13 +35,13 @@ mod preconditions;
 mod range;
 mod read;
 mod renames;
-mod replace;
 mod search;
-mod stamps;
 mod stat;
 mod temporary;
 mod transfer;
 mod tree;
+mod unique_mtimes;
+mod upload;
 mod validators;
 mod watch;
 mod workspace;

@@ -46,7 +46,7 @@ impl Preconditions {
         }
         let metadata = found.map(File::metadata).transpose().map_err(Error::Write)?;
         let tag = metadata.map(|metadata| {
-            let validators = Validators::new(&metadata, SystemTime::now(), &workspace.stamps);
+            let validators = Validators::new(&metadata, SystemTime::now(), &workspace.unique_mtimes);
             // Only files have tags.
             metadata.is_file().then(|| validators.etag().to_owned())
         });

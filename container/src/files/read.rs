@@ -136,7 +136,7 @@ fn open(workspace: &Workspace, path: &FilePath) -> Result<Opened, Error> {
     // The pinned file exists: an ENOENT here would mean that /proc is missing.
     let file = reopen(&pinned, OFlags::RDONLY).map_err(|errno| path_error(path, errno, Error::Read))?;
     let metadata = file.metadata().map_err(Error::Read)?;
-    let validators = Validators::new(&metadata, SystemTime::now(), &workspace.stamps);
+    let validators = Validators::new(&metadata, SystemTime::now(), &workspace.unique_mtimes);
     let size = metadata.size();
     // Closed elsewhere: a file in a bucket may not answer that, and the response does not wait.
     let file = OffRuntime::new(file);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::stamps::Stamps;
+use super::unique_mtimes::UniqueMtimes;
 
 /// The validators of a file at one point in time.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Validators {
 
 impl Validators {
     /// The validators of the file with this `metadata`, asked for at `now`.
-    pub(super) fn new(metadata: &Metadata, now: SystemTime, stamps: &Stamps) -> Self {
+    pub(super) fn new(metadata: &Metadata, now: SystemTime, stamps: &UniqueMtimes) -> Self {
         let modified = u64::try_from(metadata.mtime())
             .ok()
             .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
@@ -133,7 +133,7 @@ mod tests {
         Validators::new(
             &file.metadata().unwrap(),
             UNIX_EPOCH + Duration::from_secs(now),
-            &Stamps::default(),
+            &UniqueMtimes::default(),
         )
     }
 
@@ -201,7 +201,7 @@ mod tests {
             let validators = Validators::new(
                 metadata,
                 second + Duration::from_millis(after),
-                &Stamps::default(),
+                &UniqueMtimes::default(),
             );
             let date = |date| request(header::IF_RANGE, &httpdate::fmt_http_date(date));
             assert!(!validators.range_applies(&date(second - Duration::from_secs(1))));
@@ -225,7 +225,7 @@ mod tests {
             Validators::new(
                 &metadata,
                 changed + Duration::from_millis(after),
-                &Stamps::default(),
+                &UniqueMtimes::default(),
             )
             .etag
         };

@@ -11,7 +11,7 @@ use sandbox_protocol::{FileRoots, Limits, workspace_path};
 
 use super::locks::Locks;
 use super::renames::Renames;
-use super::stamps::Stamps;
+use super::unique_mtimes::UniqueMtimes;
 use super::watch::Watches;
 use crate::paths::{Root, Roots};
 use crate::quota::{Buffers, Quota};
@@ -30,7 +30,7 @@ pub struct Workspace {
     /// The entries that are being changed.
     pub(super) locks: Locks,
     /// The times that were given to files.
-    pub(super) stamps: Stamps,
+    pub(super) unique_mtimes: UniqueMtimes,
     /// Limits the requests that walk through trees.
     pub(super) walks: Quota,
     pub(super) watches: Watches,
@@ -55,7 +55,7 @@ impl Workspace {
             owner,
             buffers: Buffers::default(),
             locks: Locks::default(),
-            stamps: Stamps::default(),
+            unique_mtimes: UniqueMtimes::default(),
             walks: walks(unlimited),
             searches: searches(unlimited),
             watches: Watches::new(unlimited, unlimited),

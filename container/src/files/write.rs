@@ -13,7 +13,7 @@ use sandbox_protocol::{Invalid, WriteOptions, sandboxd};
 
 use super::blocking;
 use super::preconditions::Preconditions;
-use super::replace::{Order, Upload};
+use super::upload::{Upload, UploadRequest};
 use super::validators::Validators;
 use super::workspace::Workspace;
 use crate::body;
@@ -53,7 +53,7 @@ async fn store(
     headers: &HeaderMap,
     upload: &mut body::Upload,
 ) -> Result<Validators, Error> {
-    let order = Order {
+    let request = UploadRequest {
         path: workspace.requested(uri, sandboxd::FILE)?,
         options: WriteOptions::from_query(uri.query().unwrap_or_default())?,
         preconditions: Preconditions::from_headers(headers),
@@ -64,7 +64,7 @@ async fn store(
         return Err(Invalid::request("Content-Range is not supported: PUT the whole file").into());
     }
     let length = upload.announced(headers)?;
-    let create = move || Upload::create(workspace, order);
+    let create = move || Upload::create(workspace, request);
     if length.is_some_and(|length| length <= SMALL) {
         // One job for a small file: each takes a switch of threads.
         let mut blocks = Vec::new();

@@ -96,7 +96,7 @@ pub(crate) fn make_directory(
     mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
     let made = openat(parent, name, DIRECTORY, Mode::empty())?;
     if let Some(owner) = owner {
-        give(&made, owner)?;
+        chown_if_permitted(&made, owner)?;
     }
     fchmod(&made, Mode::from_raw_mode(mode))?;
     Ok(made)
@@ -116,7 +116,7 @@ pub(crate) fn reopen(pinned: &File, access: OFlags) -> Result<File, Errno> {
 
 /// Gives an open file or directory to `owner`. Does nothing when the server has no right to, or
 /// when the file system has no owners.
-pub(crate) fn give(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
+pub(crate) fn chown_if_permitted(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
     match fchown(file, Some(uid), Some(gid)) {
         Err(Errno::PERM) => Ok(()),
         given => given,

@@ -54,7 +54,7 @@ async fn start(
     let (process, is_repeated) = commands.start_process(&headers, body).await?;
     // A new one has had no time to listen.
     let ports = if is_repeated {
-        ports::of_one(&process).await
+        ports::ports_of_process(&process).await
     } else {
         Vec::new()
     };
@@ -71,7 +71,7 @@ async fn list(State(commands): State<Arc<Commands>>, uri: Uri) -> Result<Json<Pr
     let last = page.last().map(|process| process.number.to_string());
     let cursor = wanted.next().and(last);
     let workspace = commands.workspace();
-    let processes = ports::of(&page).await.into_iter().zip(&page);
+    let processes = ports::ports_of_processes(&page).await.into_iter().zip(&page);
     Ok(Json(ProcessList {
         processes: processes
             .map(|(ports, process)| process.describe(ports, &workspace))
@@ -83,7 +83,7 @@ async fn list(State(commands): State<Arc<Commands>>, uri: Uri) -> Result<Json<Pr
 /// `GET /process/{pid}`: one process.
 async fn show(State(commands): State<Arc<Commands>>, Path(id): Path<String>) -> Result<Json<Process>, Error> {
     let process = commands.registry.find(&id)?;
-    let ports = ports::of_one(&process).await;
+    let ports = ports::ports_of_process(&process).await;
     Ok(Json(process.describe(ports, &commands.workspace())))
 }
 

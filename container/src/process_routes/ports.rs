@@ -41,34 +41,42 @@ const REACHABLE: [&str; 5] = if cfg!(target_endian = "little") {
 static OWNERS: LazyLock<Mutex<SocketOwners>> = LazyLock::new(Mutex::default);
 
 /// The ports of the trees of these processes, in order; none for one that has ended.
-pub(super) async fn of(processes: &[Arc<Process>]) -> Vec<Vec<u16>> {
+pub(super) async fn ports_of_processes(processes: &[Arc<Process>]) -> Vec<Vec<u16>> {
     let user_of = |process: &Arc<Process>| process.tree().as_ref()?.user().cloned();
     let ids = processes.iter().find_map(user_of);
     let sockets = Arc::new(sockets_of_sandbox(ids).await);
     // Together, so that they share a snapshot of the process table.
-    join_all(processes.iter().map(|process| of_process(process, &sockets))).await
+    join_all(
+        processes
+            .iter()
+            .map(|process| ports_of_running(process, &sockets)),
+    )
+    .await
 }
 
 /// The ports of the tree of this process; none if it has ended.
-pub(super) async fn of_one(process: &Arc<Process>) -> Vec<u16> {
-    of(std::slice::from_ref(process)).await.pop().unwrap_or_default()
+pub(super) async fn ports_of_process(process: &Arc<Process>) -> Vec<u16> {
+    ports_of_processes(std::slice::from_ref(process))
+        .await
+        .pop()
+        .unwrap_or_default()
 }
 
 /// The ports of all processes of the sandbox, which run as the user with `ids`; `None`: that of
 /// `sandboxd`.
-pub async fn of_sandbox(ids: Option<Ids>) -> Vec<u16> {
+pub async fn ports_of_sandbox(ids: Option<Ids>) -> Vec<u16> {
     sorted(sockets_of_sandbox(ids).await.into_values())
 }
 
 /// The ports of a tree. Blocks.
-pub(super) fn of_tree(tree: &Tree) -> Vec<u16> {
+pub(super) fn ports_of_tree(tree: &Tree) -> Vec<u16> {
     match listeners() {
         sockets if sockets.is_empty() => Vec::new(),
-        sockets => of_tree_among(tree, &sockets),
+        sockets => ports_of_tree_among(tree, &sockets),
     }
 }
 
-async fn of_process(process: &Process, sockets: &Arc<Listeners>) -> Vec<u16> {
+async fn ports_of_running(process: &Process, sockets: &Arc<Listeners>) -> Vec<u16> {
     if sockets.is_empty() || process.state() != ProcessState::Running {
         return Vec::new();
     }
@@ -76,7 +84,7 @@ async fn of_process(process: &Process, sockets: &Arc<Listeners>) -> Vec<u16> {
     match tree {
         // It fails when it panics.
         Some(tree) => PROCESSES
-            .run(move || of_tree_among(&tree, &sockets))
+            .run(move || ports_of_tree_among(&tree, &sockets))
             .await
             .unwrap_or_default(),
         None => Vec::new(),
@@ -84,7 +92,7 @@ async fn of_process(process: &Process, sockets: &Arc<Listeners>) -> Vec<u16> {
 }
 
 /// The ports of those of the sockets that a tree has open. Blocks.
-fn of_tree_among(tree: &Tree, sockets: &Listeners) -> Vec<u16> {
+fn ports_of_tree_among(tree: &Tree, sockets: &Listeners) -> Vec<u16> {
     let inodes = inodes_of(tree, tree.user());
     sorted(inodes.iter().filter_map(|inode| sockets.get(inode)).copied())
 }

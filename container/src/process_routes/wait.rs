@@ -192,7 +192,7 @@ async fn until_listening(process: &Process, port: u16, http: &HttpCheck) -> Wait
         let ports = match tree {
             // It fails when it panics.
             Some(tree) => PROCESSES
-                .run(move || ports::of_tree(&tree))
+                .run(move || ports::ports_of_tree(&tree))
                 .await
                 .unwrap_or_default(),
             None => Vec::new(),

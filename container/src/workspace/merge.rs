@@ -20,7 +20,9 @@ use sandbox_protocol::Invalid;
 use super::error::{printable, write_error};
 use crate::error::Error;
 use crate::files::temporary_name;
-use crate::paths::{Descent, OPEN, components, copy, give, list, make_directory, pin_directory};
+use crate::paths::{
+    Descent, OPEN, chown_if_permitted, components, copy, list, make_directory, pin_directory,
+};
 
 /// Moves one tree into another, both of any depth: it does not recurse, and the number of
 /// descriptors is bounded.
@@ -251,7 +253,7 @@ impl Merge {
                 let to = File::from(openat(target, &temporary, create, Mode::from_raw_mode(0o600))?);
                 copy(&from, &to, &|| false).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
                 if let Some(owner) = self.owner {
-                    give(&to, owner)?;
+                    chown_if_permitted(&to, owner)?;
                 }
                 fchmod(&to, Mode::from_raw_mode(status.st_mode & 0o777))?;
                 futimens(&to, &times)?;

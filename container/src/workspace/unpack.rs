@@ -20,7 +20,7 @@ use super::directories::{Directories, modified};
 use super::error::{Failure, printable, write_error};
 use super::reader::{Kind, Member, Members};
 use crate::error::Error;
-use crate::paths::{Descent, components, give, make_directory, pin_directory};
+use crate::paths::{Descent, chown_if_permitted, components, make_directory, pin_directory};
 
 /// The mode of a directory that has no member of its own, only members in it.
 const IMPLIED: u32 = 0o755;
@@ -103,7 +103,7 @@ impl<'r> Unpacker<'r> {
                 let file = File::from(file);
                 content::write(&file, &member.kind, members)?;
                 if let Some(owner) = owner {
-                    give(&file, owner)?;
+                    chown_if_permitted(&file, owner)?;
                 }
                 fchmod(
                     &file,

@@ -17,7 +17,7 @@ fn prefix() -> Archive {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_refused_by_name_and_nothing_is_written() {
+async fn archives_that_lead_outside_are_refused_and_nothing_is_written() {
     let sandboxd = Sandboxd::start();
     fs::write(sandboxd.inside("old"), "old").unwrap();
     fs::create_dir(sandboxd.inside("dir")).unwrap();

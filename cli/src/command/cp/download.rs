@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::archive;
 use super::location::{Location, Remote};
 use crate::error::{Error, Result};
-use crate::http::{Bridge, backoff, insist, query, send};
+use crate::http::{Bridge, backoff, query, retry_if_lost, send};
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -182,7 +182,7 @@ async fn fetch(
 
 /// Unpacks an archive of a directory. An attempt that breaks off is repeated, over what is there.
 async fn directory(bridge: &Bridge, source: &Remote, target: &Path) -> Result<()> {
-    insist(async || {
+    retry_if_lost(async || {
         let progress = Progress::new(source.name(), None);
         let route = format!("/persist{}", query(&[("path", &source.path)]));
         let mut response = send(bridge.sandbox(Method::GET, &source.id, &route)).await?;

@@ -9,7 +9,7 @@ use sandbox_protocol::workspace_path::WORKSPACE;
 use sandbox_protocol::{ErrorCode, SandboxId};
 
 use crate::error::{Error, Result};
-use crate::http::{Bridge, insist, json, query};
+use crate::http::{Bridge, json, query, retry_if_lost};
 
 /// The characters that a path of a URL has percent-encoded.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -91,7 +91,7 @@ impl Remote {
     /// The entry at the path, links followed; `None` if there is none.
     pub async fn stat(&self, bridge: &Bridge) -> Result<Option<Entry>> {
         let route = self.route("stat", &[("follow", "true")]);
-        match insist(async || json(bridge.sandbox(Method::GET, &self.id, &route)).await).await {
+        match retry_if_lost(async || json(bridge.sandbox(Method::GET, &self.id, &route)).await).await {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.has_code(ErrorCode::FileNotFound) => Ok(None),
             Err(error) => Err(error),

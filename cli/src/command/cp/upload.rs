@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::archive;
 use super::location::{Location, Remote};
 use crate::error::{Error, Result};
-use crate::http::{Bridge, check, insist, query};
+use crate::http::{Bridge, check, query, retry_if_lost};
 use crate::input;
 use crate::progress::Progress;
 
@@ -80,7 +80,7 @@ async fn finish(request: RequestBuilder) -> Result<()> {
 
 /// Uploads a file. One that breaks off has changed nothing, so it is sent again.
 async fn file(bridge: &Bridge, path: &Path, target: &Remote, mode: u32) -> Result<()> {
-    insist(async || {
+    retry_if_lost(async || {
         let failed = || Error::io(path.display().to_string());
         let file = File::open(path).await.map_err(failed())?;
         let size = file.metadata().await.map_err(failed())?.len();
@@ -143,7 +143,7 @@ fn body_from(receiver: mpsc::Receiver<std::io::Result<Bytes>>) -> Body {
 
 /// Sends a directory as an archive, which is unpacked as a whole or not at all.
 async fn directory(bridge: &Bridge, path: &Path, target: &Remote) -> Result<()> {
-    insist(async || {
+    retry_if_lost(async || {
         let progress = Progress::new(target.name(), None);
         let (sender, receiver) = mpsc::channel(8);
         let (root, counter) = (path.to_owned(), progress.clone());

@@ -68,7 +68,7 @@ class Commands(Base):
         body = _command(command, stdin, cwd=cwd, env=env, timeout_ms=milliseconds(timeout), keep_awake=keep_awake)
         body["id"] = process_id or new_id("process-")
         # By its id, nothing runs twice.
-        start = self.http.insist(lambda: self._ask("POST", "/process", body, session_id=self.session))
+        start = self.http.retry_if_lost(lambda: self._ask("POST", "/process", body, session_id=self.session))
         return Process.from_record(await start)
 
     async def list_processes(self) -> list[Process]:
@@ -108,7 +108,7 @@ class Commands(Base):
             return await self._ask("POST", path, {**body, "timeout_ms": milliseconds(left)})
 
         # It changes nothing.
-        waited = await self.http.insist(ask)
+        waited = await self.http.retry_if_lost(ask)
         code = (waited.get("exit") or {}).get("exit_code")
         details = {"process_id": process_id, "exit_code": code}
         if waited["state"] == "timed_out":

@@ -71,7 +71,7 @@ class Http:
         text = f"{request.method} was answered with {response.status}"
         raise error_in(_parsed(body), response.status) or make_error("unknown", text, response.status)
 
-    async def insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def retry_if_lost(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeats what changes nothing, or is idempotent, while its connection breaks."""
         lost: SandboxError | None = None
         failures = 0
@@ -90,10 +90,10 @@ class Http:
         async def attempt() -> bytes:
             return await (await self.open(Request("GET", path))).read()
 
-        return await self.insist(attempt)
+        return await self.retry_if_lost(attempt)
 
     async def json(self, request: Request) -> Any:
-        """The JSON of an answer; `None` for an empty one. A GET, which changes nothing, insists on it."""
+        """The JSON of an answer; `None` for an empty one. A GET, which changes nothing, is sent again when its connection breaks."""
 
         async def attempt() -> Any:
             response = await self.open(request)
@@ -105,7 +105,7 @@ class Http:
                 raise error or make_error("connection_lost", "the answer broke off")
             return answer
 
-        return await (self.insist(attempt) if request.method == "GET" else attempt())
+        return await (self.retry_if_lost(attempt) if request.method == "GET" else attempt())
 
     async def follow(self, request_after: Callable[[str | None], Awaitable[Request]]) -> AsyncGenerator[ServerEvent, None]:
         """The events of a stream, each once, over as many connections as it takes, up to `exit`. `request_after`

@@ -14,7 +14,7 @@ use sandbox_protocol::git::Checkout;
 use sandbox_protocol::{CheckoutRequest, ErrorCode};
 
 use super::clone::remove_entries;
-use super::credential::Answers;
+use super::credential::CredentialUses;
 use super::failure::Failure;
 use super::git::{Git, Network};
 use super::wanted::Wanted;
@@ -23,7 +23,7 @@ use super::wanted::Wanted;
 pub(super) const INCOMPLETE: &str = "sandbar-incomplete";
 
 /// One fetch.
-pub(super) const FETCH: Network = Network::Used(Answers::One);
+pub(super) const FETCH: Network = Network::Used(CredentialUses::Once);
 
 /// The directory of a checkout.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl<'a> Target<'a> {
         let promisor = ["config", "--get", "remote.origin.promisor"];
         let is_partial = self.git.ask(&self.directory, &promisor)?.as_deref() == Some("true");
         Ok(if is_partial {
-            Network::Used(Answers::All)
+            Network::Used(CredentialUses::Unlimited)
         } else {
             Network::None
         })
@@ -194,7 +194,7 @@ impl<'a> Target<'a> {
         let depth = self.depth();
         let mut arguments = vec!["submodule", "update", "--init", "--recursive", "--progress"];
         arguments.extend(depth.as_deref());
-        self.run(Network::Used(Answers::All), &arguments)
+        self.run(Network::Used(CredentialUses::Unlimited), &arguments)
     }
 
     fn result(&self) -> Result<Checkout, Failure> {

@@ -24,26 +24,26 @@ const MAX_QUESTION: usize = 16 * 1024;
 
 /// How often a git command gets the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
+pub enum CredentialUses {
     /// Once.
-    One,
+    Once,
     /// As often as it asks: a command that fetches several times.
-    All,
+    Unlimited,
 }
 
 /// The side of the socket that a git command inherits.
 #[derive(Debug)]
-pub struct Source(Socket);
+pub struct CredentialSocket(Socket);
 
-impl Source {
-    /// A source of `auth` for the URL `url`.
-    pub fn new(auth: &Auth, url: &RepoUrl, answers: Answers) -> io::Result<Self> {
+impl CredentialSocket {
+    /// A socket over which a git command gets `auth` for the URL `url`.
+    pub fn new(auth: &Auth, url: &RepoUrl, uses: CredentialUses) -> io::Result<Self> {
         let (own, inherited) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
         let (auth, url) = (auth.clone(), url.clone());
         // It ends when git and its children have ended, or this process has.
         thread::Builder::new()
             .name("credentials".into())
-            .spawn(move || answer(&own, &auth, &url, answers))?;
+            .spawn(move || answer(&own, &auth, &url, uses))?;
         control::inherit(&inherited)?;
         Ok(Self(inherited))
     }
@@ -56,7 +56,7 @@ impl Source {
 }
 
 /// Answers the questions about `url` that come over `socket`.
-fn answer(mut socket: &Socket, auth: &Auth, url: &RepoUrl, answers: Answers) {
+fn answer(mut socket: &Socket, auth: &Auth, url: &RepoUrl, uses: CredentialUses) {
     let mut question = [0; MAX_QUESTION];
     loop {
         let length = match socket.read(&mut question) {
@@ -78,7 +78,7 @@ fn answer(mut socket: &Socket, auth: &Auth, url: &RepoUrl, answers: Answers) {
         };
         // Fails when git was ended.
         let is_sent = socket.write_all(answer.as_bytes()).is_ok();
-        if !is_sent || is_for_url && answers == Answers::One {
+        if !is_sent || is_for_url && uses == CredentialUses::Once {
             return;
         }
     }
@@ -112,7 +112,7 @@ pub fn help(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn ask(source: &Source, question: &str) -> Option<String> {
+    fn ask(source: &CredentialSocket, question: &str) -> Option<String> {
         let mut socket = &source.0;
         socket.write_all(question.as_bytes()).ok()?;
         let mut answer = [0; MAX_QUESTION];
@@ -120,20 +120,20 @@ mod tests {
         String::from_utf8(answer[..length].to_vec()).ok()
     }
 
-    fn source(answers: Answers) -> Source {
+    fn source(uses: CredentialUses) -> CredentialSocket {
         let (url, _) = RepoUrl::parse("https://host:8443/a").unwrap();
         let auth = Auth {
             username: "u".into(),
             token: "t".into(),
         };
-        Source::new(&auth, &url, answers).unwrap()
+        CredentialSocket::new(&auth, &url, answers).unwrap()
     }
 
     const QUESTION: &str = "capability[]=authtype\nprotocol=https\nhost=host:8443\n";
 
     #[test]
     fn one_question_about_the_host_of_the_repository_is_answered() {
-        let source = source(Answers::One);
+        let source = source(CredentialUses::Once);
         for other in [
             "protocol=http\nhost=host:8443\n",
             "protocol=https\nhost=host\n",
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_command_that_fetches_several_times_gets_several_answers() {
-        let source = source(Answers::All);
+        let source = source(CredentialUses::Unlimited);
         for _ in 0..3 {
             assert_eq!(
                 ask(&source, QUESTION).as_deref(),
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_command_line_of_the_helper_is_quoted() {
-        let helper = source(Answers::One).helper(Path::new("/a b/it's"));
+        let helper = source(CredentialUses::Once).helper(Path::new("/a b/it's"));
         assert!(
             helper.starts_with(r"!exec '/a b/it'\''s' git-credential "),
             "{helper}"

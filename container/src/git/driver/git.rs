@@ -11,7 +11,7 @@ use std::{env, thread};
 use sandbox_protocol::git::{Auth, RepoUrl};
 use sandbox_protocol::{ErrorCode, Tail};
 
-use super::credential::{Answers, Source};
+use super::credential::{CredentialSocket, CredentialUses};
 use super::failure::Failure;
 
 /// The end of git's output that is searched for the reason of a failure, in bytes.
@@ -43,7 +43,7 @@ pub enum Network {
     /// None.
     None,
     /// To the server of the repository.
-    Used(Answers),
+    Used(CredentialUses),
 }
 
 impl Git {
@@ -109,7 +109,7 @@ impl Git {
         let mut command = self.command(directory);
         let source = match (network, &self.auth) {
             (Network::Used(answers), Some(auth)) => {
-                Some(Source::new(auth, &self.url, answers).map_err(failed)?)
+                Some(CredentialSocket::new(auth, &self.url, answers).map_err(failed)?)
             }
             _ => None,
         };
@@ -161,7 +161,7 @@ impl Git {
 
     /// Gives the credentials to the command, and to nothing that a file of the user names: no other
     /// helper, which would store them, no hook, no proxy and no rewritten URL.
-    fn confine(&self, command: &mut Command, source: &Source) {
+    fn confine(&self, command: &mut Command, source: &CredentialSocket) {
         let helper = format!("credential.helper={}", source.helper(&self.program));
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")

@@ -1,5 +1,5 @@
-//! The tools that run commands and code. The Worker carries them out in `api/mcp/process.rs` and
-//! `api/mcp/code.rs`.
+//! The tools that run commands and code. The Worker carries them out in `api/mcp/run.rs`,
+//! `api/mcp/process.rs` and `api/mcp/code.rs`.
 
 use super::super::{Hints, Kind, MAX_WAIT_MS, Tool};
 use super::{CWD, ENV, MAX_BYTES, may, need};

@@ -21,7 +21,7 @@ type Stamp = (u64, u64, (i64, i64));
 
 /// The stamps that were set last.
 #[derive(Debug, Default)]
-pub(super) struct Stamps(Mutex<Recent>);
+pub(super) struct UniqueMtimes(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
@@ -30,10 +30,10 @@ struct Recent {
     last: u64,
 }
 
-impl Stamps {
+impl UniqueMtimes {
     /// Gives an open file a time that no other has. Does nothing where the file system has no such
     /// times, or the server may not set them.
-    pub(super) fn stamp(&self, file: &File) {
+    pub(super) fn set(&self, file: &File) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_known_until_the_file_changes() {
-        let stamps = Stamps::default();
+        let stamps = UniqueMtimes::default();
         let mut times = Vec::new();
         let file = tempfile::tempfile().unwrap();
         for _ in 0..100 {

@@ -7,9 +7,9 @@ use super::folder::Transport;
 
 /// The facts, by the names of kernels.
 #[derive(Debug, Default)]
-pub struct Transports(Mutex<HashMap<String, (Transport, Option<String>)>>);
+pub struct KnownKernels(Mutex<HashMap<String, (Transport, Option<String>)>>);
 
-impl Transports {
+impl KnownKernels {
     /// The transport to start a kernel with.
     pub fn of(&self, kernel: &str) -> Transport {
         self.known().get(kernel).map_or(Transport::Ipc, |known| known.0)

@@ -3,12 +3,12 @@
 
 /// The host name below which previews are, with the port of their addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviewHost {
+pub struct PreviewDomain {
     name: String,
     port: Option<u16>,
 }
 
-impl PreviewHost {
+impl PreviewDomain {
     /// Parses `HOST` or `HOST:PORT`, the form of the variable `PREVIEW_HOST`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.rsplit_once(':') {
@@ -59,7 +59,7 @@ mod tests {
             ("Preview.Example.com:8443", "a.preview.example.com:8443"),
             ("localhost:8787", "a.localhost:8787"),
         ] {
-            assert_eq!(PreviewHost::parse(text).unwrap().authority("a"), authority);
+            assert_eq!(PreviewDomain::parse(text).unwrap().authority("a"), authority);
         }
         for bad in [
             "",
@@ -74,13 +74,13 @@ mod tests {
             "*.example.com",
             "[::1]:80",
         ] {
-            assert_eq!(PreviewHost::parse(bad), None, "{bad}");
+            assert_eq!(PreviewDomain::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn every_host_below_it_is_a_preview() {
-        let host = PreviewHost::parse("example.com").unwrap();
+        let host = PreviewDomain::parse("example.com").unwrap();
         for (name, label) in [
             ("a.example.com", Some("a")),
             ("a.b.example.com", Some("a.b")),

@@ -21,14 +21,14 @@ use super::temporary::{create_temporary, flush, write_slices};
 use super::validators::Validators;
 use super::workspace::Workspace;
 use crate::error::Error;
-use crate::paths::{Entry, Last, give, pin, reopen};
+use crate::paths::{Entry, Last, chown_if_permitted, pin, reopen};
 
 /// The mode of a new file. An existing one keeps its own.
 const NEW_FILE: u32 = 0o644;
 
 /// The request of an upload.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub(super) struct UploadRequest {
     pub path: FilePath,
     pub options: WriteOptions,
     pub preconditions: Preconditions,
@@ -38,7 +38,7 @@ pub(super) struct Order {
 #[derive(Debug)]
 pub(super) struct Upload {
     workspace: Arc<Workspace>,
-    order: Order,
+    request: UploadRequest,
     entry: Entry,
     file: File,
     target: Target,
@@ -58,20 +58,20 @@ enum Target {
 impl Upload {
     /// Creates the temporary file for an upload, and the directories above it that are missing. In
     /// place, it opens the file that is there.
-    pub(super) fn create(workspace: Arc<Workspace>, order: Order) -> Result<Self, Error> {
-        let path = &order.path;
+    pub(super) fn create(workspace: Arc<Workspace>, request: UploadRequest) -> Result<Self, Error> {
+        let path = &request.path;
         let refused = |errno| match errno {
             Errno::NOTDIR => Invalid::request(format!("{path}: a parent is not a directory")).into(),
             Errno::TXTBSY => Invalid::request(format!("{path} is a program that runs")).into(),
             errno => path_error(path, errno, Error::Write),
         };
-        if order.preconditions != Preconditions::default() {
+        if request.preconditions != Preconditions::default() {
             // Before directories are made for it.
             let found = match workspace.roots.find(path, Last::Follow) {
                 Err(Errno::NOENT) => None,
                 found => Some(found.map_err(refused)?),
             };
-            order
+            request
                 .preconditions
                 .check(&workspace, path.as_str(), found.as_ref())?;
         }
@@ -80,15 +80,15 @@ impl Upload {
         if let Some(found) = &entry.found {
             let found = found.metadata().map_err(Error::Write)?;
             check_file(path, &found)?;
-            let changes_it = order.options.in_place || order.options.append;
+            let changes_it = request.options.in_place || request.options.append;
             if changes_it && workspace.owner.is_some_and(|owner| !may_write(owner, &found)) {
                 return Err(refused(Errno::ACCESS));
             }
         }
-        order
+        request
             .preconditions
             .check(&workspace, path.as_str(), entry.found.as_ref())?;
-        let is_in_place = order.options.in_place && !order.options.append;
+        let is_in_place = request.options.in_place && !request.options.append;
         let existing = entry.found.as_ref().filter(|_| is_in_place);
         let (file, target) = match existing {
             Some(found) => reopen(found, OFlags::WRONLY).map(|file| (file, Target::Existing)),
@@ -97,14 +97,14 @@ impl Upload {
         .map_err(refused)?;
         Ok(Self {
             workspace,
-            order,
+            request,
             entry,
             file,
             target,
         })
     }
 
-    /// Writes `blocks`, in order.
+    /// Writes `blocks`, in request.
     pub(super) fn write(mut self, blocks: &[Bytes]) -> Result<Self, Error> {
         self.truncate().map_err(|errno| Error::Write(errno.into()))?;
         let mut slices: Vec<_> = blocks.iter().map(|block| IoSlice::new(block)).collect();
@@ -134,7 +134,7 @@ impl Upload {
     /// old file open keeps it. A file that was written in place has its name already. Returns the
     /// validators of the new version.
     pub(super) fn commit(mut self) -> Result<Validators, Error> {
-        let path = self.order.path.clone();
+        let path = self.request.path.clone();
         let failed = |errno| match errno {
             Errno::ISDIR => Error::IsDirectory(path.to_string()),
             errno => Error::Write(errno.into()),
@@ -143,18 +143,18 @@ impl Upload {
         let is_temporary = matches!(self.target, Target::Temporary(_));
         if is_temporary {
             self.set_attributes().map_err(failed)?;
-        } else if let Some(mode) = self.order.options.mode {
+        } else if let Some(mode) = self.request.options.mode {
             fchmod(&self.file, Mode::from_raw_mode(mode.bits())).map_err(failed)?;
         }
         self.flush().map_err(failed)?;
         let workspace = Arc::clone(&self.workspace);
-        workspace.stamps.stamp(&self.file);
+        workspace.unique_mtimes.set(&self.file);
         let _lock = workspace.locks.lock(vec![Key::new(&self.entry).map_err(failed)?]);
         if let Target::Temporary(temporary) = &self.target {
             let found = self.find_again()?;
             let Entry { directory, name, .. } = &self.entry;
             match found {
-                Some(found) if self.order.options.append => {
+                Some(found) if self.request.options.append => {
                     let appended = self.append_to(&found)?;
                     return validators(&workspace, &appended);
                 }
@@ -172,11 +172,11 @@ impl Upload {
     /// Pins the file that has the name now, and checks the conditions, where the request depends on
     /// it.
     fn find_again(&self) -> Result<Option<File>, Error> {
-        let Order {
+        let UploadRequest {
             path,
             options,
             preconditions,
-        } = &self.order;
+        } = &self.request;
         if !options.append && *preconditions == Preconditions::default() {
             return Ok(None);
         }
@@ -190,7 +190,7 @@ impl Upload {
 
     /// Adds the bytes of the temporary file to the end of another one: all, or none.
     fn append_to(&self, found: &File) -> Result<File, Error> {
-        let path = &self.order.path;
+        let path = &self.request.path;
         let metadata = found.metadata().map_err(Error::Write)?;
         check_file(path, &metadata)?;
         if self
@@ -212,12 +212,12 @@ impl Upload {
             let _ = ftruncate(&file, length);
             return Err(Error::Write(e));
         }
-        self.workspace.stamps.stamp(&file);
+        self.workspace.unique_mtimes.set(&file);
         Ok(file)
     }
 
     fn finish_append(&self, file: &File) -> io::Result<()> {
-        if let Some(mode) = self.order.options.mode {
+        if let Some(mode) = self.request.options.mode {
             fchmod(file, Mode::from_raw_mode(mode.bits()))?;
         }
         Ok(flush(file)?)
@@ -233,10 +233,10 @@ impl Upload {
             .map(|found| (Uid::from_raw(found.uid()), Gid::from_raw(found.gid())))
             .or(self.workspace.owner);
         if let Some(owner) = owner {
-            give(&self.file, owner)?;
+            chown_if_permitted(&self.file, owner)?;
         }
         let mode = found.map_or(NEW_FILE, |found| found.mode() & 0o777);
-        let mode = self.order.options.mode.map_or(mode, FileMode::bits);
+        let mode = self.request.options.mode.map_or(mode, FileMode::bits);
         fchmod(&self.file, Mode::from_raw_mode(mode))
     }
 
@@ -247,7 +247,11 @@ impl Upload {
 
 fn validators(workspace: &Workspace, file: &File) -> Result<Validators, Error> {
     let metadata = file.metadata().map_err(Error::Write)?;
-    Ok(Validators::new(&metadata, SystemTime::now(), &workspace.stamps))
+    Ok(Validators::new(
+        &metadata,
+        SystemTime::now(),
+        &workspace.unique_mtimes,
+    ))
 }
 
 /// Error: this is no regular file.
