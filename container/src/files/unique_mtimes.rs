@@ -90,7 +90,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         for _ in 0..100 {
             assert!(!stamps.has(&file.metadata().unwrap()) || !times.is_empty());
-            stamps.stamp(&file);
+            stamps.set(&file);
             let metadata = file.metadata().unwrap();
             assert!(stamps.has(&metadata));
             times.push((metadata.mtime(), metadata.mtime_nsec()));

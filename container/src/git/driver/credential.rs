@@ -126,7 +126,7 @@ mod tests {
             username: "u".into(),
             token: "t".into(),
         };
-        CredentialSocket::new(&auth, &url, answers).unwrap()
+        CredentialSocket::new(&auth, &url, uses).unwrap()
     }
 
     const QUESTION: &str = "capability[]=authtype\nprotocol=https\nhost=host:8443\n";
