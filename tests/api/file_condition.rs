@@ -129,3 +129,34 @@ async fn of_many_that_replace_a_version_one_does_and_no_write_is_lost() {
     assert_eq!(lines, expected);
     sandbox.destroy().await;
 }
+
+#[tokio::test]
+async fn of_two_that_write_in_place_with_the_same_tag_one_does() {
+    let sandbox = sandbox().await;
+    for query in ["", "?in_place=true"] {
+        let first = etag(&sandbox.put("workspace/f", "1").await);
+        // Its body ends when the other one has written.
+        let (sender, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+        let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+        let slow = sandbox.request(Method::PUT, "/file/workspace/f?in_place=true");
+        let slow = slow
+            .header("if-match", &first)
+            .body(reqwest::Body::wrap_stream(body));
+        let slow = tokio::spawn(slow.send());
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let fast = put(
+            &sandbox,
+            &format!("f{query}"),
+            ("if-match", &first),
+            "fast".into(),
+        )
+        .await;
+        assert_eq!(fast.status(), 200);
+        sender.send(Ok(b"slow".to_vec())).await.unwrap();
+        drop(sender);
+        let slow = slow.await.unwrap().unwrap();
+        assert_error(slow, 412, "precondition_failed").await;
+        assert_eq!(sandbox.sh("cat f; ls").await.text(), "fastf\n", "{query}");
+    }
+    sandbox.destroy().await;
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use sandbar_tests::process::ok;
 use serde_json::{Value, json};
 
@@ -177,5 +178,36 @@ async fn a_wait_for_a_port_sees_the_listeners_of_the_tree() {
             "{rest}"
         );
     }
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
+async fn a_wait_for_output_ends_with_a_process_whose_client_reads_nothing() {
+    let sandbox = sandbox().await;
+    let body = json!({ "argv": ["bash", "-c", "head -c 400000 /dev/zero; exit 3"], "id": "unread" });
+    // The stream is not read: the rest of the output waits for it.
+    let unread = sandbox
+        .request(Method::POST, "/exec")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    let process = sandbox.process("unread");
+    let wait = json!({ "for": "log", "pattern": "never", "timeout_ms": 20_000 });
+    assert_eq!(
+        process.wait(&wait).await,
+        json!({ "state": "exited", "exit": { "exit_code": 3 } })
+    );
+    drop(unread);
+    sandbox.destroy().await;
+}
+
+#[tokio::test]
+async fn a_process_does_not_wait_for_a_client_whatever_its_linger_is() {
+    let sandbox = sandbox().await;
+    let body = json!({ "argv": ["head", "-c", "100000000", "/dev/zero"], "linger_ms": 1 });
+    let process = sandbox.start(&body).await;
+    let wait = json!({ "for": "exit", "timeout_ms": 30_000 });
+    assert_eq!(process.wait(&wait).await["state"], "exited");
     sandbox.destroy().await;
 }

@@ -4,6 +4,7 @@
 //! not wait for a run, such as an interrupt or the loss of the kernel, is beside the lock.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use sandbox_protocol::ErrorBody;
 use sandbox_protocol::code::{self, ContextId};
 use sandbox_protocol::event::Exit;
 use sandbox_protocol::time::to_text;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::images::Images;
 use super::kernel::{Kernel, how_it_ended};
@@ -43,7 +44,7 @@ pub struct Context {
     /// Changes with each interrupt.
     pub interrupts: watch::Sender<u64>,
     /// The kernel, once it was started.
-    kernel: Mutex<Option<Kernel>>,
+    kernel: Arc<Mutex<Option<Kernel>>>,
     state: StdMutex<State>,
     shared: Shared,
     _permit: Permit,
@@ -65,6 +66,7 @@ struct State {
     execution_count: u64,
     process: Option<Arc<Process>>,
     lost: Option<String>,
+    is_deleted: bool,
     /// The number of out-of-memory kills of the sandbox when the kernel was started.
     memory_kills: Option<u64>,
 }
@@ -111,13 +113,14 @@ impl Context {
             images,
             queue,
             interrupts: watch::Sender::new(0),
-            kernel: Mutex::new(None),
+            kernel: Arc::default(),
             state: StdMutex::new(State {
                 created: now,
                 used: now,
                 execution_count: 0,
                 process: None,
                 lost: None,
+                is_deleted: false,
                 memory_kills: None,
             }),
             shared,
@@ -125,15 +128,32 @@ impl Context {
         }
     }
 
-    /// Waits for its turn, and starts the kernel if it was not started. Errors: 410 when the kernel is
-    /// lost, 502 when it cannot be started.
-    pub async fn kernel(&self, commands: &Arc<Commands>) -> Result<MutexGuard<'_, Option<Kernel>>, Error> {
-        let mut kernel = self.kernel.lock().await;
+    /// Waits for its turn, and starts the kernel if it was not started. A start that has begun goes on
+    /// when this is dropped. Errors: 410 when the kernel is lost, 502 when it cannot be started.
+    pub async fn kernel(
+        self: &Arc<Self>,
+        commands: &Arc<Commands>,
+    ) -> Result<OwnedMutexGuard<Option<Kernel>>, Error> {
+        let kernel = Arc::clone(&self.kernel).lock_owned().await;
         self.check()?;
-        if kernel.is_none() {
-            *kernel = Some(self.start(commands).await?);
+        match &*kernel {
+            Some(_) => Ok(kernel),
+            None => self.start_into(kernel, commands).await,
         }
-        Ok(kernel)
+    }
+
+    async fn start_into(
+        self: &Arc<Self>,
+        mut kernel: OwnedMutexGuard<Option<Kernel>>,
+        commands: &Arc<Commands>,
+    ) -> Result<OwnedMutexGuard<Option<Kernel>>, Error> {
+        let (context, commands) = (Arc::clone(self), Arc::clone(commands));
+        let starting = tokio::spawn(async move {
+            *kernel = Some(context.start(&commands).await?);
+            Ok(kernel)
+        });
+        // It fails when it panics.
+        starting.await.map_err(|e| Error::Exec(io::Error::other(e)))?
     }
 
     async fn start(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
@@ -195,17 +215,25 @@ impl Context {
         }
     }
 
-    /// Ends the kernel and starts another. Errors: those of the start.
-    pub async fn restart(&self, commands: &Arc<Commands>) -> Result<(), Error> {
+    /// Ends the kernel, which is not started again. Returns once it has ended.
+    pub async fn delete(&self) {
+        self.state().is_deleted = true;
+        self.end("it was deleted").await;
+    }
+
+    /// Ends the kernel and starts another. Errors: 410 after a deletion, and those of the start.
+    pub async fn restart(self: &Arc<Self>, commands: &Arc<Commands>) -> Result<(), Error> {
         self.end("it was restarted").await;
-        let mut kernel = self.kernel.lock().await;
+        let mut kernel = Arc::clone(&self.kernel).lock_owned().await;
         *kernel = None;
         {
             let mut state = self.state();
+            if state.is_deleted {
+                return Err(lost(&self.id, "it was deleted"));
+            }
             (state.lost, state.process, state.execution_count) = (None, None, 0);
         }
-        *kernel = Some(self.start(commands).await?);
-        Ok(())
+        self.start_into(kernel, commands).await.map(drop)
     }
 
     /// A run has begun or ended. `execution_count` is its number, if the kernel has counted it.

@@ -19,8 +19,8 @@ use super::message::{Incoming, Key, Message, Messages};
 use super::zmtp::Sender;
 use crate::exec::process::Process;
 
-/// The messages that wait for a run to take them.
-const MESSAGES_AHEAD: usize = 4;
+/// The messages that wait for a run to take them. Each may be large, and counts in no other limit.
+const MESSAGES_AHEAD: usize = 1;
 
 /// A kernel.
 pub struct Kernel {

@@ -28,7 +28,7 @@ const FRAMES_BEFORE_CONTENT: usize = 4;
 const LARGE_CONTENT: u64 = 256 * 1024;
 
 /// The largest message that is held, in bytes.
-const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
+const MAX_MESSAGE: u64 = 32 * 1024 * 1024;
 
 /// The most frames of a message. Contents may have buffers behind them.
 const MAX_FRAMES: usize = 1024;

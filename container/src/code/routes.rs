@@ -1,5 +1,6 @@
 //! The routes of contexts and of runs.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ async fn list(State(contexts): State<Arc<Contexts>>) -> Json<ContextList> {
 async fn end(State(contexts): State<Arc<Contexts>>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let context = contexts.find(&id)?;
     contexts.remove(&context);
-    context.end("it was deleted").await;
+    context.delete().await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -106,11 +107,14 @@ async fn interrupt(
 /// `POST /context/{cid}/restart`: starts another kernel.
 async fn restart(State(contexts): State<Arc<Contexts>>, Path(id): Path<String>) -> Result<Response, Error> {
     let context = contexts.find(&id)?;
-    let restarting = async move {
+    // It goes on when its client leaves.
+    let restarting = tokio::spawn(async move {
         context.restart(&contexts.commands).await?;
         Ok(context.describe(&contexts.commands.workspace()))
-    };
-    Ok(heartbeat::json(restarting).await)
+    });
+    // It fails when it panics.
+    let restarted = async { restarting.await.map_err(|e| Error::Exec(io::Error::other(e)))? };
+    Ok(heartbeat::json(restarted).await)
 }
 
 /// `GET /language`: the languages for which there is a kernel.

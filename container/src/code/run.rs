@@ -31,6 +31,9 @@ use crate::quota::{BufferPermit, Permit};
 /// The time that interrupted code has until its kernel is killed.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
+/// The time that a kernel has to end by itself after its connection broke.
+const LOST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The time that a message waits for an owner that does not read, once the code is to end.
 const UNREAD_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -217,8 +220,12 @@ impl Run {
         kernel.interrupt().await;
     }
 
-    /// The kernel has ended, or is about to.
+    /// The kernel has ended or is about to; one that goes on without its connection is ended.
     async fn lost(&self, kernel: &Process) -> Error {
+        if timeout(LOST_TIMEOUT, kernel.log.ended()).await.is_err() {
+            self.context.set_lost("its connection broke");
+            kernel.end(Duration::ZERO).await;
+        }
         self.context.ended(&kernel.log.ended().await.result)
     }
 

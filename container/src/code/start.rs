@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_protocol::event;
+use sandbox_protocol::event::{self, Exit};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -45,7 +45,7 @@ pub async fn start(
     let name = &plan.spec.name;
     let mut transport = known_kernels.of(name);
     let mut kernel = attempt(commands, plan, transport, &started).await;
-    if transport == Transport::Ipc && matches!(kernel, Err(StartError::Ended(_))) {
+    if transport == Transport::Ipc && matches!(kernel, Err(StartError::Exited(_))) {
         transport = Transport::Tcp;
         kernel = attempt(commands, plan, transport, &started).await;
     }
@@ -53,7 +53,7 @@ pub async fn start(
         known_kernels.learned(name, transport, kernel.version.clone());
     }
     kernel.map_err(|e| match e {
-        StartError::Ended(log) => Error::Exec(io::Error::other(format!(
+        StartError::Exited(log) | StartError::Killed(log) => Error::Exec(io::Error::other(format!(
             "the kernel {} ended before it was ready: {log}",
             plan.spec.name
         ))),
@@ -62,8 +62,10 @@ pub async fn start(
 }
 
 enum StartError {
-    /// The process ended. The text is the end of its log.
-    Ended(String),
+    /// The process ended by itself. The text is the end of its log.
+    Exited(String),
+    /// A signal ended it: that of a client, perhaps.
+    Killed(String),
     Failed(Error),
 }
 
@@ -95,18 +97,25 @@ async fn attempt(
     let connected = timeout(START_TIMEOUT, connect(plan, &process, folder, key, uid));
     let kernel = tokio::select! {
         kernel = connected => kernel.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-        _ = process.log.ended() => return Err(StartError::Ended(end_of_log(&process))),
+        _ = process.log.ended() => return Err(ended(&process)),
     };
     match kernel {
         Ok(kernel) => Ok(kernel),
         // A connection breaks a little before the end of the process is known.
-        Err(_) if timeout(Duration::from_secs(1), process.log.ended()).await.is_ok() => {
-            Err(StartError::Ended(end_of_log(&process)))
-        }
+        Err(_) if timeout(Duration::from_secs(1), process.log.ended()).await.is_ok() => Err(ended(&process)),
         Err(e) => {
             process.end(Duration::ZERO).await;
             Err(Error::Exec(io::Error::other(format!("the kernel does not answer: {e}"))).into())
         }
+    }
+}
+
+/// How a process has ended that was to be a kernel.
+fn ended(process: &Process) -> StartError {
+    let log = end_of_log(process);
+    match process.log.end().map(|end| end.result) {
+        Some(Ok(Exit { signal: None, .. })) => StartError::Exited(log),
+        _ => StartError::Killed(log),
     }
 }
 

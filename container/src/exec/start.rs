@@ -143,6 +143,10 @@ impl Commands {
             _ => None,
         };
         let session_id: Option<SessionId> = session.as_ref().map(|session| session.id().clone());
+        if kind == Kind::Process {
+            // Its log has no owner that could come back.
+            request.linger_ms = 0;
+        }
         let (process, controls) = match self.registry.enter(&request, fingerprint, session_id)? {
             Entry::New(process, controls) => (process, controls),
             Entry::Existing(process) => {

@@ -87,9 +87,8 @@ impl Task {
         let mut signals = Vec::new();
         let end = self.until_end(&mut signals).await;
         match end {
-            End::Exited => self.finish(signals, started, "command ended").await,
+            End::Exited => self.finish(signals, started, true, "command ended").await,
             End::Deleted(ending) => {
-                // Its changes to the session are lost with the session.
                 self.finish_after(
                     ending,
                     TREE_END_TIMEOUT,
@@ -158,12 +157,13 @@ impl Task {
         if !is_ended.await {
             wait_ended(&mut ending, &self.child).await;
         }
-        self.finish(signals, started, &format!("command ended: {why}"))
+        self.finish(signals, started, false, &format!("command ended: {why}"))
             .await;
     }
 
-    /// Writes the rest of the output and the exit of a command that has ended.
-    async fn finish(mut self, signals: Vec<JoinHandle<()>>, started: Instant, what: &str) {
+    /// Writes the rest of the output and the exit of a command that has ended. With `saves`, its session
+    /// gets its changes.
+    async fn finish(mut self, signals: Vec<JoinHandle<()>>, started: Instant, saves: bool, what: &str) {
         wait_sent(signals).await;
         let exit = reap(self.child).map(status::ended);
         let exit_code = exit.as_ref().map(|exit| exit.exit_code);
@@ -173,8 +173,8 @@ impl Task {
         self.process.end_supervision();
         // Before the client gets the exit: its next command finds this one's changes.
         let save_error = match self.turn.take() {
-            Some(turn) => turn.save().await.err(),
-            None => None,
+            Some(turn) if saves => turn.save().await.err(),
+            _ => None,
         };
         self.outputs.command_ended();
         drop(self.activity);

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, chownat, fchmod, futimens, mkdirat,
-    mknodat, openat, readlinkat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, mkdirat, mknodat,
+    openat, readlinkat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use sandbox_protocol::file::Transferred;
@@ -21,7 +21,7 @@ use super::tree::CopyTree;
 use super::workspace::Workspace;
 use super::{entry_error, path_error};
 use crate::error::Error;
-use crate::paths::{self, Entry, chown_if_permitted, reopen, reopen_directory, status};
+use crate::paths::{self, Entry, chown_if_permitted, chown_new, reopen, reopen_directory, status};
 
 /// How copies are made.
 pub(super) struct Copies<'c> {
@@ -131,11 +131,8 @@ impl<'c> Copies<'c> {
             _ => return Ok(false),
         }
         let itself = AtFlags::SYMLINK_NOFOLLOW;
-        if let Some((uid, gid)) = self.workspace.owner {
-            match chownat(to, new_name, Some(uid), Some(gid), itself) {
-                Ok(()) | Err(Errno::PERM) => {}
-                Err(errno) => return Err(errno),
-            }
+        if let Some(owner) = self.workspace.owner {
+            chown_new(to, OsStr::from_bytes(new_name.to_bytes()), owner)?;
         }
         if self.keeps_times {
             let time = (status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec.into());

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::locks::Key;
 use super::workspace::Workspace;
 use super::{cancellable, entry_error};
 use crate::error::Error;
-use crate::paths::{Entry, Last};
+use crate::paths::{Entry, Last, pin};
 use crate::{body, heartbeat};
 
 /// Answers `POST /move` once the new path leads to what was at the old one. A link is moved itself.
@@ -157,7 +158,13 @@ impl<'m> Move<'m> {
             is_cancelled,
             keeps_times: true,
         };
-        let copy: Copy<'_> = copies.make(from, &self.found, &self.to)?;
+        let version = |file: &File| {
+            let status = file.metadata().map_err(Error::Write)?;
+            let changed = (status.ctime(), status.ctime_nsec());
+            Ok::<_, Error>((status.dev(), status.ino(), status.len(), changed))
+        };
+        let copied = version(&self.found)?;
+        let mut copy: Copy<'_> = copies.make(from, &self.found, &self.to)?;
         if copy.has_skipped() {
             let text = format!("{from} holds sockets or devices, which cannot be moved to another mount");
             return Err(Invalid::request(text).into());
@@ -167,11 +174,20 @@ impl<'m> Move<'m> {
             .workspace
             .locks
             .lock(keys.into_iter().collect::<Result<_, _>>()?);
-        let moved = copy.rename_to(to, *overwrite)?;
-        drop(lock);
         if self.found.metadata().map_err(Error::Write)?.is_dir() {
+            let moved = copy.rename_to(to, *overwrite)?;
+            drop(lock);
             remove_tree(from, &self.from, is_cancelled)?;
-        } else {
+            return Ok(moved);
+        }
+        let now = pin(self.from.directory.as_fd(), self.from.name.as_os_str());
+        let now = File::from(now.map_err(|errno| self.refused(errno))?);
+        if version(&now)? != copied {
+            // It was written meanwhile: once more, while no client can write it.
+            copy = copies.make(from, &now, &self.to)?;
+        }
+        let moved = copy.rename_to(to, *overwrite)?;
+        {
             let name = CString::new(self.from.name.as_bytes()).map_err(|e| Error::Write(e.into()))?;
             unlinkat(&self.from.directory, &name, AtFlags::empty()).map_err(|errno| self.refused(errno))?;
         }
@@ -232,7 +248,7 @@ fn check_overwrite(
 }
 
 /// Whether both are the same file.
-fn is_same(one: &File, other: Option<&File>) -> Result<bool, Error> {
+pub(super) fn is_same(one: &File, other: Option<&File>) -> Result<bool, Error> {
     let identity = |file: &File| file.metadata().map(|status| (status.dev(), status.ino()));
     let Some(other) = other else {
         return Ok(false);

@@ -18,6 +18,7 @@ use super::locks::Key;
 use super::path_error;
 use super::preconditions::Preconditions;
 use super::temporary::{create_temporary, flush, write_slices};
+use super::transfer::is_same;
 use super::validators::Validators;
 use super::workspace::Workspace;
 use crate::error::Error;
@@ -106,7 +107,7 @@ impl Upload {
 
     /// Writes `blocks`, in request.
     pub(super) fn write(mut self, blocks: &[Bytes]) -> Result<Self, Error> {
-        self.truncate().map_err(|errno| Error::Write(errno.into()))?;
+        self.truncate()?;
         let mut slices: Vec<_> = blocks.iter().map(|block| IoSlice::new(block)).collect();
         write_slices(&self.file, &mut slices).map_err(Error::from_errno)?;
         Ok(self)
@@ -114,19 +115,29 @@ impl Upload {
 
     /// Removes the old bytes of an existing file, once, and its set-id bits, which were meant for
     /// the old content.
-    fn truncate(&mut self) -> Result<(), Errno> {
-        if matches!(self.target, Target::Existing) {
-            let mode = Mode::from_raw_mode(fstat(&self.file)?.st_mode);
-            if mode.intersects(Mode::SUID | Mode::SGID) {
-                match fchmod(&self.file, mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
-                    // A file of another owner: the kernel takes the bits off when it is truncated.
-                    Ok(()) | Err(Errno::PERM) => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            ftruncate(&self.file, 0)?;
-            self.target = Target::Final;
+    fn truncate(&mut self) -> Result<(), Error> {
+        if !matches!(self.target, Target::Existing) {
+            return Ok(());
         }
+        let failed = |errno: Errno| Error::Write(errno.into());
+        let workspace = Arc::clone(&self.workspace);
+        let _lock = workspace.locks.lock(vec![Key::new(&self.entry).map_err(failed)?]);
+        // Another client with the same conditions may have been faster.
+        if let Some(found) = self.find_again()?
+            && !is_same(&self.file, Some(&found))?
+        {
+            return Err(Error::Precondition(self.request.path.to_string()));
+        }
+        let mode = Mode::from_raw_mode(fstat(&self.file).map_err(failed)?.st_mode);
+        if mode.intersects(Mode::SUID | Mode::SGID) {
+            match fchmod(&self.file, mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
+                // A file of another owner: the kernel takes the bits off when it is truncated.
+                Ok(()) | Err(Errno::PERM) => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        ftruncate(&self.file, 0).map_err(failed)?;
+        self.target = Target::Final;
         Ok(())
     }
 
@@ -139,7 +150,7 @@ impl Upload {
             Errno::ISDIR => Error::IsDirectory(path.to_string()),
             errno => Error::Write(errno.into()),
         };
-        self.truncate().map_err(failed)?;
+        self.truncate()?;
         let is_temporary = matches!(self.target, Target::Temporary(_));
         if is_temporary {
             self.set_attributes().map_err(failed)?;

@@ -10,15 +10,14 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};
-use rustix::fs::{chownat, fstat, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Uid, fstat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use sandbox_protocol::Invalid;
 use sandbox_protocol::mount::MountPath;
 
 use crate::Error;
-use crate::paths::{descriptor_path, pin};
+use crate::paths::{descriptor_path, make_directory, pin};
 use crate::process::shell_error::os_message;
 
 /// A mount point. Its calls may block. Dropped, it removes the directories that were made for it
@@ -87,13 +86,14 @@ impl Point {
     fn step(&mut self, name: &str) -> Result<(), Errno> {
         let opened = match pin(self.directory.as_fd(), OsStr::new(name)) {
             Err(Errno::NOENT) => {
-                mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))?;
+                let parent = fstat(&self.directory)?;
+                let owner = (Uid::from_raw(parent.st_uid), Gid::from_raw(parent.st_gid));
+                make_directory(self.directory.as_fd(), OsStr::new(name), 0o755, Some(owner))?;
                 let parent = self.directory.try_clone().map_err(|_| Errno::MFILE)?;
                 self.made.push(Made {
                     parent,
                     name: name.to_owned(),
                 });
-                self.give_to_the_parents_owner(name)?;
                 pin(self.directory.as_fd(), OsStr::new(name))?
             }
             opened => opened?,
@@ -104,17 +104,6 @@ impl Point {
             _ => return Err(Errno::NOTDIR),
         }
         Ok(())
-    }
-
-    fn give_to_the_parents_owner(&self, name: &str) -> Result<(), Errno> {
-        let parent = fstat(&self.directory)?;
-        let owner = (Uid::from_raw(parent.st_uid), Gid::from_raw(parent.st_gid));
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        match chownat(&self.directory, name, Some(owner.0), Some(owner.1), flags) {
-            // The server has no right to, or the file system has no owners.
-            Err(Errno::PERM) => Ok(()),
-            given => given,
-        }
     }
 
     /// Binds the mount with the root directory `root` here. Fails when it was unmounted meanwhile.

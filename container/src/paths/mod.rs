@@ -21,7 +21,9 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
+};
 use rustix::io::Errno;
 
 pub(crate) use data::{copy, next_data};
@@ -118,6 +120,24 @@ pub(crate) fn reopen(pinned: &File, access: OFlags) -> Result<File, Errno> {
 /// when the file system has no owners.
 pub(crate) fn chown_if_permitted(file: impl AsFd, (uid, gid): (Uid, Gid)) -> Result<(), Errno> {
     match fchown(file, Some(uid), Some(gid)) {
+        Err(Errno::PERM) => Ok(()),
+        given => given,
+    }
+}
+
+/// Gives the link or FIFO `name`, which was just made, to `owner`, as [`chown_if_permitted`] does. A
+/// command that owns the directory can have put something else there by now: what has other names, too,
+/// such as a hard link to a file of root, stays as it is.
+pub(crate) fn chown_new(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    (uid, gid): (Uid, Gid),
+) -> Result<(), Errno> {
+    let made = pin(directory, name)?;
+    if fstat(&made)?.st_nlink != 1 {
+        return Ok(());
+    }
+    match chownat(&made, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
         Err(Errno::PERM) => Ok(()),
         given => given,
     }

@@ -147,7 +147,12 @@ impl<'a> Start<'a> {
     pub fn spawn(&self, stdio: [BorrowedFd<'_>; 3], children: Arc<Children>) -> io::Result<Child> {
         let image = Image::new(self.program, self.env, self.cwd)?;
         touch(self.cwd.path(), &self.program.path);
-        // The client may have stopped waiting while the file system blocked.
+        // Helpers serve what may be read while all processes are stopped.
+        let starting = match self.role {
+            Role::Command { .. } => Some(gate::start()),
+            Role::Helper => None,
+        };
+        // The client may have stopped waiting while this blocked.
         if (self.is_cancelled)() {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -166,11 +171,6 @@ impl<'a> Start<'a> {
             controls_terminal: self.controls_terminal,
             process_limit: self.role.process_limit(),
             user: self.role.ids().map(|ids| (ids, oom_score.as_bytes())),
-        };
-        // Helpers serve what may be read while all processes are stopped.
-        let starting = match self.role {
-            Role::Command { .. } => Some(gate::start()),
-            Role::Helper => None,
         };
         let pid = fork.run()?;
         drop((assigned, starting));

@@ -115,7 +115,16 @@ fn ended(end: End) -> WaitResult {
 async fn until_match(process: &Process, pattern: &Regex, stream: Option<OutputStream>) -> WaitResult {
     let mut reader = Reader::follower(&process.log, 0, stream);
     let mut windows = [Window::default(), Window::default()];
-    while let Some(events) = reader.next().await {
+    loop {
+        // The log may be complete much later than the process has ended: an owner may not read it.
+        let events = tokio::select! {
+            biased;
+            events = reader.next() => events,
+            _ = process.log.ended() => None,
+        };
+        let Some(events) = events else {
+            break;
+        };
         let mut changed = None;
         for event in event::split(&events) {
             changed = event::stream_of(event).map(|stream| stream as usize);

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::fs::{
-    chownat, fchmod, fstat, futimens, openat, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+    fchmod, fstat, futimens, openat, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use sandbox_protocol::Invalid;
@@ -21,7 +21,7 @@ use super::error::{printable, write_error};
 use crate::error::Error;
 use crate::files::temporary_name;
 use crate::paths::{
-    Descent, OPEN, chown_if_permitted, components, copy, list, make_directory, pin_directory,
+    Descent, OPEN, chown_if_permitted, chown_new, components, copy, list, make_directory, pin_directory,
 };
 
 /// Moves one tree into another, both of any depth: it does not recurse, and the number of
@@ -235,14 +235,8 @@ impl Merge {
             if FileType::from_raw_mode(status.st_mode).is_symlink() {
                 let link = readlinkat(staged, name, Vec::new())?;
                 symlinkat(link, target, &temporary)?;
-                if let Some((uid, gid)) = self.owner {
-                    let _ = chownat(
-                        target,
-                        &temporary,
-                        Some(uid),
-                        Some(gid),
-                        AtFlags::SYMLINK_NOFOLLOW,
-                    );
+                if let Some(owner) = self.owner {
+                    chown_new(target.as_fd(), OsStr::new(&temporary), owner)?;
                 }
                 utimensat(target, &temporary, &times, AtFlags::SYMLINK_NOFOLLOW)?;
             } else {

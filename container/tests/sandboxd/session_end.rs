@@ -150,6 +150,12 @@ fn what_ends_early_changes_nothing() {
         abandoned.wait_for("on");
         drop(abandoned);
         as_before();
+        let id = format!("{shell}-ended");
+        let mut ended = sandboxd.begin_in("s", &json!({"argv": [shell, "-c", script], "id": id}));
+        ended.wait_for("on");
+        sandboxd.request("DELETE", &format!("/process/{id}"));
+        drop(ended);
+        as_before();
         let replaced = format!("{change}; exec true");
         assert_eq!(
             sandboxd
