@@ -102,7 +102,7 @@ impl Core {
         }
         self.report(SandboxEvent::Stopped);
         self.destroy_record().await?;
-        // Those of requests that came before.
+        // Exposures by requests that came before.
         self.remove_exposures().await?;
         // They belong to what was destroyed, also when the sandbox is soon created again.
         self.storage.delete(resume::KEY).await?;

@@ -1,4 +1,4 @@
-//! What comes while a workspace is saved: the idle sleep, a command, a change of the settings.
+//! Events during a save of a workspace: the idle sleep, a command, a change of the settings.
 
 use std::time::Duration;
 

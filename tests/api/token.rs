@@ -91,7 +91,7 @@ async fn without_the_scope_or_for_another_sandbox_everything_is_403_and_nothing_
     assert!(checked > 20, "{checked}");
     let body = json!({ "sandbox": other.id, "scopes": names(Scope::ALL.into_iter()), "expiresIn": "10m" });
     let foreign = with_token(&sandbox, &token(&sandbox.client, &body).await);
-    // What every token may do, and is not about a sandbox.
+    // Operations that every token permits, and that are not about a sandbox.
     let is_for_all =
         |route: &route_table::Route| route.access == Access::Token && !route.pattern.contains("{id}");
     for (_, method, path) in guarded(&sandbox).filter(|(route, ..)| !is_for_all(route)) {

@@ -44,7 +44,7 @@ for (const [path, target] of [
 answers = [{ sandboxes: [], incomplete: [3] }];
 await assert.rejects(sandbar.listSandboxes(connection), sandbar.SandboxUnavailableError);
 
-// What may have been sent is never said to be unsent, also when the bridge is gone by then.
+// A request that may have been sent is never called unsent, also when the bridge is gone by then.
 requests.splice(0);
 answers = [];
 const running = sandbox.exec("true").catch((error) => error);

@@ -31,7 +31,7 @@ use crate::quota::{BufferPermit, Permit};
 /// The time that interrupted code has until its kernel is killed.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
-/// The time that a kernel has to end by itself after its connection broke.
+/// The time that a kernel has to end after its connection broke.
 const LOST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time that a message waits for an owner that does not read, once the code is to end.

@@ -62,7 +62,7 @@ pub async fn start(
 }
 
 enum StartError {
-    /// The process ended by itself. The text is the end of its log.
+    /// The process exited. The text is the end of its log.
     Exited(String),
     /// A signal ended it: that of a client, perhaps.
     Killed(String),
