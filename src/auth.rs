@@ -26,6 +26,14 @@ pub enum Authority {
 }
 
 impl Authority {
+    /// The sandbox that it is for; `None`: all.
+    pub fn sandbox(&self) -> Option<&SandboxId> {
+        match self {
+            Self::Key => None,
+            Self::Token(claims) => claims.sandbox.as_ref(),
+        }
+    }
+
     /// Whether it may call an operation with this access on this sandbox. Error: 403.
     pub fn check(&self, access: Access, sandbox: Option<&SandboxId>) -> Result<(), ApiError> {
         match self {

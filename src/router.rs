@@ -112,6 +112,7 @@ async fn authorize_and_dispatch(
     }
     let config = Config::from_env(env);
     let config = || config.as_deref().map_err(Clone::clone);
+    let mut is_for_one_sandbox = false;
     if resolved.access.is_guarded() {
         let mut authorization = request.headers().get("authorization")?;
         if authorization.is_none() {
@@ -121,6 +122,7 @@ async fn authorize_and_dispatch(
         check_page(config, &resolved.operation, &request, url)?;
         let authority = auth::authorize(config, authorization.as_deref(), url).await?;
         authority.check(resolved.access, resolved.sandbox.as_ref())?;
+        is_for_one_sandbox = authority.sandbox().is_some();
     }
     let id = || resolved.id();
     let path = || -> Result<FilePath, ApiError> {
@@ -150,7 +152,9 @@ async fn authorize_and_dispatch(
         Operation::CreateSandbox => api::sandbox::create(env, config()?, &request).await,
         Operation::ListSandboxes => api::sandbox::list(env, config()?, &request).await,
         Operation::GetSandbox => api::sandbox::show(env, id()?).await,
-        Operation::UpdateSandbox => api::sandbox::update(env, id()?, &request).await,
+        Operation::UpdateSandbox => {
+            api::sandbox::update(env, config()?, id()?, &request, is_for_one_sandbox).await
+        }
         Operation::StopSandbox => api::sandbox::stop(env, id()?).await,
         Operation::StartSandbox => api::sandbox::start(env, id()?, &request).await,
         Operation::DeleteSandbox => api::sandbox::destroy(env, id()?, &request).await,
@@ -225,7 +229,12 @@ async fn authorize_and_dispatch(
         Operation::GetSnapshot => api::snapshot::show(env, config()?, &snapshot()?).await,
         Operation::DeleteSnapshot => api::snapshot::delete(env, config()?, &snapshot()?).await,
         Operation::CreateSnapshot => api::snapshot::create(env, config()?, id()?, &request).await,
-        Operation::RestoreSnapshot => api::snapshot::restore(env, config()?, id()?, &request).await,
+        Operation::RestoreSnapshot => {
+            api::snapshot::restore(env, config()?, id()?, &request, is_for_one_sandbox).await
+        }
+        Operation::ForkSandbox if is_for_one_sandbox => Err(ApiError::Forbidden(
+            "the token is for one sandbox alone, and a fork makes others".into(),
+        )),
         Operation::ForkSandbox => api::snapshot::fork(env, id()?, &request).await,
         Operation::MountS3 => {
             // Sandboxes of this machine are external callers, too. Without a local runtime there

@@ -93,7 +93,8 @@ pub async fn serve(
     let buffers = Buffers::new(config.limits.max_buffer_bytes);
     let mounts = Arc::new(Mounts::new(
         config.user.ids.as_ref().map(|ids| (ids.uid, ids.gid)),
-        std::env::var_os("PATH"),
+        // Not the own one, which can begin with a directory of commands.
+        Some(user::SYSTEM_PATH.into()),
         mount_capability,
         Arc::clone(&children),
         &config.limits,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use served::Served;
 
 /// Files of a tree, so many that a copy or a removal takes longer than [`HEAD_START`].
-const FILES: usize = 20_000;
+const FILES: usize = 8_000;
 
 const HEAD_START: Duration = Duration::from_millis(20);
 

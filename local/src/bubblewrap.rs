@@ -47,6 +47,9 @@ const ETC: [&str; 27] = [
     "ssl",
 ];
 
+/// Directories below [`ETC`] with private keys, which root in a sandbox could read.
+const PRIVATE_KEYS: [&str; 3] = ["/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/entitlement"];
+
 /// The entries of `/proc` that configure the machine, not the sandbox. The user id 0 may write to
 /// them without any capability, and bubblewrap protects only some of them.
 const KERNEL_CONTROLS: [&str; 5] = [
@@ -185,6 +188,9 @@ pub fn arguments(
             _ => path.clone(),
         };
         args.add([OsStr::new("--ro-bind-try"), source.as_os_str(), path.as_os_str()]);
+    }
+    for path in PRIVATE_KEYS.into_iter().filter(|path| Path::new(path).is_dir()) {
+        args.add(["--tmpfs", path, "--remount-ro", path]);
     }
     args.add(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]);
     if mounts {

@@ -41,7 +41,7 @@ async fn the_machine_is_read_only_or_not_there() {
     let boot = local.boot("a", "boot-machine").await;
 
     let hidden = format!(
-        "ls -d /root/.[a-z]* /etc/shadow /etc/ssh /sys /boot {} 2>/dev/null",
+        "ls -d /root/.[a-z]* /etc/shadow /etc/ssh /etc/ssl/private/* /sys /boot {} 2>/dev/null",
         state.path().display()
     );
     assert_eq!(sh(&boot, &hidden).await, "");

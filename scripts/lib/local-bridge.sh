@@ -4,6 +4,8 @@
 processes=
 session=
 announcer=
+# The leader of a process group that is ended with the bridge, and whose end does not end the bridge.
+background=
 # A command that end_bridge runs when the processes have ended.
 at_end=:
 # The signal that ends the processes.
@@ -89,6 +91,7 @@ end_bridge() {
   trap '' INT TERM HUP
   trap - EXIT
   [ -z "$announcer" ] || kill "$announcer" 2>/dev/null || true
+  [ -z "$background" ] || kill -s TERM -- "-$background" 2>/dev/null || true
   for process in $processes; do
     kill -s "$end_signal" "$process" 2>/dev/null || true
     tries=150

@@ -8,9 +8,10 @@ use worker::Env;
 
 use super::object;
 use crate::body;
-use crate::config::{Config, MountConfig};
+use crate::config::{Config, MountConfig, SnapshotConfig};
 use crate::error::ApiError;
 use crate::sandbox::s3::is_bucket;
+use crate::snapshot::store;
 
 /// 200 `{"ok":true}` once the bucket answers at its path, 502 `mount_error` with the reason when it
 /// does not, 501 `not_supported` when the sandbox cannot reach the server that would answer for it.
@@ -28,7 +29,7 @@ pub async fn mount(
         require_bucket(env, name)?;
     }
     let mut mount = requested.clone();
-    complete(&mut mount, &config.mount)?;
+    complete(&mut mount, &config.mount, config.snapshots.as_ref())?;
     let json = if mount == requested {
         json
     } else {
@@ -57,7 +58,11 @@ pub async fn unmount(env: &Env, id: &SandboxId, request: Request) -> Result<Resp
 
 /// Completes the client's request with the deployment's settings. The sandbox sees no secret but
 /// the one it needs.
-fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiError> {
+fn complete(
+    mount: &mut MountRequest,
+    config: &MountConfig,
+    snapshots: Option<&SnapshotConfig>,
+) -> Result<(), ApiError> {
     let is_public = mount.is_public();
     let remote = match &mut mount.source {
         Source::Remote(remote) => remote,
@@ -73,6 +78,15 @@ fn complete(mount: &mut MountRequest, config: &MountConfig) -> Result<(), ApiErr
         .into());
     }
     if remote.credentials.is_none() && !is_public {
+        let is_store = snapshots.is_some_and(|store| {
+            (&store.remote.bucket, &store.remote.endpoint) == (&remote.bucket, &remote.endpoint)
+        });
+        if is_store {
+            return Err(Invalid::request(
+                "the store of snapshots cannot be mounted with the deployment's credentials",
+            )
+            .into());
+        }
         remote.credentials = config.credentials(remote.is_r2()).cloned();
     }
     if remote.credentials.is_none() && !is_public {
@@ -104,6 +118,8 @@ fn require_bucket(env: &Env, name: &Binding) -> Result<(), Invalid> {
     let problem = match () {
         () if binding.is_undefined() => "there is none of that name",
         () if !is_bucket(&binding) => "that one is something else",
+        // It has the files of all sandboxes.
+        () if name.as_str() == store::BINDING => "that one is the store of snapshots",
         () => return Ok(()),
     };
     Err(Invalid::request(format!(

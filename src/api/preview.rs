@@ -46,7 +46,7 @@ pub async fn visit(
 /// Whether a browser shows the response to a person.
 pub fn is_for_person(request: &Request) -> Result<bool, ApiError> {
     let accept = request.headers().get("accept")?;
-    Ok(accept.is_some_and(|accept| accept.contains("text/html")))
+    Ok(request.method() != "HEAD" && accept.is_some_and(|accept| accept.contains("text/html")))
 }
 
 /// The response to a person in the place of this one: a page, if it is an error of Sandbar.

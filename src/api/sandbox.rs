@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use web_sys::{Request, Response};
 use worker::Env;
 
-use super::object;
+use super::{object, snapshot};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::sandbox::named_id;
+use crate::snapshot::Store;
 use crate::{body, index, new_id, pool, response, url};
 
 /// 200 `{"id"}`. Without settings, the id names a warm sandbox when the pool has one, else one that
@@ -26,6 +27,13 @@ pub async fn create(env: &Env, config: &Config, request: &Request) -> Result<Res
             wanted.map(|wanted| (wanted, body))
         }
     };
+    if wanted
+        .as_ref()
+        .is_some_and(|(wanted, _)| wanted.settings.needs_store())
+    {
+        // Before a warm sandbox is taken.
+        Store::from_env(env, config)?;
+    }
     let id = match &wanted {
         None => new_or_warm(env, config).await?,
         Some((wanted, _)) => wanted_id(env, config, wanted).await?,
@@ -93,8 +101,17 @@ pub async fn show(env: &Env, id: &SandboxId) -> Result<Response, ApiError> {
 }
 
 /// 200 with the sandbox, once its settings are changed. Starts no sandbox.
-pub async fn update(env: &Env, id: &SandboxId, request: &Request) -> Result<Response, ApiError> {
-    let (_, body) = body::read_checked(request, MAX_BODY, SettingsPatch::parse).await?;
+pub async fn update(
+    env: &Env,
+    config: &Config,
+    id: &SandboxId,
+    request: &Request,
+    is_for_one_sandbox: bool,
+) -> Result<Response, ApiError> {
+    let (patch, body) = body::read_checked(request, MAX_BODY, SettingsPatch::parse).await?;
+    if is_for_one_sandbox && let Some(snapshot) = patch.snapshot() {
+        snapshot::require_own(env, config, id, &snapshot).await?;
+    }
     object::call_with(env, id, ObjectCall::Configure, &body).await
 }
 

@@ -40,10 +40,31 @@ pub async fn restore(
     config: &Config,
     id: &SandboxId,
     request: &Request,
+    is_for_one_sandbox: bool,
 ) -> Result<Response, ApiError> {
     let parse = |body: &[u8]| RestoreRequest::parse(body, &config.file_roots);
-    let (_, body) = body::read_checked(request, MAX_BODY, parse).await?;
+    let (wanted, body) = body::read_checked(request, MAX_BODY, parse).await?;
+    if is_for_one_sandbox {
+        require_own(env, config, id, &wanted.snapshot).await?;
+    }
     object::call_with(env, id, ObjectCall::Restore, &body).await
+}
+
+/// Error: 403 unless the snapshot is one of this sandbox, for a token that is for it alone.
+pub async fn require_own(
+    env: &Env,
+    config: &Config,
+    id: &SandboxId,
+    snapshot: &SnapshotId,
+) -> Result<(), ApiError> {
+    let store = Store::from_env(env, config)?;
+    let manifest = snapshot::manifest(&store, snapshot, now_ms()).await?;
+    match manifest.sandbox == id.as_str() {
+        true => Ok(()),
+        false => Err(ApiError::Forbidden(format!(
+            "the token is for the sandbox {id} alone, and this snapshot is of another"
+        ))),
+    }
 }
 
 /// 200 with the ids of the new sandboxes, each of which starts with its first request. For each one

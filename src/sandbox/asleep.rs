@@ -89,7 +89,7 @@ impl Core {
             {
                 return Ok(None);
             }
-            Ok(None) => return Ok(None),
+            Ok(None) => return self.forward(url::path_and_query(url), request).await.map(Some),
             Err(e) => return Err(ApiError::Snapshot(e.body().error)),
         };
         let query = url::query(url);
@@ -159,7 +159,9 @@ impl Core {
             return Ok(None);
         }
         let frame = self.range(&store, &id, (offset, offset + length - 1)).await?;
-        let index = Index::parse(&frame, offset).map_err(refused)?;
+        let Some(index) = Index::parse(&frame, offset).map_err(refused)? else {
+            return Ok(None);
+        };
         let asleep = Rc::new(Asleep { id, manifest, index });
         *self.asleep.borrow_mut() = Some(asleep.clone());
         Ok(Some(asleep))

@@ -241,11 +241,9 @@ impl Core {
     }
 
     async fn clear_last_save(&self) -> Result<(), ApiError> {
-        self.change_record(|record| {
-            record.last_save = None;
-            Ok(true)
-        })
-        .await?;
+        // A DELETE may have ended the record meanwhile: no new one is made.
+        self.change_record(|record| Ok(record.last_save.take().is_some()))
+            .await?;
         // It belongs to the save.
         self.storage.delete(resume::KEY).await?;
         Ok(())

@@ -102,6 +102,7 @@ impl Core {
         }
         self.report(SandboxEvent::Stopped);
         self.destroy_record().await?;
+        *self.asleep.borrow_mut() = None;
         // Exposures by requests that came before.
         self.remove_exposures().await?;
         // They belong to what was destroyed, also when the sandbox is soon created again.

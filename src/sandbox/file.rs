@@ -20,6 +20,15 @@ impl Core {
     /// empty. Error: 404 for anything else of such a sandbox.
     pub async fn existing_files(self: &Rc<Self>, request: &Request) -> Result<Response, ApiError> {
         let url = request.url();
+        // A snapshot has them: it is restored first, or they would come back with the next start.
+        if request.method() != "GET"
+            && self
+                .record()
+                .await?
+                .is_some_and(|record| record.snapshot_to_restore().is_some())
+        {
+            return self.forward(url::path_and_query(&url), request).await;
+        }
         let forwarded = self.forward_if_running(url::path_and_query(&url), request);
         if let Some(response) = forwarded.await? {
             return Ok(response);

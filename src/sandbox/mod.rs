@@ -111,8 +111,8 @@ struct Core {
     save_lock: Mutex<()>,
     /// Locked while `sandboxd` is given the `env`.
     environment_lock: Mutex<()>,
-    /// Whether the next start is to begin without the last snapshot.
-    skips_restore: Cell<bool>,
+    /// The number of requests that want the next start to begin without the last snapshot.
+    skips_restore: Cell<u32>,
     /// The number of starts that restored a snapshot.
     restores: Cell<u64>,
     /// The last of them.
@@ -146,10 +146,10 @@ impl Core {
             }
             Some(ObjectCall::Start) => {
                 let without = query::value(url::query(&url), "without")?;
-                self.skips_restore.set(without.as_deref() == Some("restore"));
-                let started = self.boot().await;
-                self.skips_restore.set(false);
-                started?;
+                match without.as_deref() {
+                    Some("restore") => self.start_without_restore().await?,
+                    _ => drop(self.boot().await?),
+                }
                 response::json(200, &self.info().await?)
             }
             Some(ObjectCall::Snapshot) => self.snapshot(request).await,

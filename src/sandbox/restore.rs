@@ -38,6 +38,18 @@ impl Core {
         .await
     }
 
+    /// Starts the sandbox without its last snapshot, unless it runs.
+    pub async fn start_without_restore(self: &Rc<Self>) -> Result<(), ApiError> {
+        self.skips_restore.set(self.skips_restore.get() + 1);
+        let mut started = self.boot().await;
+        if matches!(started, Err(ApiError::RestoreIncomplete(_))) {
+            // That was the start of another request.
+            started = self.boot().await;
+        }
+        self.skips_restore.set(self.skips_restore.get() - 1);
+        started.map(drop)
+    }
+
     /// Notes, before a boot is started, whether its workspace is to be restored: an object that is
     /// evicted meanwhile must not take it for one that was. Returns the file system to start from, if
     /// there is one; `failure` is the reason why that failed before.
@@ -46,7 +58,7 @@ impl Core {
         boot_id: &str,
         failure: Option<String>,
     ) -> Result<Option<ContainerSnapshot>, ApiError> {
-        let skips = self.skips_restore.get();
+        let skips = self.skips_restore.get() > 0;
         if skips {
             self.detach_save().await?;
         }

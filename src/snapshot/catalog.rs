@@ -48,10 +48,11 @@ pub async fn put_manifest(store: &Store, manifest: &Manifest) -> Result<(), ApiE
     store.put_text(&manifest_key(id), &json).await
 }
 
-/// The manifest of a snapshot that exists and has not expired at `now_ms`. Error: 404.
+/// The manifest of a snapshot that exists and has not expired at `now_ms`. Error: 404, also for one that
+/// cannot be read: a store that lost power can have lost what it has.
 pub async fn manifest(store: &Store, id: &SnapshotId, now_ms: u64) -> Result<Manifest, ApiError> {
     let json = store.text(&manifest_key(id)).await?;
-    let manifest: Option<Manifest> = json.map(|json| serde_json::from_str(&json)).transpose()?;
+    let manifest: Option<Manifest> = json.and_then(|json| serde_json::from_str(&json).ok());
     manifest
         .filter(|manifest| manifest.expires_ms.is_none_or(|ms| ms > now_ms))
         .ok_or_else(|| ApiError::SnapshotNotFound(id.clone()))
@@ -94,7 +95,8 @@ pub async fn delete(store: &Store, id: &SnapshotId) -> Result<(), ApiError> {
     // One that has expired is deleted, too.
     let manifest = match manifest(store, id, 0).await {
         Err(e @ ApiError::SnapshotNotFound(_)) => {
-            // A deletion that failed half-way has left it.
+            // A deletion that failed half-way has left the archive. The manifest may not be readable.
+            store.delete(&manifest_key(id)).await?;
             store.delete(&archive_key(id)).await?;
             return Err(e);
         }

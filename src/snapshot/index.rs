@@ -14,6 +14,15 @@ use sandbox_protocol::time::of_file;
 /// The most links of a path that are followed, as by the kernel.
 const MAX_LINKS: usize = 40;
 
+/// The largest index, in bytes of its lines: it is parsed in the isolate, and kept there.
+const MAX_LINES: usize = 16 * 1024 * 1024;
+
+/// The largest frame that is full, compressed: Zstandard adds a little to what it cannot compress.
+const MAX_FRAME: u64 = FRAME_BYTES as u64 + 16 * 1024;
+
+/// More than the headers of members that the last frame of a file can have beside its content.
+const MAX_HEADERS: u64 = 3 * 1024 * 1024;
+
 /// The index of an archive.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -36,15 +45,19 @@ fn damaged(e: impl std::fmt::Display) -> Damaged {
 }
 
 impl Index {
-    /// Reads the index from its skippable frame, which is at `offset` of the archive.
-    pub fn parse(frame: &[u8], offset: u64) -> Result<Self, Damaged> {
+    /// Reads the index from its skippable frame, which is at `offset` of the archive. `None`: it is too
+    /// large for the isolate.
+    pub fn parse(frame: &[u8], offset: u64) -> Result<Option<Self>, Damaged> {
         let (header, compressed) = frame
             .split_at_checked(INDEX_MAGIC.len() + 4)
             .ok_or_else(|| damaged("it has no index"))?;
         if !header.starts_with(&INDEX_MAGIC) {
             return Err(damaged("it has no index where one should be"));
         }
-        let lines = decompress(compressed, usize::MAX)?;
+        let lines = decompress(compressed, usize::MAX, MAX_LINES)?;
+        if lines.len() > MAX_LINES {
+            return Ok(None);
+        }
         let mut index = Self {
             frames: vec![offset],
             ..Self::default()
@@ -56,7 +69,7 @@ impl Index {
         }
         index.frames.sort_unstable();
         index.frames.dedup();
-        Ok(index)
+        Ok(Some(index))
     }
 
     /// The member at a path, if there is one. Links are followed in its directories, and at its end with
@@ -113,7 +126,9 @@ impl Index {
             // end: the one in which the next begins, and the one behind.
             _ => after.copied().nth(1).or(self.frames.last().copied())?,
         };
-        Some((first, end.checked_sub(1)?))
+        // A file behind this one has frames that no member begins in.
+        let most = (further + 1) * MAX_FRAME + MAX_HEADERS;
+        Some((first, end.min(first.saturating_add(most)).checked_sub(1)?))
     }
 
     /// A page of the directory with this path below the one that was saved. `path` is that of the
@@ -185,7 +200,7 @@ pub fn content(file: &IndexEntry, frames: &[u8]) -> Result<Vec<u8>, Damaged> {
     let length = |number: u64| usize::try_from(number).map_err(damaged);
     let (offset, size) = (length(file.6)?, length(file.3)?);
     let end = offset.saturating_add(size);
-    let mut bytes = decompress(frames, end)?;
+    let mut bytes = decompress(frames, end, usize::MAX)?;
     bytes.truncate(end);
     if bytes.len() < end {
         return Err(damaged("a file ends too early"));
@@ -195,16 +210,21 @@ pub fn content(file: &IndexEntry, frames: &[u8]) -> Result<Vec<u8>, Damaged> {
 }
 
 /// Decompresses frames until there are at least `enough` bytes, or none are left. Verifies their
-/// checksums.
-fn decompress(mut frames: &[u8], enough: usize) -> Result<Vec<u8>, Damaged> {
+/// checksums. Stops a little behind `most` bytes.
+fn decompress(mut frames: &[u8], enough: usize, most: usize) -> Result<Vec<u8>, Damaged> {
     let mut decoder = FrameDecoder::new();
     let mut bytes = Vec::new();
     while !frames.is_empty() && bytes.len() < enough {
         decoder.reset(&mut frames).map_err(damaged)?;
-        decoder
-            .decode_blocks(&mut frames, BlockDecodingStrategy::All)
-            .map_err(damaged)?;
-        decoder.collect_to_writer(&mut bytes).map_err(damaged)?;
+        while !decoder.is_finished() {
+            if bytes.len() > most {
+                return Ok(bytes);
+            }
+            decoder
+                .decode_blocks(&mut frames, BlockDecodingStrategy::UptoBlocks(8))
+                .map_err(damaged)?;
+            decoder.collect_to_writer(&mut bytes).map_err(damaged)?;
+        }
         if decoder.get_checksum_from_data() != decoder.get_calculated_checksum() {
             return Err(damaged("a checksum is wrong"));
         }

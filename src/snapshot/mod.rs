@@ -13,7 +13,7 @@
 
 mod catalog;
 pub mod index;
-mod store;
+pub mod store;
 
 pub use catalog::{delete, delete_expired, list, manifest, put_manifest};
 pub use store::{Store, Upload};

@@ -22,7 +22,7 @@ use crate::stub;
 pub use crate::s3::operation::Upload;
 
 /// The name of the R2 binding.
-const BINDING: &str = "SNAPSHOTS";
+pub const BINDING: &str = "SNAPSHOTS";
 
 /// The largest list of keys, in bytes.
 const MAX_LIST: usize = 4 * 1024 * 1024;

@@ -281,3 +281,18 @@ async fn without_fuse_a_mount_says_so_and_leaves_nothing() {
     );
     sandbox.destroy().await;
 }
+
+#[tokio::test]
+async fn programs_of_commands_are_not_run_for_a_mount() {
+    let sandbox = sandbox().await;
+    let script = "mkdir -p ~/.local/bin && printf '#!/bin/sh\\nid -u > /tmp/ran\\n' > ~/.local/bin/s3fs && \
+                  chmod 755 ~/.local/bin/s3fs";
+    assert_eq!(sandbox.sh(script).await.code(), 0);
+    let credentials = json!({ "accessKeyId": "id", "secretAccessKey": "key" });
+    let options = json!({ "endpoint": "http://127.0.0.1:9", "credentials": credentials });
+    let body = json!({ "bucket": "data", "mountPath": "/mnt/data", "options": options });
+    // Nothing answers there.
+    assert!(sandbox.post("/mount", &body).await.status().is_server_error());
+    assert_eq!(sandbox.sh("cat /tmp/ran 2>/dev/null").await.text(), "");
+    sandbox.destroy().await;
+}

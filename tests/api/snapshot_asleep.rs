@@ -149,3 +149,24 @@ async fn a_sandbox_that_has_never_run_has_the_files_it_begins_with() {
         assert_eq!(sandbox.destroy().await, 204);
     }
 }
+
+#[tokio::test]
+async fn a_file_that_is_deleted_while_it_sleeps_does_not_come_back() {
+    let client = client();
+    let sandbox = create(&client, &json!({ "autoSave": { "on": "sleep" } })).await;
+    assert_eq!(sandbox.sh("echo word > a; echo word > b").await.code(), 0);
+    sandbox.stop().await;
+    let search = json!({ "pattern": "word" });
+    let found = ok(sandbox.post("/search", &search).await).await;
+    assert_eq!(found["matches"].as_array().unwrap().len(), 2, "{found}");
+    sandbox.stop().await;
+    let deleted = sandbox
+        .request(Method::DELETE, "/file/workspace/a")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(deleted.status(), 204);
+    sandbox.stop().await;
+    assert_eq!(sandbox.sh("ls").await.text(), "b\n");
+    assert_eq!(sandbox.destroy().await, 204);
+}

@@ -39,6 +39,9 @@ async fn check_store(bridge: &Bridge) {
 async fn a_bound_r2_bucket_is_a_store() {
     let (bridge, _) = Bridge::start_with_buckets(&["SNAPSHOTS"], &[]);
     check_store(&bridge).await;
+    let sandbox = Client::new(&bridge).create().await;
+    let body = json!({ "binding": "SNAPSHOTS", "mountPath": "/mnt/store" });
+    assert_error(sandbox.post("/mount", &body).await, 400, "invalid_request").await;
 }
 
 #[tokio::test]

@@ -144,6 +144,35 @@ async fn a_token_stands_in_the_query_where_the_key_does() {
 }
 
 #[tokio::test]
+async fn a_token_for_one_sandbox_reaches_no_snapshot_of_another_and_makes_no_other() {
+    let (own, other) = (sandbox().await, client().create().await);
+    let snapshots = [own.snapshot(&json!({})).await, other.snapshot(&json!({})).await];
+    let [own_id, foreign_id] = snapshots.map(|made| made["id"].as_str().unwrap().to_owned());
+    let body = json!({ "sandbox": own.id, "scopes": ["manage"], "expiresIn": "10m" });
+    let limited = with_token(&own, &token(&own.client, &body).await);
+    assert_eq!(limited.restore(&own_id).await.status(), 200);
+    assert_error(limited.restore(&foreign_id).await, 403, "forbidden").await;
+    let settings = json!({ "snapshot": foreign_id });
+    let patched = limited
+        .request(Method::PATCH, "")
+        .json(&settings)
+        .send()
+        .await
+        .unwrap();
+    assert_error(patched, 403, "forbidden").await;
+    assert_error(
+        limited.post("/fork", &json!({ "count": 1 })).await,
+        403,
+        "forbidden",
+    )
+    .await;
+    for (sandbox, id) in [(&own, own_id), (&other, foreign_id)] {
+        assert_eq!(sandbox.destroy().await, 204);
+        sandbox.client.delete_snapshot(&id).await;
+    }
+}
+
+#[tokio::test]
 async fn requests_for_tokens_are_checked() {
     let client = client();
     for (body, word) in [

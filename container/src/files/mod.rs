@@ -63,7 +63,7 @@ pub(crate) use create::{NEW_DIRECTORY, make};
 pub(crate) use list::open;
 pub(crate) use workspace::open_roots;
 
-pub(crate) use temporary::{TEMPORARY, temporary_name};
+pub(crate) use temporary::{TEMPORARY, flush, temporary_name};
 
 use crate::error::Error;
 

@@ -46,7 +46,7 @@ pub(super) fn write_slices(file: &File, mut slices: &mut [IoSlice<'_>]) -> Resul
 }
 
 /// Uploads the bytes of a file in a bucket.
-pub(super) fn flush(file: &File) -> Result<(), Errno> {
+pub(crate) fn flush(file: &File) -> Result<(), Errno> {
     // s3fs uploads the bytes when the file is closed, and `close` would not report an error.
     if is_on_fuse(file)? { fsync(file) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -145,7 +145,7 @@ impl Archives {
 
         // One at a time: two archives with the same names are applied one after the other, not
         // mixed.
-        let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _merging = self.turn()?;
         let target = self.target(path)?;
         Merge::new(tree, target.try_clone().map_err(Error::Write)?, self.owner).run()?;
         directories.apply(target).map_err(Error::Write)

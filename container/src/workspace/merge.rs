@@ -19,7 +19,7 @@ use sandbox_protocol::Invalid;
 
 use super::error::{printable, write_error};
 use crate::error::Error;
-use crate::files::temporary_name;
+use crate::files::{self, temporary_name};
 use crate::paths::{
     Descent, OPEN, chown_if_permitted, chown_new, components, copy, list, make_directory, pin_directory,
 };
@@ -211,6 +211,11 @@ impl Merge {
                 Err(Errno::XDEV) => self
                     .copy(staged, target, name)
                     .and_then(|()| unlinkat(staged, name, AtFlags::empty())),
+                // Nothing is moved when both are names of one file.
+                Ok(()) => match unlinkat(staged, name, AtFlags::empty()) {
+                    Err(Errno::NOENT) => Ok(()),
+                    removed => removed,
+                },
                 moved => moved,
             }
         };
@@ -251,6 +256,7 @@ impl Merge {
                 }
                 fchmod(&to, Mode::from_raw_mode(status.st_mode & 0o777))?;
                 futimens(&to, &times)?;
+                files::flush(&to)?;
             }
             renameat(target, &temporary, target, name)
         };

@@ -36,22 +36,27 @@ mod reader;
 mod snapshot;
 mod sparse;
 mod staging;
+mod turn;
 mod unpack;
 mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
 use rustix::fs::{Gid, Uid};
+use sandbox_protocol::limits::Limit;
 use sandbox_protocol::{FilePath, FileRoots, Limits, sandboxd, workspace_path};
 
+use crate::error::Error;
 use crate::files;
 use crate::paths::Roots;
 use crate::quota::{Buffers, Quota};
 use crate::random::is_random_suffix;
+
+use turn::{Taken, Turn};
 
 pub use snapshot::{Snapshots, router as snapshot_router};
 
@@ -75,8 +80,8 @@ pub struct Archives {
     under_way: Quota,
     /// The memory that transfers share.
     buffers: Buffers,
-    /// Locked while an unpacked archive is moved in.
-    merging: Mutex<()>,
+    /// Taken while an unpacked archive is moved in, and while a tree is listed.
+    merging: Turn,
 }
 
 impl Archives {
@@ -102,12 +107,25 @@ impl Archives {
             owner,
             under_way: Quota::new("archives at a time", limits.max_archives),
             buffers,
-            merging: Mutex::default(),
+            merging: Turn::default(),
         })
     }
 }
 
 impl Archives {
+    /// The turn to move an unpacked archive in, or to list a tree. Error: 503, another has it for too long.
+    /// Blocks.
+    fn turn(&self) -> Result<Taken<'_>, Error> {
+        let taken = self.merging.take();
+        taken.ok_or(Error::Limit {
+            what: "archives that are moved into the workspace at a time",
+            limit: Limit {
+                name: "fixed",
+                value: 1,
+            },
+        })
+    }
+
     /// Adds these roots, whose directories can be archived, too.
     pub fn with_roots(self, roots: &FileRoots) -> io::Result<Self> {
         Ok(Self {

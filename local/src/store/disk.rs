@@ -240,10 +240,14 @@ async fn write(path: &Path, offset: u64, body: Body) -> Result<(), StoreError> {
 
 async fn move_to(from: PathBuf, to: PathBuf) -> Result<(), StoreError> {
     blocking(move || {
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::rename(from, to)
+        // Before the object has its name: after a crash, it is whole or not there.
+        File::open(&from)?.sync_all()?;
+        let Some(parent) = to.parent() else {
+            return fs::rename(from, to);
+        };
+        fs::create_dir_all(parent)?;
+        fs::rename(from, &to)?;
+        File::open(parent)?.sync_all()
     })
     .await
 }

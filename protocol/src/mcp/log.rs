@@ -56,6 +56,10 @@ impl LogReader {
         while let Some(rest) = event.strip_prefix(event::KEEP_ALIVE.as_bytes()) {
             event = rest;
         }
+        if event.ends_with(b"\nevent: incomplete\n\n") {
+            // It broke off: it is no output, and its id does not count.
+            return;
+        }
         let before = self.last;
         self.last = event::id_of(event).unwrap_or(before);
         let mut bytes = Vec::new();

@@ -231,7 +231,13 @@ fn content(object: &R2Object, wanted: &Headers) -> Answer {
         headers.set("content-length", &length.to_string())?;
         status = 206;
     }
-    Ok(response::streamed(status, &headers, Some(&body))?)
+    let init = response::init(status, &headers);
+    // An object that says so is encoded already.
+    Reflect::set(&init, &"encodeBody".into(), &"manual".into())?;
+    Ok(Response::new_with_opt_readable_stream_and_init(
+        Some(&body),
+        &init,
+    )?)
 }
 
 /// The options of R2 that read a range.

@@ -21,6 +21,7 @@ use super::Core;
 use crate::error::ApiError;
 use crate::s3::authorization::Credential;
 use crate::s3::{Operation, S3Error, Scope};
+use crate::snapshot::store;
 use crate::url;
 
 pub use answer::error as error_response;
@@ -62,7 +63,7 @@ impl Core {
             (Operation::Location, _) => answer::location(),
             (_, Source::Binding(name)) => {
                 let bucket = Reflect::get(&self.env, &name.as_str().into())?;
-                if !is_bucket(&bucket) {
+                if !is_bucket(&bucket) || name.as_str() == store::BINDING {
                     return Err(S3Error::NoSuchBucket);
                 }
                 binding::serve(&bucket.unchecked_into(), &scope, operation, request).await

@@ -23,7 +23,7 @@ use super::super::header::Member;
 use super::super::writer::{Stop, padding};
 use super::frames::Frames;
 use super::index::{Index, contents_frame};
-use super::list::{List, Record, Status};
+use super::list::{FileId, List, Record, Status};
 use super::parts::PartSink;
 use super::volatile_files::Copies;
 use crate::paths::{Descent, FILE, components, next_data, pin_directory, status};
@@ -75,8 +75,8 @@ struct Writer<'s> {
     frames: Frames,
     index: Index,
     contents: Contents,
-    /// By inode: the first name of a file that has several, and its location in the archive.
-    linked: HashMap<u64, (Vec<u8>, (u64, u64))>,
+    /// The first name of a file that has several, and its location in the archive.
+    linked: HashMap<FileId, (Vec<u8>, (u64, u64))>,
     /// The name of the current member, `./…`.
     name: Vec<u8>,
     header: Vec<u8>,
@@ -108,7 +108,7 @@ impl Writer<'_> {
     fn file(&mut self, record: &Record) -> Result<(), Stop> {
         let recorded = &record.status;
         if recorded.is_linked
-            && let Some((target, place)) = self.linked.get(&recorded.inode)
+            && let Some((target, place)) = self.linked.get(&recorded.id())
         {
             let (target, place) = (target.clone(), *place);
             self.header(record, EntryType::Link, &target, 0)?;
@@ -116,7 +116,7 @@ impl Writer<'_> {
             let pushed = self.index.push(record, IndexKind::File, place);
             return pushed.map_err(Stop::Failed);
         }
-        if let Some((copy, offset)) = self.copies.find(recorded.inode) {
+        if let Some((copy, offset)) = self.copies.find(recorded.id()) {
             return self.member(record, copy, offset, true);
         }
         let opened = self.open(record).map_err(|errno| self.failed(errno))?;
@@ -136,16 +136,12 @@ impl Writer<'_> {
 
     /// Writes the member of a file whose content begins at `offset` of `file`.
     fn member(&mut self, record: &Record, file: &File, offset: u64, has_holes: bool) -> Result<(), Stop> {
-        let Status {
-            size,
-            inode,
-            is_linked,
-            ..
-        } = record.status;
+        let Status { size, is_linked, .. } = record.status;
         self.header(record, EntryType::Regular, b"", size)?;
         let location = self.indexed(record, IndexKind::File)?;
         if is_linked {
-            self.linked.insert(inode, (self.name.clone(), location));
+            self.linked
+                .insert(record.status.id(), (self.name.clone(), location));
         }
         self.contents.bytes = self.contents.bytes.saturating_add(size);
         let read = self.content(file, offset, size, has_holes)?;

@@ -13,6 +13,9 @@ use sandbox_protocol::snapshot::IndexKind;
 /// As fast as can be: the processes of the sandbox wait.
 const LEVEL: i32 = 1;
 
+/// About the bytes of memory that a file with several names takes in an archive, besides its name.
+const LINKED_OVERHEAD: u64 = 96;
+
 /// An entry of the tree.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Record {
@@ -23,6 +26,9 @@ pub(super) struct Record {
     pub status: Status,
 }
 
+/// The identity of a file: its device and its inode.
+pub(super) type FileId = ((u32, u32), u64);
+
 /// The status of a file. Two that are equal are of the same file, unchanged.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Status {
@@ -30,6 +36,8 @@ pub(super) struct Status {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+    /// With the inode, the identity of a file: on one mount, the devices of files may differ.
+    pub device: (u32, u32),
     pub inode: u64,
     pub size: u64,
     /// Seconds since 1970, and nanoseconds.
@@ -46,6 +54,7 @@ impl Status {
             mode: status.stx_mode.into(),
             uid: status.stx_uid,
             gid: status.stx_gid,
+            device: (status.stx_dev_major, status.stx_dev_minor),
             inode: status.stx_ino,
             size: status.stx_size,
             mtime: (status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
@@ -64,6 +73,11 @@ impl Status {
         }
     }
 
+    /// The identity of the file.
+    pub(super) fn id(&self) -> FileId {
+        (self.device, self.inode)
+    }
+
     /// The permissions, with the set-id and sticky bits.
     pub(super) fn permissions(&self) -> u32 {
         self.mode & 0o7777
@@ -76,6 +90,7 @@ pub(super) struct Writer {
     record: Vec<u8>,
     count: u64,
     bytes: u64,
+    linked: u64,
 }
 
 /// A list.
@@ -86,6 +101,8 @@ pub(super) struct List {
     pub count: u64,
     /// About the bytes of a tar of them.
     pub bytes: u64,
+    /// About the bytes of memory that the names of files with several names take in an archive.
+    pub linked: u64,
 }
 
 impl Writer {
@@ -95,6 +112,7 @@ impl Writer {
             record: Vec::new(),
             count: 0,
             bytes: 0,
+            linked: 0,
         })
     }
 
@@ -107,7 +125,15 @@ impl Writer {
             self.record.extend_from_slice(&length.to_ne_bytes());
             self.record.extend_from_slice(text);
         }
-        for number in [status.mode, status.uid, status.gid, status.is_linked.into()] {
+        let (major, minor) = status.device;
+        for number in [
+            status.mode,
+            status.uid,
+            status.gid,
+            major,
+            minor,
+            status.is_linked.into(),
+        ] {
             self.record.extend_from_slice(&number.to_ne_bytes());
         }
         for number in [status.inode, status.size] {
@@ -119,6 +145,9 @@ impl Writer {
         }
         self.records.write_all(&self.record)?;
         self.count += 1;
+        if status.is_linked {
+            self.linked += path.len() as u64 + LINKED_OVERHEAD;
+        }
         let content = if status.kind() == Some(IndexKind::File) {
             status.size
         } else {
@@ -134,6 +163,7 @@ impl Writer {
             records: self.records.finish()?.into(),
             count: self.count,
             bytes: self.bytes,
+            linked: self.linked,
         })
     }
 }
@@ -174,7 +204,8 @@ impl Reader {
         }
         let records = &mut self.records;
         let status = &mut record.status;
-        for number in [&mut status.mode, &mut status.uid, &mut status.gid] {
+        let (major, minor) = (&mut status.device.0, &mut status.device.1);
+        for number in [&mut status.mode, &mut status.uid, &mut status.gid, major, minor] {
             *number = u32::from_ne_bytes(read(records)?);
         }
         status.is_linked = u32::from_ne_bytes(read(records)?) != 0;
@@ -214,6 +245,7 @@ mod tests {
                 mode: 0o10_4755,
                 uid: 1,
                 gid: u32::MAX,
+                device: (8, 1),
                 inode: n,
                 size: n << 32,
                 mtime: (-1, 999_999_999),

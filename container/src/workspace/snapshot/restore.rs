@@ -1,7 +1,7 @@
 //! `POST /restore`: a directory is replaced by the content of an archive.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -110,7 +110,7 @@ impl Snapshots {
             .map_err(Error::Write)?;
 
         // Hydrates come before or after.
-        let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _merging = archives.turn()?;
         self.free_of_mounts(wanted)?;
         let target = self.target(wanted)?;
         let trash = staging.tree("trash").map_err(write)?;

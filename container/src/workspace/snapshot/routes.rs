@@ -31,10 +31,21 @@ pub(super) async fn save(
         serde_json::from_slice(&body).map_err(|e| Invalid::request(format!("the body of a save: {e}")))?;
     let dir = FilePath::parse("dir", &request.dir, &archives.file_roots)?;
     let exclusive = snapshots.exclusive().await?;
-    let hook = match dir.as_str() {
-        workspace_path::WORKSPACE => snapshots.run_hook().await,
-        _ => None,
+    let has_hook = dir.as_str() == workspace_path::WORKSPACE;
+    // To its end, also when the request is gone: it is ended with its whole tree, and nothing else is saved
+    // meanwhile.
+    let hook = {
+        let snapshots = Arc::clone(&snapshots);
+        tokio::spawn(async move {
+            let result = if has_hook {
+                snapshots.run_hook().await
+            } else {
+                None
+            };
+            (result, exclusive)
+        })
     };
+    let (hook, exclusive) = hook.await.map_err(|e| Error::Snapshot(e.to_string()))?;
     let begun = {
         let snapshots = Arc::clone(&snapshots);
         tokio::task::spawn_blocking(move || Begun::list(&snapshots, &dir, &request, hook))

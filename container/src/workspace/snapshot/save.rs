@@ -1,7 +1,7 @@
 //! A save: from its start to the last request for its archive.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -73,7 +73,7 @@ impl Begun {
         let open = || openat(&pinned, ".", DIRECTORY, Mode::empty()).map_err(|errno| failed(errno.into()));
         let excludes = Excludes::new(&request.excludes);
         // Hydrates come before or after.
-        let _merging = archives.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _merging = archives.turn()?;
         let stop = snapshots.stop();
         let listed_at = now();
         let mut volatile = VolatileFiles::new(snapshots.written(&stop));
@@ -111,7 +111,7 @@ impl Begun {
         let list = &self.source.list;
         let index = list.count.saturating_mul(index::HELD);
         let archive = list.bytes.saturating_add(index);
-        list.held() + index + frames::HELD + archive.min(parts::HELD)
+        list.held() + list.linked + index + frames::HELD + archive.min(parts::HELD)
     }
 
     /// Starts a thread that makes the archive. The save holds `exclusive` until it ends.

@@ -18,7 +18,7 @@ use rustix::fs::{Mode, copy_file_range, openat};
 use rustix::io::Errno;
 use sandbox_protocol::snapshot::IndexKind;
 
-use super::list::{Record, Status};
+use super::list::{FileId, Record, Status};
 use crate::paths::{Descent, FILE, components, next_data, pin_directory, status};
 
 /// The most bytes of all copies.
@@ -53,11 +53,11 @@ struct Candidate {
     is_open: bool,
 }
 
-/// The copies, by inode: each with its offset in the file.
+/// The copies: each with its offset in the file.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     file: Option<File>,
-    places: HashMap<u64, u64>,
+    places: HashMap<FileId, u64>,
 }
 
 impl VolatileFiles {
@@ -104,17 +104,17 @@ impl VolatileFiles {
         let mut places = HashMap::new();
         let (mut end, mut bytes) = (0, 0);
         for candidate in &self.candidates {
-            let inode = candidate.status.inode;
+            let id = candidate.status.id();
             if !may_copy(candidate.is_open) {
                 break;
             }
-            if places.contains_key(&inode) {
+            if places.contains_key(&id) {
                 continue;
             }
             let may_go_on = || may_copy(candidate.is_open);
             match copy(&mut tree, candidate, &file, end, MAX_BYTES - bytes, &may_go_on) {
                 Ok(Some(copied)) => {
-                    places.insert(inode, end);
+                    places.insert(id, end);
                     bytes += copied;
                 }
                 Ok(None) => {}
@@ -135,8 +135,8 @@ impl VolatileFiles {
 
 impl Copies {
     /// The copy of a file, and its offset there.
-    pub(super) fn find(&self, inode: u64) -> Option<(&File, u64)> {
-        Some((self.file.as_ref()?, *self.places.get(&inode)?))
+    pub(super) fn find(&self, id: FileId) -> Option<(&File, u64)> {
+        Some((self.file.as_ref()?, *self.places.get(&id)?))
     }
 }
 
