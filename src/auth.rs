@@ -41,6 +41,11 @@ impl Authority {
             Self::Token(_) if access == Access::Key => {
                 Err(ApiError::Forbidden("a key is needed, not a token".into()))
             }
+            Self::Token(Claims {
+                sandbox: Some(own), ..
+            }) if access == Access::TokenForAll => Err(ApiError::Forbidden(format!(
+                "the token is for the sandbox {own} alone"
+            ))),
             Self::Token(claims) => claims.check(access.scope(), sandbox).map_err(ApiError::Forbidden),
         }
     }

@@ -46,6 +46,8 @@ pub enum Access {
     Key,
     /// Also clients with a token, whatever its scopes are.
     Token,
+    /// Also clients with a token for all sandboxes, whatever its scopes are.
+    TokenForAll,
     /// Also clients with a token of the scope `exec`.
     Exec,
     /// Also clients with a token of the scope `files:read`.
@@ -74,7 +76,7 @@ impl Access {
             Self::FilesWrite => Some(Scope::FilesWrite),
             Self::Ports => Some(Scope::Ports),
             Self::Manage => Some(Scope::Manage),
-            Self::Open | Self::Key | Self::Token | Self::MountToken => None,
+            Self::Open | Self::Key | Self::Token | Self::TokenForAll | Self::MountToken => None,
         }
     }
 }
@@ -210,7 +212,7 @@ routes! {
     ExposePort        "exposePort"        Put    "/v1/sandbox/{id}/port/{port}"      Ports Object;
     UnexposePort      "unexposePort"      Delete "/v1/sandbox/{id}/port/{port}"      Ports Object;
     ConnectTcp        "connectTcp"        Get    "/v1/sandbox/{id}/tcp/{port}"       Ports Running;
-    CallMcp           "callMcp"           Post   "/v1/mcp"                           Token Nothing;
+    CallMcp           "callMcp"           Post   "/v1/mcp"                           TokenForAll Nothing;
     CallSandboxMcp    "callSandboxMcp"    Post   "/v1/sandbox/{id}/mcp"              Token Others;
     CreateToken       "createToken"       Post   "/v1/token"                         Key Nothing;
     ListSnapshots     "listSnapshots"     Get    "/v1/snapshot"                      Manage Nothing;
