@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sandbox_protocol::event::{Exit, Gap, OutputStream};
+use sandbox_protocol::event::{Exit, Gap, INCOMPLETE, OutputStream};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -90,8 +90,7 @@ fn parse(lines: &[u8]) -> Result<Option<(Option<String>, Event)>> {
             let error = Error::in_body(0, &body);
             return Err(error.unwrap_or_else(|| Error::Answer("an error without a code".to_owned())));
         }
-        // One that broke off.
-        "incomplete" => return Ok(None),
+        INCOMPLETE => return Ok(None),
         _ => Event::Other,
     };
     Ok(Some((field("id:").map(str::to_owned), event)))

@@ -56,6 +56,7 @@ pub mod session;
 pub mod shutdown;
 pub mod status;
 pub mod threads;
+pub mod to_its_end;
 pub mod tunnel;
 pub mod unauthenticated;
 pub mod user;

@@ -149,6 +149,16 @@ fn write_field_names(event: &str, wire: &mut Vec<u8>) {
     }
 }
 
+/// The type of an event that broke off: it is no output, and its id does not count.
+pub const INCOMPLETE: &str = "incomplete";
+
+/// Whether an event in wire form broke off.
+pub fn is_incomplete(event: &[u8]) -> bool {
+    let before = event.strip_suffix(b"\n\n").unwrap_or_default();
+    let before = before.strip_suffix(INCOMPLETE.as_bytes()).unwrap_or_default();
+    before.ends_with(b"\nevent: ")
+}
+
 /// The type and the data of an event in wire form.
 pub fn parts(event: &[u8]) -> Option<(&str, &str)> {
     let event = std::str::from_utf8(event).ok()?;
@@ -240,10 +250,10 @@ pub fn write_json(event: &str, id: Option<u64>, data: &impl Serialize, wire: &mu
     wire.extend_from_slice(b"\n\n");
 }
 
-/// The end of a stream that broke off in the middle. A half-sent event gets a type that no client
-/// knows (the last `event` line of an event counts), then the `error` event follows.
+/// The end of a stream that broke off in the middle. A half-sent event gets the type [`INCOMPLETE`]
+/// (the last `event` line of an event counts), then the `error` event follows.
 pub fn break_off(error: ErrorBody) -> String {
-    let mut wire = b"\nevent: incomplete\n\n".to_vec();
+    let mut wire = format!("\nevent: {INCOMPLETE}\n\n").into_bytes();
     Event::Error(error).write_to(None, &mut wire);
     // Only ASCII is ever written.
     String::from_utf8(wire).unwrap_or_default()

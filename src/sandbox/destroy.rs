@@ -34,17 +34,14 @@ impl Core {
             true => Some(self.save_before_destroy().await.map_err(|e| not_saved(&e))?),
             false => None,
         };
-        match (self.destroy().await, &saved) {
-            (Ok(()), _) => {}
+        self.destroy().await.map_err(|e| match &saved {
             // Not 503, after which clients repeat it, and save once more.
-            (Err(e), Some(id)) => {
-                return Err(ApiError::Snapshot(format!(
-                    "the workspace is saved as {id}, and the sandbox was not destroyed, so send DELETE without save: {}",
-                    e.body().error
-                )));
-            }
-            (Err(e), None) => return Err(e),
-        }
+            Some(id) => ApiError::Snapshot(format!(
+                "the workspace is saved as {id}, and the sandbox was not destroyed, so send DELETE without save: {}",
+                e.body().error
+            )),
+            None => e,
+        })?;
         let response = response::empty(204)?;
         if let Some(id) = saved {
             response.headers().set(SAVED_HEADER, id.as_str())?;

@@ -151,16 +151,13 @@ impl Core {
     /// Notes, before a boot is started, that it does not have the `env` yet: an object that finds the
     /// boot gives it to it.
     pub async fn plan_environment(&self) -> Result<(), ApiError> {
-        match self.record().await? {
-            Some(record) if !record.settings.env.is_empty() && !record.is_env_pending => self
-                .change_record(|record| {
-                    record.is_env_pending = true;
-                    Ok(true)
-                })
-                .await
-                .map(drop),
-            _ => Ok(()),
-        }
+        self.change_record(|record| {
+            let is_new = !record.settings.env.is_empty() && !record.is_env_pending;
+            record.is_env_pending |= is_new;
+            Ok(is_new)
+        })
+        .await
+        .map(drop)
     }
 
     /// Gives `sandboxd` the present `env`. It stays pending with an older one, which does not take

@@ -203,9 +203,10 @@ impl Core {
             .await?;
         let activity: Activity = serde_json::from_str(&stub::text(response.text()).await?)?;
         let remaining = remaining_idle_time(&activity, idle_timeout);
-        let is_kept = remaining.is_none() && pool::client::keeps(&self.env, &self.config, &self.id).await;
         // sandboxd does not count a save or a restore, which is many requests.
-        let is_kept = is_kept || self.save_lock.try_lock().is_none();
+        let is_kept = remaining.is_none()
+            && (pool::client::keeps(&self.env, &self.config, &self.id).await
+                || self.save_lock.try_lock().is_none());
         // A request that came during these calls may not have reached sandboxd yet.
         Ok(match remaining {
             Some(remaining) if self.uses.get() == uses => IdleCheck::NotYet(remaining),
@@ -284,32 +285,4 @@ fn remaining_idle_time(activity: &Activity, idle_timeout: Duration) -> Option<Du
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_sandbox_idle_long_enough_sleeps() {
-        let idle_timeout = Duration::from_secs(10);
-        let activity = |commands, requests, idle_ms| Activity {
-            commands,
-            requests,
-            idle_ms,
-            uptime_ms: 99_999,
-        };
-        for (activity, result) in [
-            (activity(1, 0, 0), Some(idle_timeout)),
-            (activity(0, 1, 0), Some(idle_timeout)),
-            (activity(0, 0, 0), Some(idle_timeout)),
-            (activity(0, 0, 7_000), Some(Duration::from_secs(3))),
-            (activity(0, 0, 9_999), Some(Duration::from_millis(1))),
-            (activity(0, 0, 10_000), None),
-            (activity(0, 0, 99_000), None),
-        ] {
-            assert_eq!(
-                remaining_idle_time(&activity, idle_timeout),
-                result,
-                "{activity:?}"
-            );
-        }
-    }
-}
+mod tests;

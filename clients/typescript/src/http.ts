@@ -115,7 +115,10 @@ export class Http {
     }
   }
 
-  /** The JSON of an answer; undefined for an empty one. A GET, which changes nothing, is sent again when its connection breaks. */
+  /**
+   * The JSON of an answer; undefined for an empty one. A GET, which changes nothing, is sent again when its
+   * connection breaks.
+   */
   json<T>(method: string, path: string, parts: Parts = {}): Promise<T> {
     const headers = { Accept: "application/json", ...parts.headers };
     const attempt = async () => {

@@ -24,6 +24,7 @@ use crate::Error;
 use crate::exec::Commands;
 use crate::exec::process::Process;
 use crate::quota::{Permit, Quota};
+use crate::to_its_end::to_its_end;
 
 /// A context.
 pub struct Context {
@@ -148,12 +149,11 @@ impl Context {
         commands: &Arc<Commands>,
     ) -> Result<OwnedMutexGuard<Option<Kernel>>, Error> {
         let (context, commands) = (Arc::clone(self), Arc::clone(commands));
-        let starting = tokio::spawn(async move {
+        to_its_end(panicked, async move {
             *kernel = Some(context.start(&commands).await?);
             Ok(kernel)
-        });
-        // It fails when it panics.
-        starting.await.map_err(|e| Error::Exec(io::Error::other(e)))?
+        })
+        .await
     }
 
     async fn start(&self, commands: &Arc<Commands>) -> Result<Kernel, Error> {
@@ -268,6 +268,11 @@ impl Context {
     fn state(&self) -> StdMutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The error of work on a context that panics.
+pub fn panicked(text: String) -> Error {
+    Error::Exec(io::Error::other(text))
 }
 
 fn lost(id: &ContextId, reason: &str) -> Error {

@@ -1,6 +1,5 @@
 //! The routes of contexts and of runs.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use sandbox_protocol::exec::{DEFAULT_LOG_BYTES, PROCESS_HEADER};
 use sandbox_protocol::process::since;
 use sandbox_protocol::{ContextRequest, ExecRequest, Invalid, RunCodeRequest, event, sandboxd};
 
-use super::context::Context;
+use super::context::{Context, panicked};
 use super::execution::Collector;
 use super::prewarm;
 use super::run::{Held, Run};
@@ -28,6 +27,7 @@ use crate::exec::reader::Reader;
 use crate::exec::registry::Entry;
 use crate::exec::stream;
 use crate::request_headers::{accepts, last_event_id};
+use crate::to_its_end::to_its_end;
 use crate::{Error, body, heartbeat};
 
 /// The first argument of a run as it is shown. The others are its context and its code.
@@ -107,14 +107,11 @@ async fn interrupt(
 /// `POST /context/{cid}/restart`: starts another kernel.
 async fn restart(State(contexts): State<Arc<Contexts>>, Path(id): Path<String>) -> Result<Response, Error> {
     let context = contexts.find(&id)?;
-    // It goes on when its client leaves.
-    let restarting = tokio::spawn(async move {
+    let restarting = to_its_end(panicked, async move {
         context.restart(&contexts.commands).await?;
         Ok(context.describe(&contexts.commands.workspace()))
     });
-    // It fails when it panics.
-    let restarted = async { restarting.await.map_err(|e| Error::Exec(io::Error::other(e)))? };
-    Ok(heartbeat::json(restarted).await)
+    Ok(heartbeat::json(restarting).await)
 }
 
 /// `GET /language`: the languages for which there is a kernel.

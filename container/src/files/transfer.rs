@@ -187,10 +187,8 @@ impl<'m> Move<'m> {
             copy = copies.make(from, &now, &self.to)?;
         }
         let moved = copy.rename_to(to, *overwrite)?;
-        {
-            let name = CString::new(self.from.name.as_bytes()).map_err(|e| Error::Write(e.into()))?;
-            unlinkat(&self.from.directory, &name, AtFlags::empty()).map_err(|errno| self.refused(errno))?;
-        }
+        let name = CString::new(self.from.name.as_bytes()).map_err(|e| Error::Write(e.into()))?;
+        unlinkat(&self.from.directory, &name, AtFlags::empty()).map_err(|errno| self.refused(errno))?;
         Ok(moved)
     }
 

@@ -105,7 +105,7 @@ impl Upload {
         })
     }
 
-    /// Writes `blocks`, in request.
+    /// Writes `blocks`, in order.
     pub(super) fn write(mut self, blocks: &[Bytes]) -> Result<Self, Error> {
         self.truncate()?;
         let mut slices: Vec<_> = blocks.iter().map(|block| IoSlice::new(block)).collect();

@@ -46,6 +46,7 @@ use sandbox_protocol::{MountRequest, UnmountRequest, sandboxd};
 pub use capability::MountCapability;
 pub use mounts::Mounts;
 
+use crate::to_its_end::to_its_end;
 use crate::{Error, body};
 
 /// Serves [`sandboxd::MOUNT`] and [`sandboxd::UNMOUNT`].
@@ -63,7 +64,8 @@ async fn mount(
 ) -> Result<Json<Done>, Error> {
     let (body, _permit) = body::read(&headers, body, MAX_BODY, &mounts.buffers).await?;
     let request = MountRequest::parse(&body)?;
-    to_its_end(Error::Mount, async move { mounts.mount(&request).await }).await
+    to_its_end(Error::Mount, async move { mounts.mount(&request).await }).await?;
+    Ok(Json(Done::default()))
 }
 
 async fn unmount(
@@ -76,16 +78,6 @@ async fn unmount(
     to_its_end(Error::Unmount, async move {
         mounts.unmount(&request.mount_path).await
     })
-    .await
-}
-
-/// Runs `work` to its end, even when its client leaves.
-async fn to_its_end(
-    lost: fn(String) -> Error,
-    work: impl Future<Output = Result<(), Error>> + Send + 'static,
-) -> Result<Json<Done>, Error> {
-    match tokio::spawn(work).await {
-        Ok(done) => done.map(|()| Json(Done::default())),
-        Err(e) => Err(lost(e.to_string())),
-    }
+    .await?;
+    Ok(Json(Done::default()))
 }

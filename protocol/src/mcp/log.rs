@@ -56,8 +56,7 @@ impl LogReader {
         while let Some(rest) = event.strip_prefix(event::KEEP_ALIVE.as_bytes()) {
             event = rest;
         }
-        if event.ends_with(b"\nevent: incomplete\n\n") {
-            // It broke off: it is no output, and its id does not count.
+        if event::is_incomplete(event) {
             return;
         }
         let before = self.last;

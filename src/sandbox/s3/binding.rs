@@ -233,7 +233,7 @@ fn content(object: &R2Object, wanted: &Headers) -> Answer {
     }
     let init = response::init(status, &headers);
     // An object that says so is encoded already.
-    Reflect::set(&init, &"encodeBody".into(), &"manual".into())?;
+    set(&init, "encodeBody", &"manual".into())?;
     Ok(Response::new_with_opt_readable_stream_and_init(
         Some(&body),
         &init,

@@ -93,7 +93,8 @@ class Http:
         return await self.retry_if_lost(attempt)
 
     async def json(self, request: Request) -> Any:
-        """The JSON of an answer; `None` for an empty one. A GET, which changes nothing, is sent again when its connection breaks."""
+        """The JSON of an answer; `None` for an empty one. A GET, which changes nothing, is sent again when its
+        connection breaks."""
 
         async def attempt() -> Any:
             response = await self.open(request)

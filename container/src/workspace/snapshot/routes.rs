@@ -17,6 +17,7 @@ use super::Snapshots;
 use super::save::{Begun, Save};
 use crate::error::Error;
 use crate::random::random_id;
+use crate::to_its_end::to_its_end;
 use crate::{body, malloc};
 
 /// Answers `POST` with the id of the save once the directory is listed.
@@ -36,16 +37,15 @@ pub(super) async fn save(
     // meanwhile.
     let hook = {
         let snapshots = Arc::clone(&snapshots);
-        tokio::spawn(async move {
-            let result = if has_hook {
-                snapshots.run_hook().await
-            } else {
-                None
+        to_its_end(Error::Snapshot, async move {
+            let result = match has_hook {
+                true => snapshots.run_hook().await,
+                false => None,
             };
-            (result, exclusive)
+            Ok((result, exclusive))
         })
     };
-    let (hook, exclusive) = hook.await.map_err(|e| Error::Snapshot(e.to_string()))?;
+    let (hook, exclusive) = hook.await?;
     let begun = {
         let snapshots = Arc::clone(&snapshots);
         tokio::task::spawn_blocking(move || Begun::list(&snapshots, &dir, &request, hook))
